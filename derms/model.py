@@ -1,0 +1,235 @@
+"""The frozen domain values. Pure: no I/O, no clock.
+
+Signs and units, everywhere: power drawn from the feeder is positive (import, charging, consumption), power pushed
+into it negative (export, discharging, generation). Limits are magnitudes >= 0, named by direction. Power in kW,
+energy in kWh, state of charge a fraction 0..1. What comes once a second per device carries integer epoch
+milliseconds (`_ms`); what people make (events, registrations) carries aware UTC datetimes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class DeviceKind(StrEnum):
+    """What a device is."""
+
+    PV = "pv"
+    BATTERY = "battery"
+    EV = "ev"
+    LOAD = "load"
+    METER = "meter"
+
+
+class DeviceStatus(StrEnum):
+    """What a device says of itself."""
+
+    OK = "ok"
+    FAULT = "fault"
+    LOCAL = "local"
+    UNAVAILABLE = "unavailable"
+
+
+class Origin(StrEnum):
+    """Where a device's measurements come from."""
+
+    SIMULATED = "simulated"
+    PHYSICAL = "physical"
+
+
+class Dialect(StrEnum):
+    """The shape of message a device speaks; it is answered in the one it last spoke."""
+
+    V1 = "v1"
+    PLAIN = "plain"
+    ENVELOPE = "envelope"
+
+
+class Enrolment(StrEnum):
+    """Whether the controller takes a device's word."""
+
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    RETIRED = "retired"
+
+
+class FeederMode(StrEnum):
+    """What the controller does for a feeder."""
+
+    AUTO = "auto"
+    """Setpoints are computed, recorded and sent."""
+    ADVISE = "advise"
+    """Setpoints are computed, recorded and shown; nothing is sent."""
+    OFF = "off"
+    """Nothing is computed."""
+
+
+class Role(StrEnum):
+    """What a user may do; each may all that the ones before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class ProgramKind(StrEnum):
+    """How a DR program turns into a limit."""
+
+    FIXED_CAP = "fixed_cap"
+    PRICE_ELASTIC = "price_elastic"
+
+
+class Outcome(StrEnum):
+    """What became of one received message; every message has exactly one."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    OUT_OF_ORDER = "out_of_order"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    INVALID = "invalid"
+    UNKNOWN_VERSION = "unknown_version"
+    IDENTITY_MISMATCH = "identity_mismatch"
+    FROM_THE_FUTURE = "from_the_future"
+    TOO_OLD = "too_old"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """One measurement of one device, already in the load convention."""
+
+    device_id: str
+    kind: DeviceKind
+    at_ms: int
+    """The device's clock when it measured [epoch ms]."""
+    p_actual_kw: float
+    """Measured power [kW], load convention."""
+    p_setpoint_kw: float | None = None
+    """The setpoint the device now follows [kW]; None: it is on its default control."""
+    soc: float | None = None
+    """State of charge, 0..1."""
+    seq: int | None = None
+    site_id: str | None = None
+    feeder_id: str | None = None
+    p_max_kw: float | None = None
+    """What the device says it can do now [kW], a magnitude."""
+    capacity_kwh: float | None = None
+    ready_by_ms: int | None = None
+    """When the driver needs the car [epoch ms]."""
+    status: DeviceStatus = DeviceStatus.OK
+    applied_epoch: int | None = None
+    applied_seq: int | None = None
+    """With `applied_epoch`: the lease the device follows."""
+    dialect: Dialect = Dialect.V1
+    source: str | None = None
+    """Who says so, where the dialect tells (`pi-agent`, `simulator`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setpoint:
+    """A lease: the device follows it until `valid_until_ms`, then falls to its default control."""
+
+    device_id: str
+    kind: DeviceKind
+    p_setpoint_kw: float
+    """[kW], load convention. For PV the most negative power allowed (a generation cap)."""
+    issued_at_ms: int
+    valid_until_ms: int
+    epoch: int
+    """Rises with every change of the active controller."""
+    seq: int
+    """Rises with every setpoint within an epoch."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A registration: what the operator knows of a device. It beats whatever telemetry says."""
+
+    device_id: str
+    kind: DeviceKind
+    feeder_id: str
+    site_id: str | None = None
+    origin: Origin = Origin.SIMULATED
+    enrolment: Enrolment = Enrolment.ACTIVE
+    dialect: Dialect = Dialect.V1
+    soc_in_percent: bool = False
+    """It once sent a SOC above 1, and so speaks percent from then on."""
+    p_import_max_kw: float = 0.0
+    """Rating in the import direction (charging, consumption) [kW]."""
+    p_export_max_kw: float = 0.0
+    """Rating in the export direction (discharging, generation) [kW], a magnitude."""
+    p_min_kw: float = 0.0
+    """The smallest non-zero charging power [kW]; between 0 and it there is nothing."""
+    capacity_kwh: float | None = None
+    min_soc_reserve: float = 0.2
+    """No discharge below it, 0..1."""
+    target_soc: float = 0.8
+    priority: int = 5
+    """1..10, larger is served first."""
+    default_power_kw: float = 0.0
+    """Default control: what the device does by itself without a lease [kW]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feeder:
+    """A node with a limit. The forest of nodes hangs on `parent_id`."""
+
+    feeder_id: str
+    name: str = ""
+    parent_id: str | None = None
+    import_limit_kw: float | None = None
+    """[kW], a magnitude; None: no limit in this direction."""
+    export_limit_kw: float | None = None
+    margin_kw: float = 0.0
+    """Kept free below the limit, in each direction [kW]."""
+    assumed_unmetered_kw: float = 0.0
+    """Load that nobody measures, used while there is no fresh head meter [kW]."""
+    mode: FeederMode = FeederMode.AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrEvent:
+    """A demand-response event: tighter limits on some feeders for a window [start, end)."""
+
+    event_id: str
+    feeder_ids: tuple[str, ...]
+    start: datetime
+    end: datetime
+    import_limit_kw: float | None = None
+    export_limit_kw: float | None = None
+    shed_kw: float | None = None
+    """To be taken once, from the feeders together, against what they draw when the event starts [kW]."""
+    reason: str = ""
+    created_by: str = ""
+    created_at: datetime
+    cancelled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """What one tick decided for one feeder, and from what; one row of the decision log."""
+
+    feeder_id: str
+    at_ms: int
+    epoch: int
+    tick: int
+    mode: FeederMode
+    import_limit_kw: float | None
+    """The limit in force, after DR [kW]."""
+    limit_source: str
+    """Who set it: `static`, or an event's id."""
+    measured_kw: float | None
+    """The fresh head meter [kW]; None: there is none."""
+    background_kw: float
+    reserved_kw: float
+    """Held back for silent devices [kW]."""
+    headroom_kw: float
+    """What was there to allocate [kW]."""
+    commanded_kw: float
+    """The sum of the leases [kW]."""
+    shortfall_kw: float
+    """By how much the limit cannot be held with what is controllable [kW]; 0 when it can."""
+    setpoints_sent: int
+    duration_ms: float

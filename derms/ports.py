@@ -1,0 +1,134 @@
+"""What the inner floors ask of the outer ones: protocols of one to four verbs, and the values they pass.
+
+Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.PostgresStore` (the three stores),
+`derms.runtime.SystemClock`. Fakes live in `tests/fakes.py`; one conformance suite per port runs on all of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from derms.model import DecisionRecord, Device, DrEvent, Feeder, Setpoint, Telemetry
+
+
+class Clock(Protocol):
+    """Two clocks: one to talk about instants with others, one to measure spans."""
+
+    def now_ms(self) -> int:
+        """The wall clock, UTC [epoch ms]; may jump."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """A clock that only goes forward [s]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One received MQTT message."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    receipt: int = 0
+    """Opaque to everyone but the feed: what `TelemetryFeed.acknowledge` needs."""
+
+
+class TelemetryFeed(Protocol):
+    """Where messages come from."""
+
+    async def receive(self) -> Sequence[Message]:
+        """Wait for at least one message and return all that are there, in order of arrival."""
+        ...
+
+    def acknowledge(self, messages: Iterable[Message]) -> None:
+        """Tell the broker that these are safe; it forgets them. Never waits, may be called in any order."""
+        ...
+
+
+class SetpointSink(Protocol):
+    """Where leases go."""
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, expires_s: int | None = None
+    ) -> None:
+        """Hand a message to the broker and wait until it has acknowledged it.
+
+        Raises:
+            BrokerError: Not connected, or not acknowledged in time.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A measurement and when the controller received it."""
+
+    telemetry: Telemetry
+    received_ms: int
+    """The controller's clock [epoch ms]."""
+    feeder_id: str
+    """From the registry, not from the telemetry."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Rows to be written together, once."""
+
+    samples: list[Sample] = field(default_factory=list)
+    setpoints: list[Setpoint] = field(default_factory=list)
+    decisions: list[DecisionRecord] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.samples) + len(self.setpoints) + len(self.decisions)
+
+
+class RecordStore(Protocol):
+    """What the recorder writes to."""
+
+    async def write(self, batch: RecordBatch) -> None:
+        """Commit a batch whole or not at all. Writing the same batch twice leaves one copy.
+
+        Raises:
+            StoreError: It is not committed.
+        """
+        ...
+
+
+class RegistryStore(Protocol):
+    """Feeders and devices."""
+
+    async def load_feeders(self) -> list[Feeder]:
+        """All feeders."""
+        ...
+
+    async def load_devices(self) -> list[Device]:
+        """All registrations, retired ones too."""
+        ...
+
+    async def save_feeder(self, feeder: Feeder) -> None:
+        """Insert or replace one."""
+        ...
+
+    async def save_devices(self, devices: Sequence[Device]) -> None:
+        """Insert or replace several, in one transaction."""
+        ...
+
+
+class EventStore(Protocol):
+    """DR events."""
+
+    async def add_event(self, event: DrEvent, *, actor: str, request_id: str) -> None:
+        """Commit an event together with its line in the audit log.
+
+        Raises:
+            ConflictError: The id exists.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def unfinished_events(self, now: datetime) -> list[DrEvent]:
+        """Events neither cancelled nor over at `now`."""
+        ...

@@ -1,0 +1,64 @@
+"""The process: its clocks, and running tasks until someone says stop."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ms(self) -> int:
+        """The wall clock, UTC [epoch ms]."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """A clock that only goes forward [s]."""
+        return time.monotonic()
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Let SIGTERM and SIGINT set `stop` instead of ending the process in the middle of something."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+@contextlib.asynccontextmanager
+async def running(tasks: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+    """Run named tasks beside the body; cancel them when the body ends.
+
+    A task that fails cancels the body and its siblings, and its error is raised from here: a part of the daemon
+    that is gone must not be missed quietly.
+
+    Args:
+        tasks: Coroutine functions by name; each is expected to run until cancelled.
+    """
+    async with asyncio.TaskGroup() as group:
+        started = [group.create_task(_named(task), name=name) for name, task in tasks.items()]
+        try:
+            yield
+        finally:
+            for task in started:
+                task.cancel()
+
+
+async def _named(task: Callable[[], Awaitable[None]]) -> None:
+    await task()
+
+
+async def wait_first(*events: asyncio.Event, timeout_s: float | None = None) -> bool:
+    """Wait until one of the events is set.
+
+    Returns:
+        False when `timeout_s` passed first.
+    """
+    waiters = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        done, _ = await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
