@@ -127,6 +127,9 @@ class Fleet:
         f["p_setpoint_kw"][row] = np.nan if reading.p_setpoint_kw is None else reading.p_setpoint_kw
         f["soc"][row] = np.nan if reading.soc is None else reading.soc
         f["available_kw"][row] = np.nan if reading.p_max_kw is None else reading.p_max_kw
+        if reading.capacity_kwh is not None and reading.kind is DeviceKind.EV:
+            # The charger is registered, the car that stands at it changes.
+            f["capacity_kwh"][row] = reading.capacity_kwh
         if not np.isfinite(f["acknowledged_s"][row]) and self._follows(row, reading):
             f["acknowledged_s"][row] = now_s
             f["may_kw"][row] = f["lease_kw"][row]
@@ -177,6 +180,10 @@ class Fleet:
     def acknowledged(self, row: int) -> bool:
         """Whether the device was seen following its newest lease."""
         return bool(np.isfinite(self._floats["acknowledged_s"][row]))
+
+    def kinds(self, rows: Ints) -> Ints:
+        """The kind codes of some rows, shape (n,)."""
+        return self._ints["kind"][rows]
 
     def rows_of(self, feeder_id: str) -> Ints:
         """The rows of a feeder's devices that are neither retired nor quarantined, in order of id."""

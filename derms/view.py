@@ -195,9 +195,7 @@ class LiveView:
 
 
 def _part(state: LinkState, detail: str = "") -> PartHealth:
-    return PartHealth(
-        state=PartState.OK if state.connected else PartState.DOWN, age_s=state.age_s(), detail=detail
-    )
+    return PartHealth(state=PartState.OK if state.connected else PartState.DOWN, age_s=state.age_s(), detail=detail)
 
 
 def _bears_on(event: DrEvent, feeder_id: str) -> bool:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from derms.model import DeviceKind, DeviceStatus
 
-KIND_CODE = {kind: code for code, kind in enumerate(DeviceKind)}
+KINDS = tuple(DeviceKind)
+KIND_CODE = {kind: code for code, kind in enumerate(KINDS)}
 PV, BATTERY, EV, LOAD, METER = (KIND_CODE[kind] for kind in DeviceKind)
 """Kind codes: the order of `DeviceKind`."""
 STATUS_CODE = {status: code for code, status in enumerate(DeviceStatus)}

@@ -40,7 +40,15 @@ def decide(picture: Picture, memory: Memory, params: Params) -> tuple[Decision, 
     given = allocate(headroom, devices, bounds, buckets, params, picture.dt_s)
     rank = given.bucket_kwh + 1e-6 * needs(devices, bounds.cap_kw, params).weight
     told = shape_import(
-        given.target_kw, bounds.flexible, devices, headroom, rank, params, picture.dt_s, frozen=fixed.blind
+        given.target_kw,
+        -bounds.discharge_kw,
+        bounds.flexible,
+        devices,
+        headroom,
+        rank,
+        params,
+        picture.dt_s,
+        frozen=fixed.blind,
     )
     cap = _generation_caps(limits, feeder.margin_kw, fixed, devices, bounds, told.p_kw)
     curtailed = shape_export(cap, bounds.curtailable, devices, params, picture.dt_s)

@@ -6,7 +6,7 @@ newer lease replaces the one still waiting, which nobody needs any more.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from derms.contract import Topics, encode_setpoint
 from derms.errors import BrokerError
@@ -15,6 +15,9 @@ from derms.ports import SetpointSink
 
 _SLICE = 200
 """Leases handed to the broker together; between slices ingest gets its turn."""
+
+Batch = dict[int, tuple[Setpoint, Dialect]]
+"""Row -> lease and the dialect it goes out in."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class Outbox:
         self._topics = topics
         self._on_sent = on_sent
         self._on_failed = on_failed
-        self._pending: dict[int, tuple[Setpoint, Dialect]] = {}
+        self._pending: Batch = {}
         self._filled = asyncio.Event()
         self._failing = False
 
@@ -60,30 +63,23 @@ class Outbox:
             batch = {row: self._pending.pop(row) for row in list(self._pending)[:_SLICE]}
             if not self._pending:
                 self._filled.clear()
-            results = await asyncio.gather(
-                *(self._publish(lease, dialect) for lease, dialect in batch.values()), return_exceptions=True
-            )
-            self._settle(batch, results)
+            self._settle(batch, await self._publish(batch))
 
-    async def _publish(self, lease: Setpoint, dialect: Dialect) -> None:
-        topic, payload = encode_setpoint(self._topics, lease, dialect)
+    async def _publish(self, batch: Batch) -> Sequence[BrokerError | None]:
         # The broker forgets a retained lease when it ends, so that a device which comes back finds none that is over.
-        life_s = max(1, -(-(lease.valid_until_ms - lease.issued_at_ms) // 1000))
-        await self._sink.publish(topic, payload, qos=1, retain=True, expires_s=life_s)
+        lives_s = [-(-(lease.valid_until_ms - lease.issued_at_ms) // 1000) for lease, _ in batch.values()]
+        messages = [encode_setpoint(self._topics, lease, dialect) for lease, dialect in batch.values()]
+        return await self._sink.publish_many(messages, retain=True, expires_s=max(1, *lives_s))
 
-    def _settle(
-        self, batch: dict[int, tuple[Setpoint, Dialect]], results: list[BaseException | None]
-    ) -> None:
+    def _settle(self, batch: Batch, results: Sequence[BrokerError | None]) -> None:
         sent = 0
-        failure: BaseException | None = None
+        failure: BrokerError | None = None
         for (row, (lease, _)), result in zip(batch.items(), results, strict=True):
             if result is None:
                 sent += 1
-            elif isinstance(result, BrokerError):
+            else:
                 failure = result
                 self._on_failed(row, lease)
-            else:
-                raise result
         self._on_sent(sent)
         if failure is not None and not self._failing:
             log.error("The broker does not take setpoints: %s", failure, extra={"failed": len(batch) - sent})

@@ -29,6 +29,7 @@ def occupied_kw(devices: DeviceColumns) -> Floats:
 
 def shape_import(
     target_kw: Floats,
+    floor_kw: Floats,
     flexible: Bools,
     devices: DeviceColumns,
     headroom_kw: float,
@@ -42,6 +43,7 @@ def shape_import(
 
     Args:
         target_kw: What allocation gives each, shape (n,) [kW].
+        floor_kw: The least each can do now, shape (n,) [kW]: 0, or what a battery can give, negative.
         flexible: Which rows are meant.
         devices: The columns.
         headroom_kw: What they may draw together [kW]; inf: no limit.
@@ -52,6 +54,7 @@ def shape_import(
     """
     busy = np.where(flexible, occupied_kw(devices), 0.0)
     base = np.where(np.isfinite(devices.lease_kw), devices.lease_kw, np.minimum(busy, target_kw))
+    base = np.maximum(base, floor_kw)
     lowered = np.minimum(target_kw, base)
     step = np.maximum(devices.p_import_max_kw * dt_s / params.ramp_up_s, devices.p_min_kw)
     # From discharge to charge the ramp counts from where the device is, so that relief ends gently too.
@@ -64,7 +67,7 @@ def shape_import(
     p_kw = np.where((p_kw > 0.0) & (p_kw < devices.p_min_kw), 0.0, p_kw)
     if frozen:
         p_kw = np.minimum(p_kw, base)
-    p_kw = _settle_small_changes(p_kw, devices, flexible, headroom_kw, params)
+    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, params)
     return Leases(
         p_kw=np.where(flexible, p_kw, np.nan),
         send=flexible & _due(p_kw, devices, params),
@@ -104,11 +107,12 @@ def _grant(rise_kw: Floats, free_kw: float, rank: Floats, busy_kw: Floats, minim
 
 
 def _settle_small_changes(
-    p_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: float, params: Params
+    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: float, params: Params
 ) -> Floats:
     """Keep leases that would change by less than the deadband, unless keeping them breaks the limit."""
     band = params.deadband * devices.p_import_max_kw
-    keep = flexible & (np.abs(p_kw - devices.lease_kw) < band)
+    lawful = (devices.lease_kw >= devices.p_min_kw) | (devices.lease_kw <= 0.0)
+    keep = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)
     kept = np.where(keep, devices.lease_kw, p_kw)
     if float(np.sum(kept[flexible])) > headroom_kw:
         return np.where(keep & (devices.lease_kw < p_kw), devices.lease_kw, p_kw)

@@ -1,5 +1,6 @@
-"""The loop around the tick: by interval or at once when something changed, never overlapping, never waiting for
-the store or the broker.
+"""The loop around the tick.
+
+By interval or at once when something changed, never overlapping, never waiting for the store or the broker.
 """
 
 import asyncio
@@ -10,14 +11,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from derms.control.columns import Decision, FeederState, Freshness, Memory, Params, Picture, Reason
+from derms.control.columns import KINDS, Decision, FeederState, Freshness, Memory, Params, Picture, Reason
 from derms.control.decide import decide
 from derms.control.demand_response import constraints_on, is_active
 from derms.control.dispatch import Outbox
 from derms.control.words import reason_text
 from derms.fleet import Fleet
 from derms.metrics import Metrics
-from derms.model import DecisionRecord, Dialect, DrEvent, Feeder, FeederMode, Setpoint
+from derms.model import DecisionRecord, DeviceKind, Dialect, DrEvent, Feeder, FeederMode, Setpoint
 from derms.ports import Clock
 from derms.recorder import Recorder
 
@@ -142,6 +143,7 @@ class ControlLoop:
                 if state.failing:
                     log.info("The tick of feeder %s works again", state.feeder.feeder_id)
                 state.failing = False
+        self._count_devices()
         self.last_tick_s = now_s
 
     def _tick_feeder(
@@ -223,7 +225,6 @@ class ControlLoop:
         metrics.feeder_commanded_kw.labels(feeder_id).set(decision.commanded_kw)
         metrics.feeder_reserved_kw.labels(feeder_id).set(decision.reserved_kw)
         metrics.feeder_shortfall_kw.labels(feeder_id).set(decision.shortfall_kw)
-        self._count_devices(state, decision)
         over = decision.load_kw > decision.import_limit_kw or decision.shortfall_kw > 0.0
         keys = {"feeder": feeder_id, "load_kw": round(decision.load_kw, 2), "limit_kw": decision.import_limit_kw}
         if over and not state.over:
@@ -237,12 +238,17 @@ class ControlLoop:
                    "duration_ms": round(record.duration_ms, 2)},
         )  # fmt: skip
 
-    def _count_devices(self, state: FeederTick, decision: Decision) -> None:
-        counts: dict[tuple[str, str], int] = {}
-        for row, fresh in zip(state.rows, decision.freshness.tolist(), strict=True):
-            key = (self._fleet.devices[row].kind.value, Freshness(fresh).name.lower())
-            counts[key] = counts.get(key, 0) + 1
-        self._metrics.set_devices(state.feeder.feeder_id, counts)
+    def _count_devices(self) -> None:
+        """Set the gauges of devices by type and freshness, for all feeders at once."""
+        counts: dict[tuple[str, DeviceKind, str], int] = {}
+        for feeder_id, state in self.feeders.items():
+            if state.decision is None:
+                continue
+            codes = self._fleet.kinds(np.array(state.rows, dtype=np.int64)) * len(Freshness) + state.decision.freshness
+            for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
+                kind, fresh = divmod(int(code), len(Freshness))
+                counts[(feeder_id, KINDS[kind], Freshness(fresh).name.lower())] = int(count)
+        self._metrics.set_devices(counts)
 
 
 def _load_of(state: FeederTick) -> float:
