@@ -86,6 +86,9 @@ def add_routes(app: web.Application, routes: Sequence[Route]) -> None:
 
 def request_id(request: web.Request) -> str:
     """The request's id: the client's when it sent a usable one."""
+    if "request_id" not in request:
+        sent = request.headers.get("X-Request-ID", "")
+        request["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
     found: str = request["request_id"]
     return found
 
@@ -119,8 +122,6 @@ async def _set_headers(request: web.Request, response: web.StreamResponse) -> No
 def _guard(authenticator: Authenticator, metrics: Metrics) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        sent = request.headers.get("X-Request-ID", "")
-        request["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         response: web.StreamResponse
         try:
             if request.match_info.http_exception is None:
