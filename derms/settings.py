@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
@@ -112,9 +113,9 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_database_url)] | None = None
     """PostgreSQL, `postgresql://user:password@host:port/name`; unset: an embedded server is started."""
     data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
-    """Directory of the embedded database and broker; made when missing."""
+    """Directory of the embedded database and broker, made when missing; unset: `$XDG_DATA_HOME/derms`."""
     state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))
-    """Directory of the spool and of the generated token secret; made when missing."""
+    """Directory of the spool and the generated token secret, made when missing; unset: `$XDG_STATE_HOME/derms`."""
     spool_max_mb: int = Field(default=512, ge=1)
     """Disk the spool may fill while the database is away [MB]; beyond it the oldest rows are given up and counted."""
 
@@ -139,7 +140,7 @@ class Settings(BaseSettings):
     """How long a token is good [h]."""
 
     controller_id: Identifier = Field(default_factory=_controller_id)
-    """This controller's name on MQTT; by default `controller-` and the host's name."""
+    """This controller's name on MQTT; unset: `controller-` and the host's name."""
     control_interval_s: float = Field(default=5.0, ge=0.1, le=3600)
     """Time between two control ticks when nothing changes [s]."""
     lease_s: float = Field(default=30.0, ge=1, le=24 * 3600)
@@ -302,6 +303,11 @@ def toml_file(chosen: str | Path | None) -> Path | None:
     return next((path for path in usual if path.is_file()), None)
 
 
+def read_env_file(path: Path) -> Mapping[str, str | None]:
+    """The variables of a `.env` file; none when there is no such file."""
+    return DotEnvSettingsSource(Settings, env_file=path, env_file_encoding="utf-8", case_sensitive=True).env_vars
+
+
 def _shown(value: object) -> str:
     if value is None:
         return "(unset)"
@@ -313,8 +319,3 @@ def _shown(value: object) -> str:
         return "true" if value else "false"
     text = str(value)
     return mask_url(text) if "://" in text and urlsplit(text).scheme else text
-
-
-def field_docs(settings: type[BaseSettings]) -> Mapping[str, str]:
-    """The docstring of each field, on one line."""
-    return {name: " ".join((field.description or "").split()) for name, field in settings.model_fields.items()}

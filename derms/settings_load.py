@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from derms.errors import ConfigError
-from derms.settings import Settings, toml_file
-from derms.settings_names import ENV_PREFIX, mask_url, names_of
+from derms.settings import Settings, read_env_file, toml_file
+from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
 
 _SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users"})
 
@@ -27,12 +27,15 @@ def load_settings(*, env_file: Path | None = Path(".env"), **flags: object) -> S
         ConfigError: Something is wrong; the text has one line for each thing that is.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    named: dict[str, Named] = {}
     try:
-        _check_files(env_file, given.get("config") or _config_variable(env_file))
+        dotenv = read_env_file(env_file) if env_file is not None and env_file.exists() else {}
+        named = resolve_names(os.environ, dotenv, Settings.model_fields)
+        _check_toml(given.get("config") or (named["config"].value if "config" in named else None))
         arguments: dict[str, Any] = {"_env_file": env_file, **given}
         return Settings(**arguments)
     except ValidationError as error:
-        problems = [line for item in error.errors(include_url=False) for line in _lines(item, given)]
+        problems = [line for item in error.errors(include_url=False) for line in _lines(item, given, named)]
     except tomllib.TOMLDecodeError as error:
         problems = [("the settings file is not TOML", str(error), "correct that line")]
     except (OSError, UnicodeDecodeError) as error:
@@ -44,32 +47,19 @@ def load_settings(*, env_file: Path | None = Path(".env"), **flags: object) -> S
     raise ConfigError(f"{len(problems)} settings are wrong:\n{text}")
 
 
-def _config_variable(env_file: Path | None) -> str | None:
-    name = ENV_PREFIX + "CONFIG"
-    if os.environ.get(name):
-        return os.environ[name]
-    if env_file is None or not env_file.is_file():
-        return None
-    # pydantic-settings brings python-dotenv; only the one name is needed before the model reads the rest.
-    from dotenv import dotenv_values
-
-    return dotenv_values(env_file, encoding="utf-8").get(name)
-
-
-def _check_files(env_file: Path | None, chosen: object) -> None:
-    """Open what is going to be read, because the library passes silently over a file that is missing."""
-    if env_file is not None and env_file.exists():
-        env_file.read_bytes()
+def _check_toml(chosen: object) -> None:
+    """Open the file that is going to be read, because the library passes silently over one that is missing."""
     path = toml_file(str(chosen) if chosen else None)
-    if path is not None:
+    if path is None:
+        return
+    try:
         with path.open("rb") as file:
-            try:
-                tomllib.load(file)
-            except tomllib.TOMLDecodeError as error:
-                raise tomllib.TOMLDecodeError(f"{path}: {error}") from error
+            tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise tomllib.TOMLDecodeError(f"{path}: {error}") from error
 
 
-def _lines(item: Any, flags: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
+def _lines(item: Any, flags: Mapping[str, object], named: Mapping[str, Named]) -> Iterator[tuple[str, str, str]]:
     """What, why and next step of each thing one of the model's complaints is about."""
     location = item["loc"]
     message = str(item["msg"]).removeprefix("Value error, ")
@@ -82,7 +72,7 @@ def _lines(item: Any, flags: Mapping[str, object]) -> Iterator[tuple[str, str, s
     if item["type"] == "extra_forbidden" and not inner:
         yield _unknown(field)
         return
-    name = _given_as(field, flags)
+    name = _given_as(field, flags, named)
     where = f"{name}[{'.'.join(inner)}]" if field == "auth_users" and inner else name
     shown = "" if field in _SECRET_FIELDS else f" is {_clean(item['input'])!r}"
     rule, _, hint = message.partition("; ")
@@ -97,11 +87,12 @@ def _unknown(field: str) -> tuple[str, str, str]:
     return f"{field} is set", "there is no such setting", step
 
 
-def _given_as(field: str, flags: Mapping[str, object]) -> str:
+def _given_as(field: str, flags: Mapping[str, object], named: Mapping[str, Named]) -> str:
     """The name under which the value that counts was given."""
     if field in flags:
         return "--" + field.replace("_", "-")
-    return next((name for name in names_of(field) if os.environ.get(name)), ENV_PREFIX + field.upper())
+    # What neither a flag nor a variable gave stands in the TOML file, under its own name.
+    return named[field].name if field in named else field
 
 
 def _named(text: str) -> str:
