@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sim.noise import smooth_noise
-from sim.physics import Households, Plant, Step, Surroundings
+from sim.physics import Households, Outlook, Plant, Step, Surroundings
 from sim.recorded import DAY_S, HouseholdProfile, Weather
 
-HELD_HOUR = {"day": 12.0, "night": 22.0}
-"""The hour of the day at which a profile holds sun and households; `auto` lets the clock run."""
 
 _METER_NOISE_KW = 0.05
 
@@ -62,11 +60,11 @@ class FeederPhysics:
     @property
     def background_kw(self) -> float:
         """The load that no device reports, now [kW]."""
-        return 0.0 if self._background is None else self._background.available_kw(self.now)
+        return 0.0 if self._background is None else self._background.demand_kw(self.now)
 
-    def available_kw(self, device_id: str) -> float:
-        """What a device could do now, a magnitude [kW]."""
-        return self._plants[device_id].available_kw(self.now)
+    def look(self, device_id: str) -> Outlook:
+        """How a device stands now."""
+        return self._plants[device_id].look(self.now)
 
     def step(self, dt_s: float) -> None:
         """Let every plant live for `dt_s` > 0 simulated seconds."""

@@ -45,15 +45,31 @@ class Step:
     """Won from outside the feeder, the sun [kWh]; negative: given away, what a household uses."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a device shows of itself at one instant."""
+
+    available_kw: float | None = None
+    """What it could do now, a magnitude: charge, or for PV generate [kW]; None: its rating."""
+    soc: float | None = None
+    """State of charge, 0..1; None: it has none, or nothing is plugged in."""
+    capacity_kwh: float | None = None
+    """Of what is connected now [kWh]; None: nothing is."""
+    leaves_at_s: float | None = None
+    """When the car that is there will leave, on the simulated clock [s]."""
+    obeys: bool = True
+    """False: it goes its own way whatever it is told."""
+
+
 class Plant(Protocol):
-    """A device's physics; its owner is the world."""
+    """A device's physics; its owner is the feeder it hangs on."""
 
     def step(self, now: Surroundings, dt_s: float, command_kw: float | None) -> Step:
         """Live for `dt_s` > 0 seconds under a command [kW]."""
         ...
 
-    def available_kw(self, now: Surroundings) -> float:
-        """What it could do at this instant, a magnitude: charge, or for PV generate [kW]."""
+    def look(self, now: Surroundings) -> Outlook:
+        """See how it stands at this instant."""
         ...
 
 
@@ -102,6 +118,10 @@ class PvArray:
         modules_kw = spec.peak_kw * plane / 1000.0 * spec.performance * (1.0 - 0.004 * (cell_c - 25.0))
         return max(0.0, min(spec.inverter_kw, modules_kw * spec.inverter_efficiency))
 
+    def look(self, now: Surroundings) -> Outlook:
+        """What it could generate."""
+        return Outlook(available_kw=self.available_kw(now))
+
     def step(self, now: Surroundings, dt_s: float, command_kw: float | None) -> Step:
         """Generate; the command is the most negative power allowed."""
         made_kw = self.available_kw(now)
@@ -131,14 +151,18 @@ class Households:
         self.spec = spec
         self._kettle_share = min(0.8, 0.5 / math.sqrt(spec.annual_kwh / _HOUSEHOLD_KWH))
 
-    def available_kw(self, now: Surroundings) -> float:
-        """What it draws now [kW]."""
+    def demand_kw(self, now: Surroundings) -> float:
+        """What they draw now [kW]."""
         # People follow the day together, but put their kettles on one by one: the more, the smoother.
         habit = 0.1 * smooth_noise(self.spec.seed, now.t_s, 1800.0)
         kettle = self._kettle_share * smooth_noise(self.spec.seed + 1, now.t_s, 120.0)
         return now.household_kw * self.spec.annual_kwh / 1000.0 * (1.0 + habit + kettle)
 
+    def look(self, now: Surroundings) -> Outlook:
+        """Nothing to be told."""
+        return Outlook(obeys=False)
+
     def step(self, now: Surroundings, dt_s: float, command_kw: float | None) -> Step:
         """Draw."""
-        p_kw = self.available_kw(now)
+        p_kw = self.demand_kw(now)
         return Step(p_kw=p_kw, source_kwh=0.0 - p_kw * dt_s / HOUR_S)

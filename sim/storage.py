@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from sim.physics import HOUR_S, Step, Surroundings
+from sim.physics import HOUR_S, Outlook, Step, Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,9 @@ class Battery:
         spec = self.spec
         return spec.p_discharge_max_kw * _taper((self.soc - spec.soc_min) / (spec.soc_max - spec.taper_from))
 
-    def available_kw(self, now: Surroundings) -> float:
-        """What it would take now [kW]."""
-        return self.charge_limit_kw()
+    def look(self, now: Surroundings) -> Outlook:
+        """What it would take now, and how full it is."""
+        return Outlook(available_kw=self.charge_limit_kw(), soc=self.soc, capacity_kwh=self.spec.capacity_kwh)
 
     def step(self, now: Surroundings, dt_s: float, command_kw: float | None) -> Step:
         """Charge (> 0) or discharge (< 0), within what the cells allow."""
@@ -107,29 +107,22 @@ class EvCharger:
         self.spec = spec
         self._visits = tuple(sorted(visits, key=lambda visit: visit.arrival_s))
         self._arrivals = [visit.arrival_s for visit in self._visits]
-        self._here: tuple[int, int] | None = None
+        self._here: tuple[float, int] | None = None
         self._stored_kwh = 0.0
 
-    def visit_at(self, t_s: float) -> tuple[Visit, float] | None:
-        """The car that is there, and its departure on the clock of `t_s` [s]."""
-        found = self._find(t_s)
-        if found is None:
-            return None
-        round_, index = found
-        visit = self._visits[index]
-        return visit, visit.departure_s + round_ * (self.spec.repeats_every_s or 0.0)
-
-    def soc(self, now: Surroundings) -> float | None:
-        """State of charge of the car that is there, 0..1; None: there is none."""
+    def look(self, now: Surroundings) -> Outlook:
+        """The car that is there: what it would take (0 when it is done), how full it is, when it leaves."""
         visit = self._welcome(now.t_s)
-        return None if visit is None else self._stored_kwh / visit.capacity_kwh
-
-    def available_kw(self, now: Surroundings) -> float:
-        """What the car would take now [kW]; 0 when there is none or it is done."""
-        visit = self._welcome(now.t_s)
-        if visit is None or self._stored_kwh >= self.spec.target_soc * visit.capacity_kwh - _DONE_KWH:
-            return 0.0
-        return self.car_limit_kw(self._stored_kwh / visit.capacity_kwh)
+        if visit is None:
+            return Outlook(available_kw=0.0)
+        wants = self._stored_kwh < self.spec.target_soc * visit.capacity_kwh - _DONE_KWH
+        soc = self._stored_kwh / visit.capacity_kwh
+        return Outlook(
+            available_kw=self.car_limit_kw(soc) if wants else 0.0,
+            soc=soc,
+            capacity_kwh=visit.capacity_kwh,
+            leaves_at_s=visit.departure_s + self._round_start_s(now.t_s),
+        )
 
     def car_limit_kw(self, soc: float) -> float:
         """The most a car takes at a state of charge [kW]; never rises with it, never under the smallest power.
@@ -172,14 +165,16 @@ class EvCharger:
             self._stored_kwh = max(0.0, spec.target_soc * visit.capacity_kwh - needed_kwh)
         return visit
 
-    def _find(self, t_s: float) -> tuple[int, int] | None:
-        every_s = self.spec.repeats_every_s
-        round_ = 0 if every_s is None else math.floor(t_s / every_s)
-        within_s = t_s if every_s is None else t_s - round_ * every_s
-        index = bisect_right(self._arrivals, within_s) - 1
-        if index < 0 or within_s >= self._visits[index].departure_s:
+    def _find(self, t_s: float) -> tuple[float, int] | None:
+        start_s = self._round_start_s(t_s)
+        index = bisect_right(self._arrivals, t_s - start_s) - 1
+        if index < 0 or t_s - start_s >= self._visits[index].departure_s:
             return None
-        return round_, index
+        return start_s, index
+
+    def _round_start_s(self, t_s: float) -> float:
+        every_s = self.spec.repeats_every_s
+        return 0.0 if every_s is None else math.floor(t_s / every_s) * every_s
 
 
 _DONE_KWH = 0.02
