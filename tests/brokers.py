@@ -1,6 +1,7 @@
 """A pytest plugin: real brokers, each on a port and in a directory of its own, ended with the test."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -37,7 +38,8 @@ class RunningBroker:
     def link(self, client_id: str, **options: Any) -> MqttLink:
         """A link to it that retries quickly."""
         options = {"rng": random.Random(client_id), "backoff_max_s": 0.5, **options}
-        return MqttLink(parse_broker_url(self.url), client_id=client_id, **options)
+        port = options.pop("port", self.port)
+        return MqttLink(parse_broker_url(f"mqtt://127.0.0.1:{port}"), client_id=client_id, **options)
 
     async def restart(self) -> None:
         """Start it where it was."""
@@ -59,10 +61,53 @@ class RunningBroker:
             await broker.__aexit__(None, None, None)
 
 
+class Cable:
+    """A TCP connection to a local port that a test may cut, as a router would."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def __aenter__(self) -> "Cable":
+        self._server = await asyncio.start_server(self._plug, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _plug(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers += [writer, far_writer]
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(_carry(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(65_536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Wait for a condition; fail when it does not come."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is in another process as often as not
             await asyncio.sleep(0.01)
 
 

@@ -8,7 +8,7 @@ import pytest
 from derms.errors import BrokerError, UsageError
 from derms.mqtt import MqttLink, Will
 from derms.ports import Message, SetpointSink, TelemetryFeed
-from tests.brokers import RunningBroker, until
+from tests.brokers import Cable, RunningBroker, until
 
 
 async def take(link: MqttLink, count: int, *, acknowledge: bool = True, timeout_s: float = 20.0) -> list[Message]:
@@ -33,8 +33,8 @@ async def test_a_published_message_is_received_once_and_in_order(broker: Running
         sink: SetpointSink = writer
         await reader.wait_connected(10)
         await writer.wait_connected(10)
-        for number in range(50):
-            await sink.publish("der/telemetry/ev-1", b"%d" % number)
+        outcomes = await sink.publish_many(("der/telemetry/ev-1", b"%d" % number) for number in range(50))
+        assert list(outcomes) == [None] * 50
         got = await take(reader, 50)
         assert [message.payload for message in got] == [b"%d" % number for number in range(50)]
         assert {message.topic for message in got} == {"der/telemetry/ev-1"}
@@ -65,8 +65,13 @@ async def test_a_retained_message_reaches_a_later_subscriber_marked_as_such(brok
         assert message.retained
 
 
-async def test_a_message_that_was_not_acknowledged_comes_again_after_a_drop(broker: RunningBroker) -> None:
-    options = {"subscriptions": [("t", 1)], "manual_ack": True, "session_expiry_s": 60}
+@pytest.mark.parametrize("level", [4, 5])
+async def test_a_message_that_was_not_acknowledged_comes_again_after_a_drop(
+    mosquitto_broker: RunningBroker, level: int
+) -> None:
+    # Mosquitto only: amqtt forgets a message that was sent once
+    broker = mosquitto_broker
+    options = {"subscriptions": [("t", 1)], "manual_ack": True, "session_expiry_s": 60, "protocol": level}
     async with broker.link("writer") as writer:
         await writer.wait_connected(10)
         async with broker.link("reader", **options) as reader:
@@ -74,11 +79,12 @@ async def test_a_message_that_was_not_acknowledged_comes_again_after_a_drop(brok
             for number in range(4):
                 await writer.publish("t", b"%d" % number)
             got = await take(reader, 4, acknowledge=False)
-            reader.acknowledge(got[:2])
-            # the acknowledgements are on their way before the goodbye
+            # out of order and incomplete: 0 and 1 are due, 3 has to wait for 2
+            reader.acknowledge([got[3], got[1], got[0]])
+        await writer.publish("t", b"while away")
         async with broker.link("reader", **options) as reader:
-            again = await take(reader, 2)
-            assert [message.payload for message in again] == [b"2", b"3"]
+            again = await take(reader, 3)
+            assert [message.payload for message in again] == [b"2", b"3", b"while away"]
 
 
 async def test_the_link_comes_back_after_the_broker_was_killed(broker: RunningBroker) -> None:
@@ -97,7 +103,7 @@ async def test_the_link_comes_back_after_the_broker_was_killed(broker: RunningBr
         await writer.wait_connected(10)
         await broker.kill()
         await until(lambda: not writer.connected and not reader.connected)
-        with pytest.raises(BrokerError, match="not connected|was lost"):
+        with pytest.raises(BrokerError, match=r"not connected|was lost"):
             await writer.publish("t", b"lost")
         await broker.restart()
         await reader.wait_connected(10)
@@ -124,22 +130,26 @@ async def test_an_outage_is_logged_once_when_it_starts_and_once_when_it_ends(
     assert levels == [logging.WARNING, logging.INFO]
 
 
-async def test_acknowledged_messages_survive_kill_9_and_the_rest_comes_again(mosquitto_broker: RunningBroker) -> None:
+async def test_what_mosquitto_has_written_down_survives_kill_9(mosquitto_broker: RunningBroker) -> None:
     broker = mosquitto_broker
+    database = broker.directory / "mosquitto.db"
     options = {"subscriptions": [("t", 1)], "manual_ack": True, "session_expiry_s": 600}
     async with broker.link("reader", **options) as reader, broker.link("writer") as writer:
         await reader.wait_connected(10)
         await writer.wait_connected(10)
         for number in range(3):
-            await writer.publish("t", b"%d" % number)
+            await writer.publish("t", b"sample %d" % number)
         first = await take(reader, 3, acknowledge=False)
+        # Mosquitto writes what is under way together with the next change of a retained message
+        await writer.publish("control", b"lease", retain=True)
+        await until(lambda: b"sample 2" in database.read_bytes())
         await broker.kill()
         await until(lambda: not reader.connected)
         reader.acknowledge(first)  # too late: that connection is gone
         await broker.restart()
         await reader.wait_connected(10)
         again = await take(reader, 3)
-        assert [message.payload for message in again] == [b"0", b"1", b"2"]
+        assert [message.payload for message in again] == [b"sample 0", b"sample 1", b"sample 2"]
         assert not {message.receipt for message in first} & {message.receipt for message in again}
 
 
@@ -149,18 +159,20 @@ async def test_the_will_is_published_when_cut_off_and_not_after_a_goodbye(broker
         await watcher.wait_connected(10)
         async with broker.link("polite", will=will) as device:
             await device.wait_connected(10)
-        async with broker.link("rude", will=will) as device, broker.link("marker") as marker:
+        async with (
+            Cable(broker.port) as cable,
+            broker.link("rude", will=will, port=cable.port, backoff_first_s=30.0, backoff_max_s=30.0) as device,
+            broker.link("marker") as marker,
+        ):
             await device.wait_connected(10)
             await marker.wait_connected(10)
             await marker.publish("der/status/marker", b"so far no will")
             # the first to come is the marker: the goodbye has not released the will
             (first,) = await take(watcher, 1)
             assert first.topic == "der/status/marker"
-            # a second client of the same name makes the broker cut the first one off
-            async with broker.link("rude", backoff_first_s=30.0) as usurper:
-                await usurper.wait_connected(10)
-                (second,) = await take(watcher, 1)
-                assert (second.topic, second.payload) == (will.topic, will.payload)
+            cable.cut()
+            (second,) = await take(watcher, 1)
+            assert (second.topic, second.payload) == (will.topic, will.payload)
 
 
 async def test_a_burst_of_publishes_is_acknowledged_whole(broker: RunningBroker) -> None:
@@ -216,14 +228,13 @@ async def test_expiring_messages_are_forgotten_by_the_broker(mosquitto_broker: R
         await writer.wait_connected(10)
         await writer.publish("lease", b"short", retain=True, expires_s=1)
         await writer.publish("marker", b"x", retain=True)
-        for _ in range(100):
-            async with broker.link("reader", subscriptions=[("lease", 1), ("marker", 1)]) as reader:
-                got = await take(reader, 1) if reader is None else list(await asyncio.wait_for(reader.receive(), 10))
-                while "marker" not in {message.topic for message in got}:
-                    got.extend(await asyncio.wait_for(reader.receive(), 10))
-            if {message.topic for message in got} == {"marker"}:
-                return
-    pytest.fail("the lease was never forgotten")
+        topics = {"lease"}
+        async with asyncio.timeout(20):
+            while "lease" in topics:
+                topics = set()
+                async with broker.link("reader", subscriptions=[("lease", 1), ("marker", 1)]) as reader:
+                    while "marker" not in topics:
+                        topics |= {message.topic for message in await reader.receive()}
 
 
 async def test_leaving_is_quick_and_publishing_afterwards_says_so(broker: RunningBroker) -> None:
