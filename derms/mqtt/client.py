@@ -137,12 +137,15 @@ def expiring(expires_s: int) -> Properties:
 def _session_options(options: ConnectOptions, level: Level) -> dict[str, Any]:
     if level != 5:
         return {}
-    properties = _properties(PacketTypes.CONNECT)
-    if options.session_expiry_s:
-        properties.SessionExpiryInterval = options.session_expiry_s
-    if options.receive_maximum is not None:
-        properties.ReceiveMaximum = options.receive_maximum
-    return {"clean_start": options.session_expiry_s == 0, "properties": properties}
+    session: dict[str, Any] = {"clean_start": options.session_expiry_s == 0}
+    if options.session_expiry_s or options.receive_maximum is not None:
+        # only when needed: paho keeps them, and they weigh some 10 kB
+        properties = session["properties"] = _properties(PacketTypes.CONNECT)
+        if options.session_expiry_s:
+            properties.SessionExpiryInterval = options.session_expiry_s
+        if options.receive_maximum is not None:
+            properties.ReceiveMaximum = options.receive_maximum
+    return session
 
 
 def _properties(packet_type: int) -> Properties:

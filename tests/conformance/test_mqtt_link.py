@@ -45,7 +45,7 @@ async def test_the_newest_version_the_broker_speaks_is_found_and_told(
     broker: RunningBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "derms.mqtt")
-    async with broker.link("asker") as link:
+    async with broker.link("asker", manual_ack=True, protocol="auto") as link:
         await link.wait_connected(10)
         assert link.connected
         assert link.protocol_level == broker.level
