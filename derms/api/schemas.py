@@ -157,8 +157,8 @@ class FeederSummaryOut(msgspec.Struct, frozen=True, kw_only=True):
     """Of that, what no known device explains [kW]."""
     reserved_kw: float
     """Held back for silent devices [kW]."""
-    headroom_kw: float
-    """What there was to allocate [kW]."""
+    headroom_kw: float | None
+    """What there was to allocate [kW]; null: there is no limit."""
     commanded_kw: float
     """Sum of the leases [kW]."""
     shortfall_kw: float
