@@ -1,0 +1,368 @@
+"""One MQTT connection: the only door to paho.
+
+paho parses and builds the packets; asyncio moves the bytes (names, TCP, TLS, back-pressure), so there is neither a
+thread nor a blocking call. A connection is never reused: every attempt gets a fresh paho client, so nothing of an
+earlier one (packet ids, half-sent packets, unanswered publishes) can reach the next.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from derms.errors import BrokerError, UsageError
+from derms.mqtt.client import MAX_PENDING, ConnectOptions, Level, Wire, expiring, new_client
+from derms.mqtt.receipts import Receipts
+from derms.mqtt.refusals import BrokerRefusedError, VersionRefusedError
+from derms.ports import Message
+
+_log = logging.getLogger(__name__)
+
+_MESSAGES_A_TURN = 200
+"""After so many messages the event loop gets a turn (about 4 ms of parsing)."""
+_UNSUPPORTED_VERSION, _BAD_CLIENT_ID, _BAD_LOGIN, _NOT_AUTHORIZED, _BANNED = 132, 133, 134, 135, 138
+
+
+class Connection(asyncio.Protocol):
+    """One connection, from the name lookup to its end.
+
+    Args:
+        options: Shared by all connections of the link.
+        level: 4 for MQTT 3.1.1, 5 for MQTT 5.
+        generation: Counts the connections of the link; part of every receipt.
+        deliver: Takes a message; False when there is no room for another until `resume`.
+    """
+
+    def __init__(
+        self, options: ConnectOptions, *, level: Level, generation: int, deliver: Callable[[Message], bool]
+    ) -> None:
+        self.level = level
+        self._options = options
+        self._deliver = deliver
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        """Done when the connection is over; says why."""
+        self.last_answer_s = 0.0
+        """When the broker last acknowledged a publish [s, the loop's clock]."""
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._answer: asyncio.Future[Any] | None = None
+        self._pending: dict[int, asyncio.Future[None]] = {}
+        self._receipts = Receipts(generation)
+        self._full = False
+        self._turn = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.Transport | None = None
+        self._wire: Wire | None = None
+        self._tick: asyncio.TimerHandle | None = None
+        self._expiry: tuple[int, Properties] | None = None
+        self._logged_in = False
+        client = self._client = new_client(options, level)
+        client.on_connect = self._on_connack
+        client.on_subscribe = self._on_suback
+        client.on_publish = self._on_puback
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_register_write = self._write_soon
+
+    # ------------------------------------------------------------------ opening and closing
+
+    async def open(self) -> None:
+        """Connect, log in and subscribe.
+
+        Raises:
+            BrokerRefusedError: The broker refused the login or a subscription.
+            VersionRefusedError: It may not speak this MQTT version.
+            BrokerError: It cannot be reached or does not answer in time.
+        """
+        address = self._options.address
+        what = f"the MQTT broker at {address} cannot be reached"
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                await self._loop.create_connection(
+                    lambda: self,
+                    address.host,
+                    address.port,
+                    ssl=self._options.tls,
+                    server_hostname=address.host if self._options.tls else None,
+                    happy_eyeballs_delay=0.25,
+                )
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                await self._log_in(what)
+                await self._subscribe()
+        except TimeoutError as error:
+            self.abort("no answer in time")
+            why = f"no answer within {self._options.connect_timeout_s:g} s"
+            if self._wire is not None and not self._logged_in:
+                raise VersionRefusedError(what, why=why, said_so=False) from error
+            raise BrokerError(what, why=why) from error
+        except (OSError, ssl.CertificateError) as error:
+            self.abort("not connected")
+            raise BrokerError(what, why=_reason(error)) from error
+        except BaseException:
+            self.abort("not connected")
+            raise
+
+    async def _log_in(self, what: str) -> None:
+        self._client.reconnect()
+        self._answer = self._loop.create_future()
+        try:
+            reason: ReasonCode = await self._answer
+        except BrokerError as error:
+            raise VersionRefusedError(what, why=error.why, said_so=False) from error
+        match int(reason.value):
+            case 0:
+                self._logged_in = True
+            case code if code == _UNSUPPORTED_VERSION:
+                raise VersionRefusedError(what, why=f"it does not speak MQTT level {self.level}", said_so=True)
+            case code if code in (_BAD_LOGIN, _NOT_AUTHORIZED, _BANNED, _BAD_CLIENT_ID):
+                raise BrokerRefusedError(
+                    f"the MQTT broker at {self._options.address} refused the login",
+                    why=f"user {self._options.address.username!r}, client id {self._options.client_id!r}: {reason}",
+                    next_step="check the user name and password in the broker URL",
+                )
+            case _:
+                raise BrokerError(what, why=f"it answered: {reason}")
+
+    async def _subscribe(self) -> None:
+        if self._options.subscriptions:
+            self._answer = self._loop.create_future()
+            self._client.subscribe(list(self._options.subscriptions))
+            granted: list[ReasonCode] = await self._answer
+            for (topic, _), reason in zip(self._options.subscriptions, granted, strict=False):
+                if reason.is_failure:
+                    raise BrokerRefusedError(
+                        f"the MQTT broker at {self._options.address} refused the subscription to {topic!r}",
+                        why=f"user {self._options.address.username!r}: {reason}",
+                        next_step="allow this user to read the topic in the broker's access rules",
+                    )
+        self._answer = None
+        self.last_answer_s = self._loop.time()
+        self._schedule_tick()
+
+    async def close(self, timeout_s: float) -> None:
+        """Say goodbye (the will is not published) and wait until the bytes are out, at most `timeout_s`."""
+        try:
+            if not self.lost.done() and self._wire is not None:
+                self._client.disconnect()
+                self._client.loop_write()
+                async with asyncio.timeout(timeout_s):
+                    await asyncio.shield(self._closed)
+        except TimeoutError:
+            _log.debug("The broker did not take the goodbye in time.", extra={"client_id": self._options.client_id})
+        finally:
+            self.abort("closed")
+
+    def abort(self, why: str) -> None:
+        """Cut the connection without a goodbye."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._finish(why)
+
+    def _finish(self, why: str) -> None:
+        """Wake everyone who waits for this connection; it is over."""
+        if self.lost.done():
+            return
+        self.lost.set_result(why)
+        if self._tick is not None:
+            self._tick.cancel()
+        waiting = [*self._pending.values(), *([self._answer] if self._answer is not None else [])]
+        self._pending.clear()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(BrokerError("the connection to the MQTT broker was lost", why=why))
+        self._writable.set()
+
+    # ------------------------------------------------------------------ bytes: asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the new transport to paho."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._client.wire = self._wire = Wire(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Let paho read what came."""
+        if self._wire is not None:
+            self._wire.feed(data)
+            self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let paho read what is left, then end."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+        if self._wire is not None and not self.lost.done():
+            self._wire.at_end = True
+            self._pump()
+        self._finish(_reason(exc) if exc else "the broker closed the connection")
+
+    def pause_writing(self) -> None:
+        """The broker reads slower than we write."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._writable.set()
+
+    def resume(self) -> None:
+        """There is room for messages again."""
+        if self._full:
+            self._full = False
+            self._pump()
+
+    def _pump(self) -> None:
+        """Let paho take packets until the chunk is used up, the reader is full or the turn is over."""
+        wire, transport = self._wire, self._transport
+        if wire is None or transport is None or self.lost.done():
+            return
+        self._turn = 0
+        wire.held = self._full and not wire.at_end
+        try:
+            while (wire.unread or wire.at_end) and not wire.held and not self.lost.done():
+                if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    self.abort("the broker closed the connection")
+        except Exception as error:
+            # whatever paho raises on bytes it cannot read: the stream is out of step for good
+            _log.warning(
+                "The MQTT broker sent something unreadable; connecting anew.",
+                extra={"client_id": self._options.client_id, "error": repr(error)},
+            )
+            self.abort("the broker sent something unreadable")
+            return
+        if not wire.held:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+            if not self._full:
+                self._loop.call_soon(self._pump)
+
+    def _write_soon(self, *_: object) -> None:
+        self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        """Hand over everything paho has queued in this turn as one write."""
+        if not self.lost.done() and self._wire is not None:
+            self._client.loop_write()
+            self._wire.flush()
+
+    def _schedule_tick(self) -> None:
+        self._tick = self._loop.call_later(max(0.25, self._client.keepalive / 8), self._on_tick)
+
+    def _on_tick(self) -> None:
+        if not self.lost.done():
+            # a reader that is full has not looked for the broker's answers, so it cannot judge it
+            if not self._full:
+                self._client.loop_misc()
+            self._schedule_tick()
+
+    # ------------------------------------------------------------------ messages
+
+    def send(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool, expires_s: int | None
+    ) -> asyncio.Future[None] | None:
+        """Queue one message.
+
+        Returns:
+            For QoS 1, what is done when the broker has acknowledged it.
+
+        Raises:
+            BrokerError: The connection is over, or too many messages wait for the broker.
+            UsageError: The topic or the QoS cannot be published to.
+        """
+        if self.lost.done():
+            raise BrokerError("not connected to the MQTT broker", why=self.lost.result())
+        if qos not in (0, 1):
+            raise UsageError(f"QoS {qos} is not used here", why="leases and telemetry are QoS 0 or 1")
+        properties = self._expiring(expires_s) if expires_s is not None and self.level == 5 else None
+        try:
+            info = self._client.publish(topic, payload, qos, retain, properties)
+        except ValueError as error:
+            raise UsageError(f"cannot publish to {topic!r}", why=str(error)) from error
+        if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+            raise BrokerError(
+                "too many messages wait for the MQTT broker", why=f"{MAX_PENDING} are not acknowledged yet"
+            )
+        if qos == 0:
+            return None
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._pending[info.mid] = future
+        return future
+
+    async def writable(self) -> None:
+        """Wait until the broker has taken most of what was written."""
+        await self._writable.wait()
+
+    def acknowledge(self, receipts: Iterable[int]) -> None:
+        """Note messages as safe; send the PUBACKs that are due, in the order of receipt."""
+        if self.lost.done():
+            return
+        for mid in self._receipts.acknowledge(receipts):
+            self._client.ack(mid, 1)
+
+    def _expiring(self, expires_s: int) -> Properties:
+        # a paho Properties takes 10 us to build, and leases mostly have the same length
+        if self._expiry is None or self._expiry[0] != expires_s:
+            self._expiry = (expires_s, expiring(expires_s))
+        return self._expiry[1]
+
+    # ------------------------------------------------------------------ paho's side
+
+    def _on_connack(self, _c: Client, _u: object, _f: ConnectFlags, reason: ReasonCode, _p: Properties | None) -> None:
+        self._answered(reason)
+
+    def _on_suback(self, _c: Client, _u: object, _mid: int, reasons: list[ReasonCode], _p: Properties | None) -> None:
+        self._answered(reasons)
+
+    def _answered(self, answer: object) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    def _on_puback(self, _c: Client, _u: object, mid: int, reason: ReasonCode, _p: Properties | None) -> None:
+        self.last_answer_s = self._loop.time()
+        future = self._pending.pop(mid, None)
+        if future is None or future.done():
+            return
+        if reason.is_failure:
+            future.set_exception(BrokerError("the MQTT broker refused a message", why=str(reason)))
+        else:
+            future.set_result(None)
+
+    def _on_message(self, _c: Client, _u: object, message: MQTTMessage) -> None:
+        receipt = 0
+        if message.qos == 1 and self._options.manual_ack:
+            receipt = self._receipts.issue(message.mid)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            # no reader could be told about it; keeping it unacknowledged would only block the ones behind it
+            self.acknowledge([receipt])
+            return
+        self._full = not self._deliver(Message(topic, bytes(message.payload), message.retain, receipt))
+        self._turn += 1
+        if self._wire is not None and not self._wire.at_end:
+            self._wire.held = self._full or self._turn >= _MESSAGES_A_TURN
+
+    def _on_disconnect(
+        self, _c: Client, _u: object, flags: DisconnectFlags, reason: ReasonCode, _p: Properties | None
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._finish(f"the broker said: {reason}")
+        elif reason.getName() == "Keep alive timeout":
+            self._finish("the broker did not answer a ping in time")
+        else:
+            self._finish("the broker closed the connection")
+
+
+def _reason(error: BaseException) -> str:
+    """An operating-system or TLS error in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
+        return error.strerror
+    return str(error) or type(error).__name__
