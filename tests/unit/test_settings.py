@@ -3,6 +3,7 @@
 import json
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,9 @@ def test_a_source_beats_those_below_it(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize("how", ["flag", "environment", ".env"])
-def test_the_settings_file_can_be_named_in_three_ways(how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_settings_file_can_be_named_in_three_ways(
+    how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('feeder_id = "f-9"\n[[auth_users]]\nusername = "u"\npassword = "p"\nrole = "admin"\n')
     if how == "environment":
@@ -74,37 +77,41 @@ def test_the_settings_file_can_be_named_in_three_ways(how: str, monkeypatch: pyt
     assert settings.auth_users[0].role is Role.ADMIN
 
 
-LEGACY: list[tuple[str, str, str, object]] = [
-    ("CONTROL_INTERVAL_SECONDS", "2.5", "control_interval_s", 2.5),
-    ("FEEDER_DEFAULT_LIMIT_KW", "75", "feeder_import_limit_kw", 75.0),
-    ("DEFAULT_FEEDER_ID", "main", "feeder_id", "main"),
-    ("LOG_LEVEL", "WARN", "log_level", "warning"),
-    ("LOG_PRETTY", "true", "log_pretty", True),
-    ("PROMETHEUS_ENABLED", "false", "prometheus_enabled", False),
-    ("JWT_TOKEN_TTL_HOURS", "8", "token_ttl_h", 8.0),
-    ("PORT", "3001", "api_port", 3001),
-    ("MQTT_TOPIC_PREFIX", "site/der", "topic_prefix", "site/der"),
-    ("MQTT_USERNAME", "u", "mqtt_username", "u"),
-    ("TLS_ENABLED", "false", "api_tls_enabled", False),
+LEGACY: list[tuple[str, str, str, object, str, object]] = [
+    ("CONTROL_INTERVAL_SECONDS", "2.5", "control_interval_s", 2.5, "3", 3.0),
+    ("FEEDER_DEFAULT_LIMIT_KW", "75", "feeder_import_limit_kw", 75.0, "76", 76.0),
+    ("DEFAULT_FEEDER_ID", "main", "feeder_id", "main", "ours", "ours"),
+    ("LOG_LEVEL", "WARN", "log_level", "warning", "error", "error"),
+    ("LOG_PRETTY", "true", "log_pretty", True, "false", False),
+    ("PROMETHEUS_ENABLED", "false", "prometheus_enabled", False, "yes", True),
+    ("JWT_TOKEN_TTL_HOURS", "8", "token_ttl_h", 8.0, "9", 9.0),
+    ("PORT", "3001", "api_port", 3001, "3002", 3002),
+    ("MQTT_TOPIC_PREFIX", "site/der", "topic_prefix", "site/der", "ours", "ours"),
+    ("MQTT_USERNAME", "u", "mqtt_username", "u", "ours", "ours"),
+    ("MQTT_HOST", "h", "mqtt_url", "mqtt://h:1883", "mqtts://ours", "mqtts://ours"),
+    ("TLS_ENABLED", "true", "api_tls_enabled", True, "false", False),
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "field", "value"), LEGACY)
+@pytest.mark.parametrize(("name", "text", "field", "value", "our_text", "our_value"), LEGACY)
 def test_an_older_name_is_accepted_and_ours_beats_it(
-    name: str, text: str, field: str, value: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str,
+    text: str,
+    field: str,
+    value: object,
+    our_text: str,
+    our_value: object,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    files: dict[str, Any] = {"api_tls_cert_file": "c", "api_tls_key_file": "k"}
     monkeypatch.setenv(name, text)
-    assert getattr(load_settings(), field) == value
-    monkeypatch.delenv(name)
+    assert getattr(load_settings(**files), field) == value
+    (tmp_path / ".env").write_text(f"{ENV_PREFIX}{field.upper()}={our_text}\n")
+    assert getattr(load_settings(**files), field) == our_value
     (tmp_path / ".env").write_text(f"{name}={text}\n")
-    assert getattr(load_settings(), field) == value
-    default = Settings.model_fields[field].default
-    ours = {"log_level": "error", "feeder_id": "ours", "topic_prefix": "ours", "mqtt_username": "ours"}.get(
-        field, "6" if isinstance(value, float) else "4242" if field == "api_port" else str(not value)
-    )
-    monkeypatch.setenv(name, text)
-    (tmp_path / ".env").write_text(f"{ENV_PREFIX}{field.upper()}={ours}\n")
-    assert getattr(load_settings(), field) not in (value, default)[:1]
+    monkeypatch.delenv(name)
+    assert getattr(load_settings(**files), field) == value
 
 
 def test_secrets_of_the_predecessor_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
