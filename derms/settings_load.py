@@ -66,7 +66,7 @@ def _lines(item: Any, flags: Mapping[str, object], named: Mapping[str, Named]) -
     if not location:
         for line in message.split("\n"):
             what, why, next_step = line.split("; ")
-            yield _named(what), why, _named(next_step)
+            yield _named(what), _named(why), _named(next_step)
         return
     field, *inner = (str(part) for part in location)
     if item["type"] == "extra_forbidden" and not inner:

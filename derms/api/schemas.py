@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from derms.model import DeviceKind, DeviceStatus, Dialect, Enrolment, FeederMode, Origin, Role
+from derms.model import DeviceKind, DeviceStatus, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -124,6 +124,23 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: Instant
     state: EventState
+
+
+def event_out(event: DrEvent, state: EventState) -> EventOut:
+    """An unfinished event as the API shows it."""
+    return EventOut(
+        event_id=event.event_id,
+        feeder_ids=list(event.feeder_ids),
+        start=event.start,
+        end=event.end,
+        import_limit_kw=event.import_limit_kw,
+        export_limit_kw=event.export_limit_kw,
+        shed_kw=event.shed_kw,
+        reason=event.reason,
+        created_by=event.created_by,
+        created_at=event.created_at,
+        state=state,
+    )
 
 
 class EventsOut(msgspec.Struct, frozen=True, kw_only=True):
