@@ -225,8 +225,8 @@ class DecisionRecord:
     background_kw: float
     reserved_kw: float
     """Held back for silent devices [kW]."""
-    headroom_kw: float
-    """What was there to allocate [kW]."""
+    headroom_kw: float | None
+    """What was there to allocate [kW]; None: there is no limit."""
     commanded_kw: float
     """The sum of the leases [kW]."""
     shortfall_kw: float

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from derms.errors import BrokerError
 from derms.model import DecisionRecord, Device, DrEvent, Feeder, Setpoint, Telemetry
 
 
@@ -50,13 +51,18 @@ class TelemetryFeed(Protocol):
 class SetpointSink(Protocol):
     """Where leases go."""
 
-    async def publish(
-        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, expires_s: int | None = None
-    ) -> None:
-        """Hand a message to the broker and wait until it has acknowledged it.
+    async def publish_many(
+        self, messages: Iterable[tuple[str, bytes]], *, retain: bool = False, expires_s: int | None = None
+    ) -> Sequence[BrokerError | None]:
+        """Hand messages to the broker at QoS 1 and wait until each is acknowledged or given up.
 
-        Raises:
-            BrokerError: Not connected, or not acknowledged in time.
+        Args:
+            messages: Topic and payload of each.
+            retain: The broker keeps the newest of each topic for later subscribers.
+            expires_s: The broker forgets them after this long [s]; where the protocol has that.
+
+        Returns:
+            For every message None, or why it failed, in the order given.
         """
         ...
 

@@ -1,23 +1,6 @@
-"""An MQTT link that stays up: the feed and the sink of the controller, and of every agent.
-
-Rules:
-
-- A link connects, and connects again, by itself: quickly the first time, then with doubling, jittered pauses. An
-  outage is logged once when it starts and once when it ends.
-- A publish never waits for a reconnect: while there is no connection it fails at once. After a failed publish the
-  message may or may not have reached the broker.
-- The inbox is bounded. When it is full the link stops reading, and TCP makes the broker wait: nothing is dropped
-  here. (The last chunk before a connection ends, at most 256 kB, is still taken.) With manual acknowledgement the
-  MQTT 5 receive maximum keeps the unacknowledged messages within the inbox as well; in 3.1.1 the broker sets that
-  window.
-- Messages whose connection has ended can still be handled and acknowledged, to no effect: the broker sends them
-  again if the session outlives the connection (`session_expiry_s` > 0).
-- MQTT 5 is tried first, then 3.1.1. A broker that says it lacks version 5 is believed for good; one that only hung
-  up is asked again after the next outage.
-"""
+"""The link itself: one client of a broker that stays up. Its rules are in `derms.mqtt`."""
 
 import asyncio
-import contextlib
 import logging
 import random
 import ssl
@@ -26,19 +9,12 @@ from types import TracebackType
 from typing import Literal, Self
 
 from derms.errors import BrokerError, UsageError
-from derms.mqtt_address import BrokerAddress, TlsFiles, Will, parse_broker_url, tls_context
-from derms.mqtt_connection import BrokerRefusedError, Connection, ConnectOptions, VersionRefusedError
+from derms.mqtt.address import BrokerAddress, TlsFiles, Will, tls_context
+from derms.mqtt.client import ConnectOptions, Level
+from derms.mqtt.connection import Connection
+from derms.mqtt.refusals import BrokerRefusedError
+from derms.mqtt.retry import Backoff, ProtocolChoice
 from derms.ports import Message
-
-__all__ = [
-    "BrokerAddress",
-    "BrokerRefusedError",
-    "MqttLink",
-    "TlsFiles",
-    "Will",
-    "parse_broker_url",
-    "tls_context",
-]
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +96,7 @@ class MqttLink:
         )
         self.address = address
         self.client_id = client_id
-        self.protocol_level: Literal[4, 5] | None = None
+        self.protocol_level: Level | None = None
         """What the broker spoke when last connected: 5, or 4 for MQTT 3.1.1; None before the first connection."""
         self.connections = 0
         """How often this link has been connected."""
@@ -128,17 +104,14 @@ class MqttLink:
         """How often reading had to stop because the inbox was full."""
         self.last_error: BrokerError | None = None
         """Why there is no connection now; None when connected."""
-        self._rng = rng
         self._inbox_size = inbox_size
         self._publish_timeout_s = publish_timeout_s
-        self._backoff_first_s = backoff_first_s
-        self._backoff_max_s = backoff_max_s
         self._on_connect = on_connect
         self._on_disconnect = on_disconnect
         self._log_level_down = logging.WARNING if log_changes else logging.DEBUG
         self._log_level_up = logging.INFO if log_changes else logging.DEBUG
-        self._wanted: tuple[Literal[4, 5], ...] = (5, 4) if protocol == "auto" else (protocol,)
-        self._levels = self._wanted
+        self._backoff = Backoff(first_s=backoff_first_s, longest_s=backoff_max_s, rng=rng)
+        self._choice = ProtocolChoice((5, 4) if protocol == "auto" else (protocol,))
         self._generation = 0
         self._inbox: list[Message] = []
         self._arrived = asyncio.Event()
@@ -157,13 +130,18 @@ class MqttLink:
     ) -> None:
         """Say goodbye and stop, within a few seconds. What is in the inbox stays readable by nobody."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close(_GOODBYE_S)
-        self._wake_all()
+        connection = self._connection
+        try:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+            if connection is not None:
+                await connection.close(_GOODBYE_S)
+        finally:
+            self._connection = None
+            if connection is not None:
+                connection.abort("closed")
+            self._wake_all()
         if task is not None and not task.cancelled() and (failure := task.exception()) is not None and error is None:
             raise failure
 
@@ -267,15 +245,24 @@ class MqttLink:
                 answers.append(error)
             if len(answers) % _SLICE == 0:
                 await asyncio.sleep(0)
-        waiting = [answer for answer in answers if isinstance(answer, asyncio.Future)]
-        if waiting:
-            connection = self._connection
-            _, late = await asyncio.wait(waiting, timeout=self._publish_timeout_s)
-            if late:
-                failure = self._timed_out(connection)
-                for future in late:
-                    future.set_exception(failure)
-        return [_outcome(answer) for answer in answers]
+        await self._settle([answer for answer in answers if isinstance(answer, asyncio.Future)])
+        return [answer if isinstance(answer, BrokerError) else _outcome(answer) for answer in answers]
+
+    async def _settle(self, answers: Sequence[asyncio.Future[None]]) -> None:
+        """Wait until all are done; those on which the broker makes no progress are failed."""
+        connection, waiting = self._connection, set(answers)
+        try:
+            while waiting:
+                _, waiting = await asyncio.wait(waiting, timeout=self._publish_timeout_s)
+                if waiting and (connection is None or self._stalled(connection)):
+                    failure = self._timed_out(connection)
+                    for future in waiting:
+                        if not future.done():
+                            future.set_exception(failure)
+                    return
+        finally:
+            for future in waiting:
+                future.cancel()
 
     def _usable(self) -> Connection:
         self._check_running()
@@ -284,11 +271,13 @@ class MqttLink:
             raise BrokerError(f"not connected to the MQTT broker at {self.address}", why=why)
         return self._connection
 
+    def _stalled(self, connection: Connection) -> bool:
+        return asyncio.get_running_loop().time() - connection.last_answer_s >= self._publish_timeout_s
+
     def _timed_out(self, connection: Connection | None) -> BrokerError:
         """Give up on a broker that acknowledges nothing: a new connection is the only cure."""
         why = f"no acknowledgement within {self._publish_timeout_s:g} s"
-        now = asyncio.get_running_loop().time()
-        if connection is not None and now - connection.last_answer_s >= self._publish_timeout_s:
+        if connection is not None and self._stalled(connection):
             connection.abort(why)
         return BrokerError("the MQTT broker did not acknowledge a message", why=why)
 
@@ -296,54 +285,38 @@ class MqttLink:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        failures = 0
         while True:
             try:
                 connection = await self._connect()
             except BrokerError as error:
-                failures += 1
                 refused = isinstance(error, BrokerRefusedError)
                 self._note_down(error, refused=refused)
-                await asyncio.sleep(self._pause_s(failures, longest=refused))
+                await asyncio.sleep(self._backoff.longest_s() if refused else self._backoff.next_s())
                 continue
             opened = loop.time()
             self._note_up(connection)
-            why = await connection.lost
+            # not awaited directly: cancelling this task must not cancel the future others look at
+            await asyncio.wait([connection.lost])
+            why = connection.lost.result()
             connection.abort(why)
             self._connection = None
-            failures = 1 if loop.time() - opened >= _STABLE_S else failures + 1
+            if loop.time() - opened >= _STABLE_S:
+                self._backoff.reset()
             self._note_down(BrokerError(f"the connection to the MQTT broker at {self.address} was lost", why=why))
             if self._on_disconnect is not None:
                 self._on_disconnect()
-            await asyncio.sleep(self._pause_s(failures))
+            await asyncio.sleep(self._backoff.next_s())
 
     async def _connect(self) -> Connection:
-        """Try the protocol levels in turn."""
-        for position, level in enumerate(self._levels):
+        async def attempt(level: Level) -> Connection:
             self._generation += 1
             connection = Connection(self._options, level=level, generation=self._generation, deliver=self._deliver)
-            try:
-                await connection.open()
-            except VersionRefusedError as error:
-                if position + 1 == len(self._levels):
-                    self._levels = self._wanted
-                    raise
-                said_so = error.said_so
-                continue
-            if position:
-                self._levels = self._wanted[position:] if said_so else self._wanted
-            self.protocol_level = level
+            await connection.open()
             return connection
-        raise AssertionError("there is always a level to try")
 
-    def _pause_s(self, failures: int, *, longest: bool = False) -> float:
-        """Between half and all of a doubling time [s]."""
-        top = (
-            self._backoff_max_s
-            if longest
-            else min(self._backoff_max_s, self._backoff_first_s * 2.0 ** min(failures - 1, 30))
-        )
-        return top * self._rng.uniform(0.5, 1.0)
+        connection = await self._choice.first_that_works(attempt)
+        self.protocol_level = connection.level
+        return connection
 
     def _note_up(self, connection: Connection) -> None:
         self._connection = connection
@@ -385,11 +358,8 @@ class MqttLink:
         self._settled.set()
 
 
-def _outcome(answer: "asyncio.Future[None] | BrokerError") -> BrokerError | None:
-    if isinstance(answer, BrokerError):
-        return answer
-    with contextlib.suppress(asyncio.CancelledError):
-        error = answer.exception()
-        assert error is None or isinstance(error, BrokerError)
-        return error
-    return BrokerError("a message was given up")
+def _outcome(answer: asyncio.Future[None]) -> BrokerError | None:
+    error = answer.exception()
+    if error is not None and not isinstance(error, BrokerError):
+        raise error
+    return error

@@ -3,126 +3,30 @@
 paho parses and builds the packets; asyncio moves the bytes (names, TCP, TLS, back-pressure), so there is neither a
 thread nor a blocking call. A connection is never reused: every attempt gets a fresh paho client, so nothing of an
 earlier one (packet ids, half-sent packets, unanswered publishes) can reach the next.
-
-Acknowledgements (MQTT-4.6.0-2): a PUBACK goes out only for a message that was acknowledged by the reader, in the
-order the messages came, and only on the connection they came on.
 """
 
 import asyncio
 import logging
 import ssl
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from derms.errors import BrokerError, UsageError
-from derms.mqtt_address import BrokerAddress, Will
+from derms.mqtt.client import MAX_PENDING, ConnectOptions, Level, Wire, expiring, new_client
+from derms.mqtt.receipts import Receipts
+from derms.mqtt.refusals import BrokerRefusedError, VersionRefusedError
 from derms.ports import Message
 
 _log = logging.getLogger(__name__)
 
-MAX_PENDING = 32_768
-"""Publishes that may wait for the broker; packet ids are 16 bits wide, so there can never be twice as many."""
 _MESSAGES_A_TURN = 200
 """After so many messages the event loop gets a turn (about 4 ms of parsing)."""
-_GENERATION_SHIFT = 40
 _UNSUPPORTED_VERSION, _BAD_CLIENT_ID, _BAD_LOGIN, _NOT_AUTHORIZED, _BANNED = 132, 133, 134, 135, 138
-
-
-class BrokerRefusedError(BrokerError):
-    """The broker answers but will not have us: a wrong login, a forbidden subscription."""
-
-
-class VersionRefusedError(BrokerError):
-    """The broker may not speak this version of MQTT."""
-
-    def __init__(self, what: str, *, why: str, said_so: bool) -> None:
-        super().__init__(what, why=why)
-        self.said_so = said_so
-        """True when the broker named the version as its reason, False when it only hung up or kept silent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectOptions:
-    """What every connection of a link has in common."""
-
-    address: BrokerAddress
-    client_id: str
-    subscriptions: Sequence[tuple[str, int]]
-    will: Will | None
-    tls: ssl.SSLContext | None
-    manual_ack: bool
-    session_expiry_s: int
-    receive_maximum: int | None
-    keepalive_s: int
-    connect_timeout_s: float
-
-
-class _Wire:
-    """What paho takes for a socket: reads come from the last chunk, writes gather until `flush`."""
-
-    __slots__ = ("_chunk", "_out", "_position", "_transport", "at_end", "held")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._chunk = b""
-        self._position = 0
-        self._out: list[bytes | bytearray] = []
-        self.at_end = False
-        self.held = False
-
-    @property
-    def unread(self) -> bool:
-        return self._position < len(self._chunk)
-
-    def feed(self, data: bytes) -> None:
-        self._chunk = self._chunk[self._position :] + data if self.unread else data
-        self._position = 0
-
-    def recv(self, size: int) -> bytes:
-        if self.held:
-            raise BlockingIOError
-        data = self._chunk[self._position : self._position + size]
-        if not data and not self.at_end:
-            raise BlockingIOError
-        self._position += len(data)
-        return data
-
-    def send(self, data: bytes | bytearray) -> int:
-        self._out.append(data)
-        return len(data)
-
-    def flush(self) -> None:
-        if self._out:
-            self._transport.write(b"".join(self._out))
-            self._out.clear()
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def fileno(self) -> int:
-        return -1
-
-    def setblocking(self, flag: bool) -> None:
-        """There is nothing that could block."""
-
-
-class _Client(Client):
-    """A paho client that is handed its socket instead of opening one."""
-
-    wire: _Wire
-
-    def _create_socket(self) -> _Wire:
-        # paho's own connects, resolves names and shakes hands for TLS while blocking; there is no public hook
-        return self.wire
 
 
 class Connection(asyncio.Protocol):
@@ -136,10 +40,9 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(
-        self, options: ConnectOptions, *, level: int, generation: int, deliver: Callable[[Message], bool]
+        self, options: ConnectOptions, *, level: Level, generation: int, deliver: Callable[[Message], bool]
     ) -> None:
         self.level = level
-        self.generation = generation
         self._options = options
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
@@ -150,18 +53,23 @@ class Connection(asyncio.Protocol):
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._answer: asyncio.Future[Any] | None = None
         self._pending: dict[int, asyncio.Future[None]] = {}
-        self._unacked: deque[int] = deque()
-        self._first_unacked = 1
-        self._acked: set[int] = set()
+        self._receipts = Receipts(generation)
         self._full = False
         self._turn = 0
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport | None = None
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._expiry: tuple[int, Properties] | None = None
-        self._client = self._new_client()
+        self._logged_in = False
+        client = self._client = new_client(options, level)
+        client.on_connect = self._on_connack
+        client.on_subscribe = self._on_suback
+        client.on_publish = self._on_puback
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_register_write = self._write_soon
 
     # ------------------------------------------------------------------ opening and closing
 
@@ -191,7 +99,7 @@ class Connection(asyncio.Protocol):
         except TimeoutError as error:
             self.abort("no answer in time")
             why = f"no answer within {self._options.connect_timeout_s:g} s"
-            if self._wire is not None and self._answer is not None:
+            if self._wire is not None and not self._logged_in:
                 raise VersionRefusedError(what, why=why, said_so=False) from error
             raise BrokerError(what, why=why) from error
         except (OSError, ssl.CertificateError) as error:
@@ -202,12 +110,6 @@ class Connection(asyncio.Protocol):
             raise
 
     async def _log_in(self, what: str) -> None:
-        self._client.connect_async(
-            self._options.address.host,
-            self._options.address.port,
-            self._options.keepalive_s,
-            **self._session_options(),
-        )
         self._client.reconnect()
         self._answer = self._loop.create_future()
         try:
@@ -216,7 +118,7 @@ class Connection(asyncio.Protocol):
             raise VersionRefusedError(what, why=error.why, said_so=False) from error
         match int(reason.value):
             case 0:
-                pass
+                self._logged_in = True
             case code if code == _UNSUPPORTED_VERSION:
                 raise VersionRefusedError(what, why=f"it does not speak MQTT level {self.level}", said_so=True)
             case code if code in (_BAD_LOGIN, _NOT_AUTHORIZED, _BANNED, _BAD_CLIENT_ID):
@@ -283,7 +185,7 @@ class Connection(asyncio.Protocol):
         """Give the new transport to paho."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._client.wire = self._wire = _Wire(transport)
+        self._client.wire = self._wire = Wire(transport)
 
     def data_received(self, data: bytes) -> None:
         """Let paho read what came."""
@@ -350,7 +252,7 @@ class Connection(asyncio.Protocol):
             self._wire.flush()
 
     def _schedule_tick(self) -> None:
-        self._tick = self._loop.call_later(max(0.25, self._options.keepalive_s / 8), self._on_tick)
+        self._tick = self._loop.call_later(max(0.25, self._client.keepalive / 8), self._on_tick)
 
     def _on_tick(self) -> None:
         if not self.lost.done():
@@ -400,58 +302,16 @@ class Connection(asyncio.Protocol):
         """Note messages as safe; send the PUBACKs that are due, in the order of receipt."""
         if self.lost.done():
             return
-        for receipt in receipts:
-            number = receipt & ((1 << _GENERATION_SHIFT) - 1)
-            if receipt >> _GENERATION_SHIFT == self.generation and number >= self._first_unacked:
-                self._acked.add(number)
-        while self._first_unacked in self._acked:
-            self._acked.remove(self._first_unacked)
-            self._first_unacked += 1
-            self._client.ack(self._unacked.popleft(), 1)
+        for mid in self._receipts.acknowledge(receipts):
+            self._client.ack(mid, 1)
 
     def _expiring(self, expires_s: int) -> Properties:
         # a paho Properties takes 10 us to build, and leases mostly have the same length
         if self._expiry is None or self._expiry[0] != expires_s:
-            properties = Properties(PacketTypes.PUBLISH)
-            properties.MessageExpiryInterval = expires_s
-            self._expiry = (expires_s, properties)
+            self._expiry = (expires_s, expiring(expires_s))
         return self._expiry[1]
 
     # ------------------------------------------------------------------ paho's side
-
-    def _new_client(self) -> _Client:
-        options = self._options
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=options.client_id,
-            clean_session=None if self.level == 5 else options.session_expiry_s == 0,
-            protocol=MQTTProtocolVersion.MQTTv5 if self.level == 5 else MQTTProtocolVersion.MQTTv311,
-            # paho would otherwise try other versions by itself, blocking
-            reconnect_on_failure=False,
-            manual_ack=options.manual_ack,
-        )
-        client.max_queued_messages = MAX_PENDING
-        if options.address.username is not None:
-            client.username_pw_set(options.address.username, options.address.password)
-        if options.will is not None:
-            client.will_set(options.will.topic, options.will.payload, options.will.qos, options.will.retain)
-        client.on_connect = self._on_connack
-        client.on_subscribe = self._on_suback
-        client.on_publish = self._on_puback
-        client.on_message = self._on_message
-        client.on_disconnect = self._on_disconnect
-        client.on_socket_register_write = self._write_soon
-        return client
-
-    def _session_options(self) -> dict[str, Any]:
-        if self.level != 5:
-            return {}
-        properties = Properties(PacketTypes.CONNECT)
-        if self._options.session_expiry_s:
-            properties.SessionExpiryInterval = self._options.session_expiry_s
-        if self._options.receive_maximum is not None:
-            properties.ReceiveMaximum = self._options.receive_maximum
-        return {"clean_start": self._options.session_expiry_s == 0, "properties": properties}
 
     def _on_connack(self, _c: Client, _u: object, _f: ConnectFlags, reason: ReasonCode, _p: Properties | None) -> None:
         self._answered(reason)
@@ -476,15 +336,14 @@ class Connection(asyncio.Protocol):
     def _on_message(self, _c: Client, _u: object, message: MQTTMessage) -> None:
         receipt = 0
         if message.qos == 1 and self._options.manual_ack:
-            receipt = (self.generation << _GENERATION_SHIFT) | (self._first_unacked + len(self._unacked))
-            self._unacked.append(message.mid)
+            receipt = self._receipts.issue(message.mid)
         try:
             topic = message.topic
         except UnicodeDecodeError:
             # no reader could be told about it; keeping it unacknowledged would only block the ones behind it
             self.acknowledge([receipt])
             return
-        self._full = not self._deliver(Message(topic, message.payload, message.retain, receipt))
+        self._full = not self._deliver(Message(topic, bytes(message.payload), message.retain, receipt))
         self._turn += 1
         if self._wire is not None and not self._wire.at_end:
             self._wire.held = self._full or self._turn >= _MESSAGES_A_TURN

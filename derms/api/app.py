@@ -1,0 +1,162 @@
+"""The API's application and its server; it owns nothing but the routes."""
+
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from derms.api import auth, devices, events, feeders, health
+from derms.api.middleware import add_routes, guarded_app
+from derms.api.view import ControllerView
+from derms.auth import Authenticator
+from derms.errors import AddressInUseError, ConfigError
+from derms.metrics import Metrics
+from derms.model import DrEvent
+from derms.ports import Clock, EventStore
+
+IDLE_TIMEOUT_S = 10.0
+"""A connection without a whole request head is dropped after it, idle or trickling [s]."""
+SHUTDOWN_TIMEOUT_S = 2.0
+"""What running requests are given when the server stops, and again when they are cancelled [s]."""
+
+_log = logging.getLogger(__name__)
+
+
+def new_event_id() -> str:
+    """A new event's id."""
+    return f"dr-{uuid.uuid4().hex[:12]}"
+
+
+def build_app(
+    *,
+    view: ControllerView,
+    events_store: EventStore,
+    authenticator: Authenticator,
+    metrics: Metrics,
+    on_event: Callable[[DrEvent], None],
+    clock: Clock,
+    metrics_enabled: bool = True,
+    new_id: Callable[[], str] = new_event_id,
+) -> web.Application:
+    """Put the routes together.
+
+    Args:
+        view: What is read of the controller.
+        events_store: Where events are committed.
+        authenticator: Knows users and tokens.
+        metrics: Counts requests, and is shown at `/metrics`.
+        on_event: Called with each new event once it is committed.
+        clock: Tells the time.
+        metrics_enabled: Whether `/metrics` exists.
+        new_id: Makes an event's id.
+    """
+    app = guarded_app(authenticator, metrics)
+    add_routes(
+        app,
+        [
+            *health.routes(view),
+            *(health.metrics_routes(metrics) if metrics_enabled else []),
+            *auth.routes(authenticator),
+            *devices.routes(view),
+            *feeders.routes(view),
+            *events.routes(view, events_store, on_event=on_event, clock=clock, new_id=new_id),
+        ],
+    )
+    return app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Where the API listens."""
+
+    host: str
+    port: int
+    url: str
+
+
+@contextlib.asynccontextmanager
+async def serve_app(
+    app: web.Application,
+    *,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    idle_timeout_s: float = IDLE_TIMEOUT_S,
+) -> AsyncIterator[Served]:
+    """Serve the app while the body runs.
+
+    Args:
+        app: What to serve.
+        host: Address to listen on.
+        port: TCP port; 0: one the system chooses.
+        tls: None: plain HTTP.
+        idle_timeout_s: `IDLE_TIMEOUT_S` [s].
+
+    Raises:
+        AddressInUseError: The port is taken.
+        ConfigError: The address cannot be listened on.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=idle_timeout_s,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+        handle_signals=False,
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=tls, reuse_port=False).start()
+        except OSError as error:
+            raise _listen_error(error, host, port) from error
+        bound = int(runner.addresses[0][1])
+        shown = f"[{host}]" if ":" in host else host
+        url = f"{'https' if tls else 'http'}://{shown}:{bound}"
+        _log.info("The API listens.", extra={"url": url})
+        yield Served(host=host, port=bound, url=url)
+    finally:
+        await runner.cleanup()
+
+
+def _listen_error(error: OSError, host: str, port: int) -> AddressInUseError | ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUseError(
+            f"{host}:{port} is in use",
+            why="another program listens there, perhaps a second `derms serve`",
+            next_step="stop it, or set DERMS_API_PORT to a free port",
+        )
+    if error.errno == errno.EACCES:
+        return ConfigError(
+            f"{host}:{port} may not be listened on",
+            why="ports below 1024 need a privilege this process has not",
+            next_step="set DERMS_API_PORT to 1024 or more",
+        )
+    why = error.strerror or str(error) if isinstance(error, socket.gaierror) else "it is no address of this machine"
+    return ConfigError(f"{host}:{port} cannot be listened on", why=why, next_step="correct DERMS_API_HOST")
+
+
+def tls_context(cert_file: Path, key_file: Path) -> ssl.SSLContext:
+    """TLS for the server, 1.2 or newer.
+
+    Raises:
+        ConfigError: A file cannot be read, or the two do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # A password callback, because without one OpenSSL asks for it on the terminal and the daemon hangs.
+        context.load_cert_chain(cert_file, key_file, password=lambda: "")
+    except OSError as error:
+        raise ConfigError(
+            f"the API's certificate {cert_file} or its key {key_file} cannot be used",
+            why=str(error),
+            next_step="correct DERMS_API_TLS_CERT_FILE and DERMS_API_TLS_KEY_FILE (PEM, no passphrase)",
+        ) from error
+    return context

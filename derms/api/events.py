@@ -1,0 +1,223 @@
+"""`POST /api/events` and `GET /api/events`: DR events.
+
+201 is answered after the commit; the control loop is told after it too, so that it never acts on what is not stored.
+"""
+
+import asyncio
+from collections.abc import Callable, Set
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+
+from derms.api.middleware import Route, answer, asker, read_body, request_id
+from derms.api.schemas import EventIn, EventOut, EventsOut, EventState
+from derms.api.view import ControllerView
+from derms.errors import NotFoundError, StoreError, UsageError
+from derms.model import DrEvent, Role
+from derms.ports import Clock, EventStore
+
+STORE_TIMEOUT_S = 10.0
+MAX_DURATION = timedelta(days=31)
+PAST_TOLERANCE = timedelta(seconds=60)
+"""How far a start may lie back: clocks differ, and a request takes its time."""
+_MAX_REASON = 500
+
+
+def routes(
+    view: ControllerView,
+    events: EventStore,
+    *,
+    on_event: Callable[[DrEvent], None],
+    clock: Clock,
+    new_id: Callable[[], str],
+) -> list[Route]:
+    """Creating and listing events.
+
+    Args:
+        view: Knows the feeders.
+        events: Where they are committed.
+        on_event: Called with each event once it is committed.
+        clock: Tells the time.
+        new_id: Makes an event's id.
+    """
+
+    async def post_event(request: web.Request) -> web.Response:
+        asked = await read_body(request, EventIn)
+        now = _now(clock)
+        event = to_event(
+            asked, feeder_ids=view.feeder_ids(), now=now, event_id=new_id(), created_by=asker(request).username
+        )
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                await events.add_event(event, actor=event.created_by, request_id=request_id(request))
+        except TimeoutError as error:
+            raise StoreError(
+                f"event {event.event_id} may not be stored",
+                why=f"the store took more than {STORE_TIMEOUT_S:g} s",
+                next_step="list the events before sending it again",
+            ) from error
+        on_event(event)
+        response = answer(event_out(event, now), status=201)
+        response.headers["Location"] = f"/api/events/{event.event_id}"
+        return response
+
+    async def get_events(_: web.Request) -> web.Response:
+        now = _now(clock)
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                found = await events.unfinished_events(now)
+        except TimeoutError as error:
+            raise StoreError(
+                "the events cannot be read",
+                why=f"the store took more than {STORE_TIMEOUT_S:g} s",
+                next_step="try again",
+            ) from error
+        ordered = sorted(found, key=lambda event: (event.start, event.event_id))
+        return answer(EventsOut(events=[event_out(event, now) for event in ordered]))
+
+    return [
+        Route(method="POST", path="/api/events", handler=post_event, role=Role.OPERATOR),
+        Route(method="GET", path="/api/events", handler=get_events, role=Role.VIEWER),
+    ]
+
+
+def event_out(event: DrEvent, now: datetime) -> EventOut:
+    """An unfinished event as the API shows it."""
+    return EventOut(
+        event_id=event.event_id,
+        feeder_ids=list(event.feeder_ids),
+        start=event.start,
+        end=event.end,
+        import_limit_kw=event.import_limit_kw,
+        export_limit_kw=event.export_limit_kw,
+        shed_kw=event.shed_kw,
+        reason=event.reason,
+        created_by=event.created_by,
+        created_at=event.created_at,
+        state=EventState.ACTIVE if event.start <= now else EventState.SCHEDULED,
+    )
+
+
+def to_event(asked: EventIn, *, feeder_ids: Set[str], now: datetime, event_id: str, created_by: str) -> DrEvent:
+    """Check what was asked for and make the event of it. Pure.
+
+    Args:
+        asked: The request's body.
+        feeder_ids: The feeders there are.
+        now: This instant.
+        event_id: The event's id.
+        created_by: Who asks.
+
+    Raises:
+        UsageError: It cannot be meant.
+        NotFoundError: A feeder does not exist.
+    """
+    start, end = _window(asked, now)
+    _check_limits(asked)
+    if len(asked.reason) > _MAX_REASON or not asked.reason.isprintable():
+        raise UsageError(
+            "the reason is refused",
+            why=f"it may have {_MAX_REASON} characters, none of them a control character",
+            next_step="shorten it to one line",
+        )
+    return DrEvent(
+        event_id=event_id,
+        feeder_ids=_feeders(asked, feeder_ids),
+        start=start,
+        end=end,
+        import_limit_kw=asked.import_limit_kw,
+        export_limit_kw=asked.export_limit_kw,
+        shed_kw=asked.shed_kw,
+        reason=asked.reason,
+        created_by=created_by,
+        created_at=now,
+    )
+
+
+def _window(asked: EventIn, now: datetime) -> tuple[datetime, datetime]:
+    start = now if asked.start is None else asked.start.astimezone(UTC)
+    if (asked.end is None) == (asked.duration_s is None):
+        raise UsageError(
+            "the event has no end" if asked.end is None else "the event has both end and duration_s",
+            why="exactly one of end and duration_s says when it is over",
+            next_step="send one of them",
+        )
+    if asked.end is not None:
+        end = asked.end.astimezone(UTC)
+        if end <= start:
+            raise UsageError(
+                f"end is {end.isoformat()}", why=f"it must be after start, {start.isoformat()}", next_step="correct it"
+            )
+    else:
+        seconds = asked.duration_s or 0.0
+        if not 0 < seconds <= MAX_DURATION.total_seconds():
+            raise UsageError(
+                f"duration_s is {seconds:g}",
+                why=f"it must be more than 0 and at most {MAX_DURATION.total_seconds():g}",
+                next_step="correct it",
+            )
+        end = start + timedelta(seconds=seconds)
+    if end <= now:
+        raise UsageError(
+            f"the event ends at {end.isoformat()}", why=f"that is past, now is {now.isoformat()}", next_step="end later"
+        )
+    if start < now - PAST_TOLERANCE:
+        raise UsageError(
+            f"start is {start.isoformat()}",
+            why=f"that is past, now is {now.isoformat()}",
+            next_step="leave start out to begin now",
+        )
+    if end - start > MAX_DURATION:
+        raise UsageError(
+            f"the event lasts {end - start}", why=f"at most {MAX_DURATION.days} days are taken", next_step="end earlier"
+        )
+    return start, end
+
+
+def _check_limits(asked: EventIn) -> None:
+    limits = {
+        "import_limit_kw": asked.import_limit_kw,
+        "export_limit_kw": asked.export_limit_kw,
+        "shed_kw": asked.shed_kw,
+    }
+    given = {name: value for name, value in limits.items() if value is not None}
+    if not given:
+        raise UsageError(
+            "the event limits nothing", why=f"it needs one of {', '.join(limits)}", next_step="send at least one"
+        )
+    for name, value in given.items():
+        if value < 0:
+            raise UsageError(
+                f"{name} is {value:g}",
+                why="it is a magnitude and must be 0 or more",
+                next_step="the name gives the direction, send it without the sign",
+            )
+    if asked.shed_kw == 0:
+        raise UsageError("shed_kw is 0", why="that sheds nothing", next_step="send more than 0")
+
+
+def _feeders(asked: EventIn, known: Set[str]) -> tuple[str, ...]:
+    if asked.feeder_id is not None and asked.feeder_ids is not None:
+        raise UsageError(
+            "the event has both feeder_id and feeder_ids", why="one of them says where", next_step="send one of them"
+        )
+    named = [asked.feeder_id] if asked.feeder_id is not None else asked.feeder_ids
+    if named is None:
+        named = sorted(known)
+    if not named:
+        raise UsageError(
+            "the event names no feeder", why="it must act on one", next_step="leave feeder_ids out for all"
+        )
+    for feeder_id in named:
+        if feeder_id not in known:
+            raise NotFoundError(
+                f"the feeder {feeder_id[:64]!r} does not exist",
+                why=f"there are {', '.join(sorted(known)[:10]) or 'none'}",
+                next_step="name one of them",
+            )
+    return tuple(dict.fromkeys(named))
+
+
+def _now(clock: Clock) -> datetime:
+    # Through integers: a float of seconds would move the instant by microseconds.
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=clock.now_ms())

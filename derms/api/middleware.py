@@ -1,0 +1,266 @@
+"""Around every request: its id, who asks, strict bodies, and the one mapping from errors to HTTP.
+
+An error is answered as RFC 9457 problem+json (`Problem`). Every route declares the role it needs (`Route`); an app with
+a route that was added otherwise does not start.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from derms.api.schemas import Problem
+from derms.auth import Authenticator, Principal
+from derms.errors import (
+    AccessError,
+    ConflictError,
+    DermsError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
+from derms.metrics import Metrics
+from derms.model import Role
+
+MAX_BODY_BYTES = 1024 * 1024
+BODY_TIMEOUT_S = 10.0
+"""How long a client may take to send a body [s]."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "derms",
+    "X-Content-Type-Options": "nosniff",
+}
+_HTTP_RULES = {
+    404: ("not-found", "there is no such address", "see docs/api.md for those there are"),
+    405: ("method-not-allowed", "this address does not take that method", "see the Allow header"),
+    408: ("too-slow", f"a body must arrive within {BODY_TIMEOUT_S:g} s", "send it again"),
+    413: ("too-large", f"a body may have {MAX_BODY_BYTES} bytes", "send less"),
+    415: ("media-type", "a body must be JSON", "set Content-Type: application/json"),
+}
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class MalformedBodyError(UsageError):
+    """The body is not JSON at all, or says something twice."""
+
+
+class ForbiddenError(AccessError):
+    """Who asks is known, and may not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """An address, and who may ask for it."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    role: Role | None
+    """The least role that may; None: anyone, without a token."""
+
+
+_ACCESS = web.AppKey("access", dict[web.AbstractRoute, Role | None])
+
+
+def add_routes(app: web.Application, routes: Sequence[Route]) -> None:
+    """Add routes with their roles."""
+    for route in routes:
+        app[_ACCESS][app.router.add_route(route.method, route.path, route.handler)] = route.role
+
+
+def request_id(request: web.Request) -> str:
+    """The request's id: the client's when it sent a usable one."""
+    if "request_id" not in request:
+        sent = request.headers.get("X-Request-ID", "")
+        request["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    found: str = request["request_id"]
+    return found
+
+
+def asker(request: web.Request) -> Principal:
+    """Who asks; only on routes that need a role."""
+    found: Principal = request["principal"]
+    return found
+
+
+def guarded_app(authenticator: Authenticator, metrics: Metrics) -> web.Application:
+    """An app with nothing on it yet but the guard."""
+    app = web.Application(middlewares=[_guard(authenticator, metrics)], client_max_size=MAX_BODY_BYTES)
+    app[_ACCESS] = {}
+    app.on_startup.append(_check_roles)
+    app.on_response_prepare.append(_set_headers)
+    return app
+
+
+async def _check_roles(app: web.Application) -> None:
+    bare = [repr(route) for route in app.router.routes() if route not in app[_ACCESS]]
+    if bare:
+        raise RuntimeError(f"routes without a declared role: {', '.join(bare)}")
+
+
+async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+    response.headers["X-Request-ID"] = request_id(request)
+
+
+def _guard(authenticator: Authenticator, metrics: Metrics) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response: web.StreamResponse
+        try:
+            if request.match_info.http_exception is None:
+                _admit(request, authenticator)
+            response = await handler(request)
+        except DermsError as error:
+            response = _problem_of_error(request, error)
+        except web.HTTPException as error:
+            response = _problem_of_http(request, error)
+        except Exception:
+            _log.exception("A request failed.", extra={"request_id": request_id(request), "path": request.path})
+            response = _problem(
+                request,
+                500,
+                code="internal",
+                detail="the controller could not answer",
+                rule="it met an error of its own",
+                next_step=f"look for {request_id(request)} in its log",
+            )
+        resource = request.match_info.route.resource
+        metrics.api_requests_total.labels(
+            route=resource.canonical if resource is not None else "unknown",
+            # The method of a request that no route takes is whatever the client made up.
+            method=request.method if resource is not None else "other",
+            status=str(response.status),
+        ).inc()
+        return response
+
+    return guard
+
+
+def _admit(request: web.Request, authenticator: Authenticator) -> None:
+    needed = request.app[_ACCESS][request.match_info.route]
+    if needed is None:
+        return
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise AccessError(
+            "no token was sent", why=f"{request.path} needs the role {needed}", next_step="log in with `derms login`"
+        )
+    principal = authenticator.verify(token.strip())
+    if not principal.may(needed):
+        raise ForbiddenError(
+            f"{principal.username} has the role {principal.role}",
+            why=f"{request.method} {request.path} needs the role {needed}",
+            next_step="ask an admin for that role",
+        )
+    request["principal"] = principal
+
+
+def _status(error: DermsError) -> int:
+    match error:
+        case MalformedBodyError():
+            return 400
+        case UsageError():
+            return 422
+        case ForbiddenError():
+            return 403
+        case AccessError():
+            return 401
+        case NotFoundError():
+            return 404
+        case ConflictError():
+            return 409
+        case UnavailableError():
+            return 503
+        case _:
+            return 500
+
+
+def _problem_of_error(request: web.Request, error: DermsError) -> web.Response:
+    status = _status(error)
+    response = _problem(request, status, code=error.code, detail=error.what, rule=error.why, next_step=error.next_step)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="derms"'
+    if status == 503:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _problem_of_http(request: web.Request, error: web.HTTPException) -> web.Response:
+    code, rule, next_step = _HTTP_RULES.get(error.status, ("http", error.reason, "see docs/api.md"))
+    detail = f"{request.method} {request.path} is refused"
+    response = _problem(request, error.status, code=code, detail=detail, rule=rule, next_step=next_step)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _problem(request: web.Request, status: int, *, code: str, detail: str, rule: str, next_step: str) -> web.Response:
+    problem = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        rule=rule,
+        next_step=next_step,
+        request_id=request_id(request),
+    )
+    return web.Response(status=status, body=msgspec.json.encode(problem), content_type="application/problem+json")
+
+
+def answer(body: msgspec.Struct, *, status: int = 200) -> web.Response:
+    """A struct as JSON."""
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+
+
+async def read_body(request: web.Request, type_: type[T]) -> T:
+    """Read a JSON body strictly: the right types, no unknown and no repeated field.
+
+    Raises:
+        MalformedBodyError: It is not JSON, or a field stands there twice.
+        UsageError: It is JSON, but not this.
+    """
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            raw = await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout from error
+    try:
+        body = msgspec.json.decode(raw, type=type_)
+        json.loads(raw, object_pairs_hook=_refuse_repeated)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            "the body is refused", why=str(error), next_step="correct that field; see docs/api.md"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBodyError("the body is not JSON", why=str(error), next_step="send one JSON object") from error
+    return body
+
+
+def _refuse_repeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedBodyError(
+            f"the field {twice!r} stands there twice", why="it is not clear which counts", next_step="send it once"
+        )
+    return fields

@@ -1,0 +1,160 @@
+"""The typed API client that the CLI and the TUI use; it speaks `derms.api.schemas`.
+
+Errors come back as what they were: 401 and 403 `AccessError`, 404 `NotFoundError`, 409 `ConflictError`, other 4xx
+`UsageError`, everything else `UnavailableError`.
+"""
+
+import ssl
+from http import HTTPStatus
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from derms.api.schemas import (
+    DeviceOut,
+    DevicesOut,
+    EventIn,
+    EventOut,
+    EventsOut,
+    FeedersOut,
+    FeederSummaryOut,
+    HealthOut,
+    LoginIn,
+    LoginOut,
+    Problem,
+)
+from derms.errors import AccessError, ConflictError, DermsError, NotFoundError, UnavailableError, UsageError
+
+# The server drops idle connections after 10 s; reusing one near that age would race with it.
+_KEEPALIVE_S = 5.0
+
+T = TypeVar("T")
+
+
+class ApiClient:
+    """One controller's API. Use as ``async with``.
+
+    Args:
+        url: Where it is, `http://127.0.0.1:8080`.
+        token: Who asks; `login` sets it.
+        timeout_s: For one call as a whole [s].
+        tls: For `https` with a certificate authority of one's own; None: the system's.
+
+    Raises:
+        UsageError: The URL is wrong.
+    """
+
+    def __init__(
+        self, url: str, *, token: str | None = None, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        if not url.startswith(("http://", "https://")) or "@" in url:
+            raise UsageError(
+                "the controller's URL is wrong",
+                why="it must be http:// or https://, host and port, without a user",
+                next_step="write it like http://127.0.0.1:8080",
+            )
+        self.url = url.rstrip("/")
+        self._token = token
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open; nothing is sent yet."""
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls if self._tls is not None else True, keepalive_timeout=_KEEPALIVE_S
+        )
+        self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def health(self) -> HealthOut:
+        """How the daemon does; needs no token."""
+        return await self._call("GET", "/api/health", HealthOut)
+
+    async def devices(self) -> list[DeviceOut]:
+        """All devices."""
+        return (await self._call("GET", "/api/devices", DevicesOut)).devices
+
+    async def feeder_summary(self) -> list[FeederSummaryOut]:
+        """All feeders."""
+        return (await self._call("GET", "/api/feeder/summary", FeedersOut)).feeders
+
+    async def events(self) -> list[EventOut]:
+        """The DR events that are not over."""
+        return (await self._call("GET", "/api/events", EventsOut)).events
+
+    async def create_event(self, event: EventIn) -> EventOut:
+        """Create a DR event; it is stored when this returns. Needs the role operator."""
+        return await self._call("POST", "/api/events", EventOut, body=event)
+
+    async def login(self, username: str, password: str) -> LoginOut:
+        """Exchange a password for a token, and use it from now on."""
+        granted = await self._call(
+            "POST", "/api/auth/login", LoginOut, body=LoginIn(username=username, password=password)
+        )
+        self._token = granted.token
+        return granted
+
+    async def _call(self, method: str, path: str, answer: type[T], *, body: msgspec.Struct | None = None) -> T:
+        assert self._session is not None, "use the client as `async with`"
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._session.request(
+                method,
+                self.url + path,
+                data=msgspec.json.encode(body) if body is not None else None,
+                headers=headers,
+                # A redirect would carry the token to wherever it points.
+                allow_redirects=False,
+            ) as response:
+                status, raw = response.status, await response.read()
+        except TimeoutError as error:
+            raise self._silent(f"no answer within {self._timeout.total:g} s") from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise self._silent(str(error)) from error
+        if not 200 <= status < 300:
+            raise _error_of(status, raw, self.url)
+        try:
+            return msgspec.json.decode(raw, type=answer)
+        except msgspec.DecodeError as error:
+            raise _stranger(self.url, str(error)) from error
+
+    def _silent(self, why: str) -> UnavailableError:
+        return UnavailableError(
+            f"{self.url} does not answer", why=why, next_step="start the daemon with `derms serve`, or correct the URL"
+        )
+
+
+def _stranger(url: str, why: str) -> UnavailableError:
+    return UnavailableError(f"{url} is not a derms controller of this release", why=why, next_step="correct the URL")
+
+
+def _error_of(status: int, raw: bytes, url: str) -> DermsError:
+    try:
+        problem = msgspec.json.decode(raw, type=Problem)
+    except msgspec.DecodeError:
+        phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "no known status"
+        return _stranger(url, f"it answered {status} ({phrase})")
+    match status:
+        case 401 | 403:
+            kind: type[DermsError] = AccessError
+        case 404:
+            kind = NotFoundError
+        case 409:
+            kind = ConflictError
+        case _ if 400 <= status < 500:
+            kind = UsageError
+        case _:
+            kind = UnavailableError
+    return kind(problem.detail, why=problem.rule, next_step=problem.next_step)

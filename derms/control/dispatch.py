@@ -1,0 +1,88 @@
+"""Leases on their way to the broker: the newest one a device, in slices, never waited for by the tick.
+
+Full-policy: there is at most one pending lease a device, so the outbox is as large as the fleet and no larger; a
+newer lease replaces the one still waiting, which nobody needs any more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from derms.contract import Topics, encode_setpoint
+from derms.errors import BrokerError
+from derms.model import Dialect, Setpoint
+from derms.ports import SetpointSink
+
+_SLICE = 200
+"""Leases handed to the broker together; between slices ingest gets its turn."""
+
+Batch = dict[int, tuple[Setpoint, Dialect]]
+"""Row -> lease and the dialect it goes out in."""
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Publishes leases and reports those the broker did not take."""
+
+    def __init__(
+        self,
+        *,
+        sink: SetpointSink,
+        topics: Topics,
+        on_sent: Callable[[int], None],
+        on_failed: Callable[[int, Setpoint], None],
+    ) -> None:
+        """Prepare an empty outbox.
+
+        Args:
+            sink: Where leases go.
+            topics: The topics of the wire contract.
+            on_sent: Told how many leases the broker has acknowledged.
+            on_failed: Told row and lease of each that it has not.
+        """
+        self._sink = sink
+        self._topics = topics
+        self._on_sent = on_sent
+        self._on_failed = on_failed
+        self._pending: Batch = {}
+        self._filled = asyncio.Event()
+        self._failing = False
+
+    def put(self, leases: Iterable[tuple[int, Setpoint, Dialect]]) -> None:
+        """Queue leases (row, lease, the dialect the device speaks); never waits."""
+        for row, lease, dialect in leases:
+            self._pending[row] = (lease, dialect)
+        if self._pending:
+            self._filled.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            await self._filled.wait()
+            batch = {row: self._pending.pop(row) for row in list(self._pending)[:_SLICE]}
+            if not self._pending:
+                self._filled.clear()
+            self._settle(batch, await self._publish(batch))
+
+    async def _publish(self, batch: Batch) -> Sequence[BrokerError | None]:
+        # The broker forgets a retained lease when it ends, so that a device which comes back finds none that is over.
+        lives_s = [-(-(lease.valid_until_ms - lease.issued_at_ms) // 1000) for lease, _ in batch.values()]
+        messages = [encode_setpoint(self._topics, lease, dialect) for lease, dialect in batch.values()]
+        return await self._sink.publish_many(messages, retain=True, expires_s=max(1, *lives_s))
+
+    def _settle(self, batch: Batch, results: Sequence[BrokerError | None]) -> None:
+        sent = 0
+        failure: BrokerError | None = None
+        for (row, (lease, _)), result in zip(batch.items(), results, strict=True):
+            if result is None:
+                sent += 1
+            else:
+                failure = result
+                self._on_failed(row, lease)
+        self._on_sent(sent)
+        if failure is not None and not self._failing:
+            log.error("The broker does not take setpoints: %s", failure, extra={"failed": len(batch) - sent})
+        elif failure is None and self._failing:
+            log.info("The broker takes setpoints again", extra={"sent": sent})
+        self._failing = failure is not None

@@ -1,0 +1,270 @@
+"""The live state of every device: columns, one row a device, owned by the event loop.
+
+The only mutable picture of the world. `observe`, `commanded` and `heard` overwrite rows; `picture` copies out what
+one feeder's tick may see. A row is never reused, so a row number is a device for the life of the process.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from derms.control.columns import KIND_CODE, METER, STATUS_CODE, DeviceColumns, Floats, Ints
+from derms.model import (
+    Device,
+    DeviceKind,
+    DeviceStatus,
+    Dialect,
+    Enrolment,
+    Outcome,
+    Setpoint,
+    Telemetry,
+)
+
+_ACKNOWLEDGE_KW = 0.05
+"""How close to its lease a device that names no lease must be to count as following it [kW]."""
+
+_FLOATS = (
+    "received_s", "p_actual_kw", "p_setpoint_kw", "soc", "available_kw", "p_import_max_kw", "p_export_max_kw",
+    "p_min_kw", "capacity_kwh", "min_soc_reserve", "target_soc", "priority", "default_power_kw",
+    "lease_kw", "lease_until_s", "may_kw", "may_until_s", "acknowledged_s",
+)  # fmt: skip
+_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "spoke")
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Rows and ids, registrations, newest readings and leases."""
+
+    devices: list[Device] = field(default_factory=list)
+    """Registrations by row."""
+    readings: list[Telemetry | None] = field(default_factory=list)
+    """The newest reading by row."""
+    leases: list[Setpoint | None] = field(default_factory=list)
+    """The newest lease by row, whether or not it still lives."""
+    online: list[bool | None] = field(default_factory=list)
+    """The device's retained status by row; None: it never said."""
+    _row: dict[str, int] = field(default_factory=dict)
+    _rows_of: dict[str, Ints] = field(default_factory=dict)
+    """`rows_of`, kept until a registration changes."""
+    _floats: dict[str, Floats] = field(default_factory=lambda: {name: np.full(64, np.nan) for name in _FLOATS})
+    _ints: dict[str, Ints] = field(default_factory=lambda: {name: np.full(64, -1, dtype=np.int64) for name in _INTS})
+
+    def __len__(self) -> int:
+        """The number of registered devices."""
+        return len(self.devices)
+
+    def row(self, device_id: str) -> int | None:
+        """The row of a device, or None."""
+        return self._row.get(device_id)
+
+    def register(self, device: Device, *, spoke: bool = False) -> int:
+        """Add a registration, or replace the one with its id.
+
+        Args:
+            device: The registration.
+            spoke: It has spoken in an earlier run.
+
+        Returns:
+            Its row.
+        """
+        row = self._row.get(device.device_id)
+        if row is None:
+            row = len(self.devices)
+            self._row[device.device_id] = row
+            self.devices.append(device)
+            self.readings.append(None)
+            self.leases.append(None)
+            self.online.append(None)
+            self._grow(row + 1)
+            self._floats["received_s"][row] = -np.inf
+            self._floats["lease_until_s"][row] = -np.inf
+            self._floats["may_until_s"][row] = -np.inf
+            self._floats["acknowledged_s"][row] = np.inf
+            self._ints["status"][row] = STATUS_CODE[DeviceStatus.OK]
+            self._ints["spoke"][row] = spoke
+        self.devices[row] = device
+        f, i = self._floats, self._ints
+        f["p_import_max_kw"][row] = device.p_import_max_kw
+        f["p_export_max_kw"][row] = device.p_export_max_kw
+        f["p_min_kw"][row] = device.p_min_kw
+        f["capacity_kwh"][row] = np.nan if device.capacity_kwh is None else device.capacity_kwh
+        f["min_soc_reserve"][row] = device.min_soc_reserve
+        f["target_soc"][row] = device.target_soc
+        f["priority"][row] = device.priority
+        f["default_power_kw"][row] = device.default_power_kw
+        i["kind"][row] = KIND_CODE[device.kind]
+        self._rows_of.clear()
+        return row
+
+    def observe(self, row: int, reading: Telemetry, *, now_s: float) -> Outcome:
+        """Take a reading in.
+
+        Args:
+            row: The device's row.
+            reading: The reading.
+            now_s: The controller's monotonic clock [s].
+
+        Returns:
+            ACCEPTED, or DUPLICATE / OUT_OF_ORDER, which change nothing.
+        """
+        i, f = self._ints, self._floats
+        newest_ms = i["at_ms"][row]
+        if reading.at_ms < newest_ms:
+            return Outcome.OUT_OF_ORDER
+        if reading.at_ms == newest_ms and (reading.seq is None or reading.seq == i["seq"][row]):
+            return Outcome.DUPLICATE
+        if reading.dialect is not self.devices[row].dialect:
+            self.devices[row] = replace(self.devices[row], dialect=reading.dialect)
+        self.readings[row] = reading
+        self._ints["spoke"][row] = 1
+        i["at_ms"][row] = reading.at_ms
+        i["seq"][row] = -1 if reading.seq is None else reading.seq
+        i["status"][row] = STATUS_CODE[reading.status]
+        i["ready_by_ms"][row] = -1 if reading.ready_by_ms is None else reading.ready_by_ms
+        f["received_s"][row] = now_s
+        f["p_actual_kw"][row] = reading.p_actual_kw
+        f["p_setpoint_kw"][row] = np.nan if reading.p_setpoint_kw is None else reading.p_setpoint_kw
+        f["soc"][row] = np.nan if reading.soc is None else reading.soc
+        f["available_kw"][row] = np.nan if reading.p_max_kw is None else reading.p_max_kw
+        if reading.capacity_kwh is not None and reading.kind is DeviceKind.EV:
+            # The charger is registered, the car that stands at it changes.
+            f["capacity_kwh"][row] = reading.capacity_kwh
+        if not np.isfinite(f["acknowledged_s"][row]) and self._follows(row, reading):
+            f["acknowledged_s"][row] = now_s
+            f["may_kw"][row] = f["lease_kw"][row]
+            f["may_until_s"][row] = f["lease_until_s"][row]
+        return Outcome.ACCEPTED
+
+    def _follows(self, row: int, reading: Telemetry) -> bool:
+        """Whether a reading shows the device under its newest lease."""
+        lease = self.leases[row]
+        if lease is None:
+            return False
+        if reading.dialect is Dialect.V1:
+            return reading.applied_epoch == lease.epoch and reading.applied_seq == lease.seq
+        if reading.p_setpoint_kw is not None:
+            return abs(reading.p_setpoint_kw - lease.p_setpoint_kw) <= _ACKNOWLEDGE_KW
+        # It names neither lease nor setpoint: all there is to see is that it draws no more than it may.
+        return reading.p_actual_kw <= lease.p_setpoint_kw + _ACKNOWLEDGE_KW
+
+    def commanded(self, row: int, lease: Setpoint, *, now_s: float) -> None:
+        """Note a lease that is going out; until it is seen followed, older ones may still be."""
+        f = self._floats
+        until_s = now_s + (lease.valid_until_ms - lease.issued_at_ms) / 1000.0
+        alive = f["may_until_s"][row] > now_s
+        # The same power again changes nothing in what the device may draw: it stays acknowledged.
+        repeats = alive and f["lease_kw"][row] == lease.p_setpoint_kw and np.isfinite(f["acknowledged_s"][row])
+        if not repeats:
+            f["acknowledged_s"][row] = np.inf
+        before_kw = f["may_kw"][row] if alive else self.devices[row].default_power_kw
+        f["may_kw"][row] = max(lease.p_setpoint_kw, before_kw)
+        f["may_until_s"][row] = max(until_s, f["may_until_s"][row])
+        f["lease_kw"][row] = lease.p_setpoint_kw
+        f["lease_until_s"][row] = until_s
+        self.leases[row] = lease
+
+    def undelivered(self, row: int, lease: Setpoint) -> None:
+        """The broker did not take a lease: let the next tick send again. It may have arrived all the same."""
+        if self.leases[row] is lease:
+            self._floats["lease_until_s"][row] = -np.inf
+
+    def heard(self, row: int, *, online: bool) -> None:
+        """Note a device's retained status."""
+        self.online[row] = online
+
+    def age_s(self, row: int, *, now_s: float) -> float:
+        """Since the newest reading arrived [s]; inf: none in this run."""
+        return float(now_s - self._floats["received_s"][row])
+
+    def acknowledged(self, row: int) -> bool:
+        """Whether the device was seen following its newest lease."""
+        return bool(np.isfinite(self._floats["acknowledged_s"][row]))
+
+    def kinds(self, rows: Ints) -> Ints:
+        """The kind codes of some rows, shape (n,)."""
+        return self._ints["kind"][rows]
+
+    def rows_of(self, feeder_id: str) -> Ints:
+        """The rows of a feeder's devices that are neither retired nor quarantined, in order of id."""
+        if feeder_id not in self._rows_of:
+            mine = (row for row, device in enumerate(self.devices) if device.feeder_id == feeder_id)
+            active = [row for row in mine if self.devices[row].enrolment is Enrolment.ACTIVE]
+            # In order of id, not of arrival: sums of floats depend on their order, and a decision must not.
+            in_order = sorted(active, key=lambda row: self.devices[row].device_id)
+            self._rows_of[feeder_id] = np.array(in_order, dtype=np.int64)
+        return self._rows_of[feeder_id]
+
+    def meter(self, feeder_id: str, *, now_s: float) -> tuple[float, float]:
+        """The newest head meter reading of a feeder and its age: (kW, s); (nan, inf) where there is no meter."""
+        rows = self.rows_of(feeder_id)
+        meters = rows[self._ints["kind"][rows] == METER]
+        if not meters.size:
+            return (np.nan, np.inf)
+        row = int(meters[np.argmax(self._floats["received_s"][meters])])
+        return (float(self._floats["p_actual_kw"][row]), self.age_s(row, now_s=now_s))
+
+    def columns(self, rows: Ints, *, now_s: float, now_ms: int, controllable: bool) -> DeviceColumns:
+        """Copy out what a tick may see of some rows.
+
+        Args:
+            rows: Row numbers, shape (n,).
+            now_s: The controller's monotonic clock [s].
+            now_ms: The controller's wall clock [epoch ms].
+            controllable: Whether the feeder's mode lets devices be told anything.
+        """
+        f = {name: column[rows] for name, column in self._floats.items()}
+        i = {name: column[rows] for name, column in self._ints.items()}
+        alive = f["lease_until_s"] > now_s
+        may_alive = f["may_until_s"] > now_s
+        kinds = {KIND_CODE[kind] for kind in (DeviceKind.PV, DeviceKind.BATTERY, DeviceKind.EV)}
+        return DeviceColumns(
+            kind=i["kind"],
+            controllable=np.isin(i["kind"], list(kinds)) & controllable,
+            status=i["status"],
+            spoke=i["spoke"] == 1,
+            age_s=now_s - f["received_s"],
+            p_actual_kw=f["p_actual_kw"],
+            soc=f["soc"],
+            available_kw=f["available_kw"],
+            ready_in_s=np.where(i["ready_by_ms"] > 0, (i["ready_by_ms"] - now_ms) / 1000.0, np.nan),
+            p_import_max_kw=f["p_import_max_kw"],
+            p_export_max_kw=f["p_export_max_kw"],
+            p_min_kw=f["p_min_kw"],
+            capacity_kwh=f["capacity_kwh"],
+            min_soc_reserve=f["min_soc_reserve"],
+            target_soc=f["target_soc"],
+            priority=f["priority"],
+            default_power_kw=f["default_power_kw"],
+            lease_kw=np.where(alive | may_alive, f["lease_kw"], np.nan),
+            lease_left_s=f["lease_until_s"] - now_s,
+            may_kw=np.where(may_alive, f["may_kw"], np.nan),
+            acknowledged_s=np.where(np.isfinite(f["acknowledged_s"]), now_s - f["acknowledged_s"], -np.inf),
+        )
+
+    def resume(self, leases: Iterable[Setpoint], *, now_s: float, now_ms: int) -> int:
+        """Take over leases of an earlier run that still live, so that their room is not given away.
+
+        Returns:
+            How many were taken over.
+        """
+        count = 0
+        for lease in leases:
+            row = self._row.get(lease.device_id)
+            left_s = (lease.valid_until_ms - now_ms) / 1000.0
+            if row is None or left_s <= 0.0:
+                continue
+            self.commanded(row, lease, now_s=now_s)
+            self._floats["may_until_s"][row] = self._floats["lease_until_s"][row] = now_s + left_s
+            count += 1
+        return count
+
+    def _grow(self, rows: int) -> None:
+        """Double the columns when they are full."""
+        size = self._ints["kind"].size
+        if rows <= size:
+            return
+        for name, column in self._floats.items():
+            self._floats[name] = np.concatenate((column, np.full(size, np.nan)))
+        for key, whole in self._ints.items():
+            self._ints[key] = np.concatenate((whole, np.full(size, -1, dtype=np.int64)))

@@ -1,0 +1,201 @@
+"""Payload -> contract -> fleet -> recorder; one counted outcome a message.
+
+One of the three places that catch everything: whatever a message holds, it cannot stop the process. A message is
+acknowledged to the broker when what it holds is safe (the recorder says when), or when it is refused and nothing
+of it will ever be kept.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from derms.contract import Decoded, Refusal, Topics, decode_status, decode_telemetry
+from derms.enrolment import FirstSight, register_on_sight
+from derms.fleet import Fleet
+from derms.metrics import Metrics
+from derms.model import Device, DeviceKind, Enrolment, Outcome, Telemetry
+from derms.ports import Clock, Message, Sample, TelemetryFeed
+from derms.recorder import Recorder
+
+_QUIET_S = 60.0
+"""A refusal is logged at most this often per device and outcome [s]."""
+_MOST_DEVICES = 200_000
+"""Registrations on first sight end here: whoever may publish must not be able to fill the memory."""
+_QUIET_PAIRS = 10_000
+"""How many (device, outcome) pairs are remembered for that; at more the memory starts anew."""
+
+log = logging.getLogger(__name__)
+
+
+class Ingest:
+    """Takes messages in."""
+
+    def __init__(
+        self,
+        *,
+        feed: TelemetryFeed,
+        fleet: Fleet,
+        recorder: Recorder,
+        topics: Topics,
+        clock: Clock,
+        metrics: Metrics,
+        first_sight: FirstSight,
+        feeder_ids: Callable[[], set[str]],
+        on_registered: Callable[[Device], None],
+        on_metered: Callable[[str, float], None],
+    ) -> None:
+        """Prepare; nothing is received before `run`.
+
+        Args:
+            feed: Where messages come from.
+            fleet: The live state.
+            recorder: Where samples go.
+            topics: The topics of the wire contract.
+            clock: The controller's clocks.
+            metrics: The instruments.
+            first_sight: What an unknown device is given.
+            feeder_ids: The feeders there are.
+            on_registered: Told each registration that is new or changed.
+            on_metered: Told feeder and power [kW] of each head meter reading.
+        """
+        self._feed = feed
+        self._fleet = fleet
+        self._recorder = recorder
+        self._topics = topics
+        self._clock = clock
+        self._metrics = metrics
+        self._first_sight = first_sight
+        self._feeder_ids = feeder_ids
+        self._on_registered = on_registered
+        self._on_metered = on_metered
+        self._quiet: dict[tuple[str, Outcome], float] = {}
+
+    async def run(self) -> None:
+        """Receive until cancelled."""
+        while True:
+            self.take(await self._feed.receive())
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """Take messages in, each for itself, and acknowledge those of which nothing is kept."""
+        done = []
+        for message in messages:
+            try:
+                kept = self._take_one(message)
+            except Exception:
+                log.exception("A message on %s could not be handled and is dropped", message.topic[:200])
+                self._metrics.messages_total.labels(outcome=Outcome.INVALID.value).inc()
+                kept = False
+            if not kept:
+                done.append(message)
+        self._feed.acknowledge(done)
+
+    def _take_one(self, message: Message) -> bool:
+        """Take one message in; whether the recorder now answers for it."""
+        if self._topics.status_device(message.topic) is not None:
+            self._take_status(message)
+            return False
+        results = decode_telemetry(
+            self._topics,
+            message.topic,
+            message.payload,
+            now_ms=self._clock.now_ms(),
+            speaks_percent=self._speaks_percent,
+        )
+        samples = []
+        for result in results:
+            if isinstance(result, Refusal):
+                self._refuse(result)
+            else:
+                sample = self._take_reading(result)
+                if sample is not None:
+                    samples.append(sample)
+        for sample in samples[:-1]:
+            self._recorder.put_sample(sample, None)
+        if samples:
+            # The last of an array answers for the message: rows are written in order, so when it is safe all are.
+            self._recorder.put_sample(samples[-1], message)
+        return bool(samples)
+
+    def _take_reading(self, decoded: Decoded) -> Sample | None:
+        reading = decoded.telemetry
+        if decoded.gateway_id is not None:
+            # Nobody is enrolled behind a gateway yet, so it may speak for nobody.
+            detail = f"gateway {decoded.gateway_id} has no device {reading.device_id} enrolled behind it"
+            self._refuse(Refusal(Outcome.IDENTITY_MISMATCH, reading.device_id, detail))
+            return None
+        row = self._fleet.row(reading.device_id)
+        if row is None:
+            if len(self._fleet) >= _MOST_DEVICES:
+                detail = f"the registry is full with {_MOST_DEVICES} devices; retire some"
+                self._refuse(Refusal(Outcome.QUARANTINED, reading.device_id, detail))
+                return None
+            row = self._enrol(reading)
+        device = self._fleet.devices[row]
+        if device.enrolment is not Enrolment.ACTIVE:
+            detail = f"device {reading.device_id} is {device.enrolment.value}; an operator has to adopt it"
+            self._refuse(Refusal(Outcome.QUARANTINED, reading.device_id, detail))
+            return None
+        if device.kind is not reading.kind:
+            detail = f"type {reading.kind.value} but {reading.device_id} is registered as {device.kind.value}"
+            self._refuse(Refusal(Outcome.IDENTITY_MISMATCH, reading.device_id, detail))
+            return None
+        return self._observe(row, decoded)
+
+    def _observe(self, row: int, decoded: Decoded) -> Sample | None:
+        reading, device = decoded.telemetry, self._fleet.devices[row]
+        outcome = self._fleet.observe(row, reading, now_s=self._clock.monotonic_s())
+        self._metrics.messages_total.labels(outcome=outcome.value).inc()
+        learnt = self._fleet.devices[row] is not device
+        if decoded.spoke_percent and not device.soc_in_percent:
+            self._fleet.register(replace(self._fleet.devices[row], soc_in_percent=True))
+            learnt = True
+        if learnt:
+            self._on_registered(self._fleet.devices[row])
+        if device.kind is DeviceKind.METER and outcome is Outcome.ACCEPTED:
+            self._on_metered(device.feeder_id, reading.p_actual_kw)
+        # A duplicate too is handed on: it may be the broker's second try at one that is not safe yet, and to answer for
+        # it before the first is written could lose both. Writing twice leaves one row.
+        return Sample(telemetry=reading, received_ms=self._clock.now_ms(), feeder_id=device.feeder_id)
+
+    def _enrol(self, reading: Telemetry) -> int:
+        device = register_on_sight(reading, self._first_sight, self._feeder_ids())
+        row = self._fleet.register(device)
+        self._on_registered(device)
+        log.info(
+            "Device %s is new: %s on %s",
+            device.device_id,
+            device.enrolment.value,
+            device.feeder_id,
+            extra={"device": device.device_id, "type": device.kind.value, "origin": device.origin.value},
+        )
+        return row
+
+    def _take_status(self, message: Message) -> None:
+        status = decode_status(self._topics, message.topic, message.payload)
+        if isinstance(status, Refusal):
+            self._refuse(status)
+            return
+        row = self._fleet.row(status.device_id)
+        if row is not None:
+            self._fleet.heard(row, online=status.online)
+
+    def _speaks_percent(self, device_id: str) -> bool:
+        row = self._fleet.row(device_id)
+        return row is not None and self._fleet.devices[row].soc_in_percent
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._metrics.messages_total.labels(outcome=refusal.outcome.value).inc()
+        key = (refusal.device_id or "?", refusal.outcome)
+        now_s = self._clock.monotonic_s()
+        if now_s - self._quiet.get(key, -_QUIET_S) < _QUIET_S:
+            return
+        if len(self._quiet) >= _QUIET_PAIRS:
+            self._quiet.clear()
+        self._quiet[key] = now_s
+        log.warning(
+            "A message of %s is refused: %s: %s",
+            key[0],
+            refusal.outcome.value,
+            refusal.detail,
+            extra={"device": key[0], "outcome": refusal.outcome.value},
+        )

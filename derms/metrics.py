@@ -1,0 +1,122 @@
+"""Every Prometheus instrument, on a registry passed in; the only door to prometheus_client.
+
+Names are ``derms_<noun>_<unit>``. Labels are of low cardinality (feeder, type, outcome), never device ids.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from derms.model import DeviceKind, Outcome
+
+_TICK_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_FEEDER = ("feeder",)
+
+
+class Metrics:
+    """The instruments.
+
+    Args:
+        registry: Where they are registered; a new one when not given. One registry holds one `Metrics`.
+        version: The release that runs.
+    """
+
+    content_type = CONTENT_TYPE_PLAIN_0_0_4
+    """Of what `expose` returns."""
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, version: str) -> None:
+        self.registry = registry = CollectorRegistry() if registry is None else registry
+
+        self.messages_total = Counter(
+            "derms_messages_total", "Received MQTT messages by what became of them.", ("outcome",), registry=registry
+        )
+        """Label `outcome`: `derms.model.Outcome`."""
+        self.setpoints_sent_total = Counter(
+            "derms_setpoints_sent_total", "Setpoint leases the broker has acknowledged.", registry=registry
+        )
+        self.setpoint_publish_failures_total = Counter(
+            "derms_setpoint_publish_failures_total", "Setpoint leases that could not be published.", registry=registry
+        )
+
+        self.tick_duration_seconds = Histogram(
+            "derms_tick_duration_seconds",
+            "Time one control tick took.",
+            buckets=_TICK_BUCKETS,
+            registry=registry,
+        )
+        self.tick_lateness_seconds = Histogram(
+            "derms_tick_lateness_seconds",
+            "How late a control tick started against its interval.",
+            buckets=_TICK_BUCKETS,
+            registry=registry,
+        )
+        self.tick_failures_total = Counter(
+            "derms_tick_failures_total", "Control ticks of a feeder that failed.", registry=registry
+        )
+
+        self.recorder_queue_rows = Gauge(
+            "derms_recorder_queue_rows", "Rows waiting to be written to the store.", registry=registry
+        )
+        self.recorder_rows_total = Counter(
+            "derms_recorder_rows_total", "Rows by what became of them.", ("result",), registry=registry
+        )
+        """Label `result`: `stored`, `spooled` or `lost`."""
+        self.spool_bytes = Gauge(
+            "derms_spool_bytes", "Disk filled with rows the store has not taken yet.", registry=registry
+        )
+        self.mqtt_connected = Gauge("derms_mqtt_connected", "1 when connected to the broker.", registry=registry)
+        self.store_connected = Gauge("derms_store_connected", "1 when the store takes writes.", registry=registry)
+
+        self.feeder_load_kw = Gauge(
+            "derms_feeder_load_kw", "Power the feeder draws, import positive.", _FEEDER, registry=registry
+        )
+        self.feeder_import_limit_kw = Gauge(
+            "derms_feeder_import_limit_kw", "Import limit in force.", _FEEDER, registry=registry
+        )
+        self.feeder_headroom_kw = Gauge(
+            "derms_feeder_headroom_kw", "Power there was to allocate.", _FEEDER, registry=registry
+        )
+        self.feeder_commanded_kw = Gauge(
+            "derms_feeder_commanded_kw", "Sum of the leases, import positive.", _FEEDER, registry=registry
+        )
+        self.feeder_reserved_kw = Gauge(
+            "derms_feeder_reserved_kw", "Power held back for silent devices.", _FEEDER, registry=registry
+        )
+        self.feeder_shortfall_kw = Gauge(
+            "derms_feeder_shortfall_kw", "Excess over the limit that nothing can relieve.", _FEEDER, registry=registry
+        )
+
+        self.devices = Gauge(
+            "derms_devices",
+            "Devices by type and telemetry freshness.",
+            ("feeder", "type", "freshness"),
+            registry=registry,
+        )
+        self.events_active = Gauge("derms_events_active", "DR events in force now.", registry=registry)
+        self.api_requests_total = Counter(
+            "derms_api_requests_total", "Answered API requests.", ("route", "method", "status"), registry=registry
+        )
+        """Label `route`: the route's pattern, `unknown` when none matched; never the path."""
+        build = Gauge("derms_build_info", "Always 1; the release that runs.", ("version",), registry=registry)
+        build.labels(version=version).set(1)
+        self._announce()
+
+    def _announce(self) -> None:
+        """Let series with a known label exist from the start, so that a rate over their first step is right."""
+        for outcome in Outcome:
+            self.messages_total.labels(outcome=outcome.value)
+        for result in ("stored", "spooled", "lost"):
+            self.recorder_rows_total.labels(result=result)
+
+    def set_devices(self, counts: dict[tuple[str, DeviceKind, str], int]) -> None:
+        """Replace the device counts.
+
+        Args:
+            counts: (feeder id, type, freshness) -> number of devices. What is not there no longer exists.
+        """
+        self.devices.clear()
+        for (feeder, kind, freshness), count in counts.items():
+            self.devices.labels(feeder=feeder, type=kind.value, freshness=freshness).set(count)
+
+    def expose(self) -> bytes:
+        """The registry in the Prometheus text format."""
+        return generate_latest(self.registry)

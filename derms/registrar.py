@@ -1,0 +1,66 @@
+"""Registrations on their way to the store: the newest of each device, retried until they are there.
+
+Full-policy: at most one pending registration a device, so no larger than the fleet. The live registration is in
+`Fleet`; control never waits for this.
+"""
+
+import asyncio
+import logging
+
+from derms.errors import StoreError
+from derms.model import Device
+from derms.ports import RegistryStore
+
+_GATHER_S = 0.1
+"""Wait this long for more, so that a fleet that appears at once is one transaction [s]."""
+_RETRY_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Registrar:
+    """Writes registrations behind the fleet."""
+
+    def __init__(self, store: RegistryStore) -> None:
+        """Prepare an empty queue."""
+        self._store = store
+        self._pending: dict[str, Device] = {}
+        self._filled = asyncio.Event()
+
+    def put(self, device: Device) -> None:
+        """Queue a registration; never waits."""
+        self._pending[device.device_id] = device
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        failing = False
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(_RETRY_S if failing else _GATHER_S)
+            try:
+                await self.flush()
+            except StoreError as error:
+                if not failing:
+                    log.error("Registrations cannot be written, will try again: %s", error)
+                failing = True
+                continue
+            if failing:
+                log.info("Registrations are written again")
+            failing = False
+
+    async def flush(self) -> None:
+        """Write what is queued.
+
+        Raises:
+            StoreError: It stays queued.
+        """
+        batch = dict(self._pending)
+        if not batch:
+            return
+        await self._store.save_devices(list(batch.values()))
+        for device_id, device in batch.items():
+            if self._pending.get(device_id) is device:
+                del self._pending[device_id]
+        if not self._pending:
+            self._filled.clear()

@@ -1,0 +1,321 @@
+"""The daemon's settings; the only door to pydantic-settings, read only by composition roots.
+
+Where a value comes from, the first that has it wins::
+
+    command-line flags > environment > .env in the working directory > TOML file > default
+
+The TOML file is the one named by ``--config`` or ``DERMS_CONFIG``, else ``$XDG_CONFIG_HOME/derms/config.toml``, else
+``/etc/derms/config.toml``; its keys are the field names below. In the environment and in ``.env`` a setting is
+``DERMS_`` and its name in capitals. The names of the predecessor (`ALIASES`, `COMPOSED`) are accepted there too; where
+both are given the ``DERMS_`` name wins. An empty value is no value. A name that starts with ``DERMS_`` and is no
+setting is refused, as is any unknown key of the TOML file.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from derms.model import Role
+from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
+
+LEASE_MARGIN_S = 5.0
+"""What a renewal may be late (publish timeout, a slow broker) before a lease that is due must not yet be over [s]."""
+
+_LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "silent": "critical"}
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    base = os.environ.get(variable, "")
+    # The XDG specification: a relative path there is to be ignored.
+    return (Path(base) if base.startswith("/") else Path.home() / fallback) / "derms"
+
+
+def _controller_id() -> str:
+    host = socket.gethostname().split(".")[0]
+    kept = "".join(c for c in host if c.isascii() and (c.isalnum() or c in "_-")).strip("-_")
+    return f"controller-{kept}"[:64] if kept else "controller-1"
+
+
+def _mqtt_url(value: str) -> str:
+    return check_url(value, ("mqtt", "mqtts"), "mqtt://broker.example:1883", host_needed=True)
+
+
+def _database_url(value: str) -> str:
+    return check_url(value, ("postgresql", "postgres"), "postgresql://user@db.example:5432/derms", host_needed=False)
+
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class AuthUser(BaseModel):
+    """Someone who may log in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    username: str = Field(min_length=1, max_length=64)
+    password: SecretStr = Field(min_length=1)
+    role: Role = Role.VIEWER
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, checked. Made by `derms.settings_load.load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        case_sensitive=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    config: Path | None = None
+    """The TOML file with the rest of the settings; must exist when named."""
+
+    mqtt_url: Annotated[str, AfterValidator(_mqtt_url)] | None = None
+    """The MQTT broker, `mqtt://[user:password@]host[:port]` or `mqtts://`; unset: an embedded broker is started."""
+    mqtt_username: str | None = None
+    """The controller's user at the broker; beats the one in the URL."""
+    mqtt_password: SecretStr | None = None
+    """Its password."""
+    mqtt_ca_file: Path | None = None
+    """Certificate authority that signed the broker's certificate (PEM); unset: the system's."""
+    mqtt_cert_file: Path | None = None
+    """The controller's own certificate for the broker (PEM); needs `mqtt_key_file`."""
+    mqtt_key_file: Path | None = None
+    """The key of `mqtt_cert_file` (PEM)."""
+    topic_prefix: str = Field(default="der", pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,3}$")
+    """What every MQTT topic starts with."""
+    embedded_broker_port: Port = 1883
+    """TCP port of the embedded broker on loopback; 0: one the system chooses."""
+
+    database_url: Annotated[str, AfterValidator(_database_url)] | None = None
+    """PostgreSQL, `postgresql://user:password@host:port/name`; unset: an embedded server is started."""
+    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
+    """Directory of the embedded database and broker, made when missing; unset: `$XDG_DATA_HOME/derms`."""
+    state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))
+    """Directory of the spool and the generated token secret, made when missing; unset: `$XDG_STATE_HOME/derms`."""
+    spool_max_mb: int = Field(default=512, ge=1)
+    """Disk the spool may fill while the database is away [MB]; beyond it the oldest rows are given up and counted."""
+
+    api_host: str = Field(default="127.0.0.1", min_length=1)
+    """Address the API listens on."""
+    api_port: Port = 8080
+    """TCP port of the API; 0: one the system chooses."""
+    api_tls_enabled: bool | None = None
+    """Whether the API speaks TLS; unset: it does when certificate and key are both given."""
+    api_tls_cert_file: Path | None = None
+    """The API's certificate chain (PEM)."""
+    api_tls_key_file: Path | None = None
+    """The key of `api_tls_cert_file` (PEM)."""
+    prometheus_enabled: bool = True
+    """Whether `GET /metrics` exists."""
+
+    jwt_secret: SecretStr | None = None
+    """Signs the API's tokens, at least 32 bytes; unset: generated once and kept in the state directory."""
+    auth_users: tuple[AuthUser, ...] = ()
+    """Who may log in: a JSON array of `{"username", "password", "role"}`, role `viewer`, `operator` or `admin`."""
+    token_ttl_h: float = Field(default=12.0, gt=0, le=24 * 366)
+    """How long a token is good [h]."""
+
+    controller_id: Identifier = Field(default_factory=_controller_id)
+    """This controller's name on MQTT; unset: `controller-` and the host's name."""
+    control_interval_s: float = Field(default=5.0, ge=0.1, le=3600)
+    """Time between two control ticks when nothing changes [s]."""
+    lease_s: float = Field(default=30.0, ge=1, le=24 * 3600)
+    """How long a device follows a setpoint that is not renewed [s]; at least 3 control intervals + 5 s."""
+    stale_after_s: float = Field(default=15.0, gt=0)
+    """Age from which telemetry is stale: no increase is given on it [s]."""
+    lost_after_s: float = Field(default=60.0, gt=0)
+    """Age from which a device counts as lost: its power is reserved [s]; more than `stale_after_s`."""
+    registration: Literal["open", "approve"] = "open"
+    """A device never seen before is registered at once (`open`) or waits for an operator (`approve`)."""
+
+    feeder_id: Identifier = "feeder-1"
+    """The feeder that is made at first start, and to which unknown devices belong."""
+    feeder_name: str = Field(default="", max_length=120)
+    """What people call it."""
+    feeder_import_limit_kw: float = Field(default=250.0, ge=0)
+    """Its import limit [kW]."""
+    feeder_export_limit_kw: float | None = Field(default=None, ge=0)
+    """Its export limit [kW]; unset: none."""
+    feeder_margin_kw: float = Field(default=0.0, ge=0)
+    """Kept free below the limit, in each direction [kW]."""
+    min_soc_reserve: Fraction = 0.2
+    """No battery is discharged below it unless its registration says otherwise [0..1]."""
+    target_soc: Fraction = 0.8
+    """What a device is charged to unless its registration says otherwise [0..1]; above `min_soc_reserve`."""
+    default_priority: int = Field(default=5, ge=1, le=10)
+    """Priority of a device registered on first sight, 1..10, larger is served first."""
+
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    """The least severe message that is logged."""
+    log_pretty: bool | None = None
+    """Log for people (true) or as JSON lines (false); unset: for people when stderr is a terminal."""
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _known_level(cls, value: object) -> object:
+        return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+    @field_validator("auth_users", mode="before")
+    @classmethod
+    def _users_from_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            # `from None`: the decoder's error carries the text, and the text carries passwords.
+            raise ValueError("it must be a JSON array of objects with username, password and role") from None
+
+    @field_validator("auth_users")
+    @classmethod
+    def _each_user_once(cls, value: tuple[AuthUser, ...]) -> tuple[AuthUser, ...]:
+        names = [user.username for user in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each username may stand there once, {', '.join(twice)} stands there more often")
+        return value
+
+    @field_validator("config", "data_dir", "state_dir", mode="after")
+    @classmethod
+    def _home_expanded(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        broken = [text for holds, text in self._invariants() if not holds]
+        if broken:
+            raise ValueError("\n".join(broken))
+        return self
+
+    def _invariants(self) -> list[tuple[bool, str]]:
+        least_lease = 3 * self.control_interval_s + LEASE_MARGIN_S
+        tls_files = (self.api_tls_cert_file, self.api_tls_key_file)
+        return [
+            (
+                self.lease_s >= least_lease,
+                f"lease_s is {self.lease_s:g}; a lease must outlive 3 control intervals and {LEASE_MARGIN_S:g} s, so a "
+                f"control_interval_s of {self.control_interval_s:g} needs {least_lease:g} or more; raise lease_s or "
+                "lower control_interval_s",
+            ),
+            (
+                self.lost_after_s > self.stale_after_s,
+                f"lost_after_s is {self.lost_after_s:g}; a device is stale before it is lost, so it must be more than "
+                f"stale_after_s, which is {self.stale_after_s:g}; raise lost_after_s or lower stale_after_s",
+            ),
+            (
+                self.target_soc > self.min_soc_reserve,
+                f"target_soc is {self.target_soc:g}; it must be above min_soc_reserve, which is "
+                f"{self.min_soc_reserve:g}; raise target_soc or lower min_soc_reserve",
+            ),
+            (
+                self.feeder_import_limit_kw == 0 or self.feeder_margin_kw < self.feeder_import_limit_kw,
+                f"feeder_margin_kw is {self.feeder_margin_kw:g}; it must leave something of feeder_import_limit_kw, "
+                f"which is {self.feeder_import_limit_kw:g}; lower feeder_margin_kw",
+            ),
+            (
+                (self.mqtt_cert_file is None) == (self.mqtt_key_file is None),
+                "only one of mqtt_cert_file and mqtt_key_file is set; a certificate needs its key; set both or neither",
+            ),
+            (
+                self.api_tls_enabled is False or (tls_files[0] is None) == (tls_files[1] is None),
+                "only one of api_tls_cert_file and api_tls_key_file is set; a certificate needs its key; set both or "
+                "neither",
+            ),
+            (
+                self.api_tls_enabled is not True or tls_files != (None, None),
+                "api_tls_enabled is true but there is no certificate; TLS needs one and its key; set api_tls_cert_file "
+                "and api_tls_key_file",
+            ),
+        ]
+
+    @property
+    def api_tls_files(self) -> tuple[Path, Path] | None:
+        """Certificate and key of the API; None: it speaks plain HTTP."""
+        if self.api_tls_enabled is False or self.api_tls_cert_file is None or self.api_tls_key_file is None:
+            return None
+        return self.api_tls_cert_file, self.api_tls_key_file
+
+    @property
+    def jwt_secret_file(self) -> Path:
+        """Where the generated token secret lives when `jwt_secret` is unset."""
+        return self.state_dir / "jwt-secret"
+
+    def describe(self) -> dict[str, str]:
+        """Every setting as text fit to be printed: secrets and passwords in URLs are masked."""
+        return {name: _shown(getattr(self, name)) for name in type(self).model_fields}
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Keep what `repr` and `str` print to what `describe` shows."""
+        return [(name, text) for name, text in self.describe().items()]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read names our way (aliases, composed URLs), from what the library has read of environment and `.env`."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        assert isinstance(dotenv_settings, EnvSettingsSource)
+        assert isinstance(init_settings, InitSettingsSource)
+        named = resolve_names(env_settings.env_vars, dotenv_settings.env_vars, cls.model_fields)
+        values = {field: found.value for field, found in named.items()}
+        chosen = init_settings.init_kwargs.get("config") or values.get("config")
+        return (
+            init_settings,
+            InitSettingsSource(settings_cls, values),
+            TomlConfigSettingsSource(settings_cls, toml_file(chosen)),
+        )
+
+
+def toml_file(chosen: str | Path | None) -> Path | None:
+    """The TOML file to be read: the chosen one, or the first of the usual places that has one."""
+    if chosen:
+        return Path(chosen).expanduser()
+    usual = (_xdg("XDG_CONFIG_HOME", ".config") / "config.toml", Path("/etc/derms/config.toml"))
+    return next((path for path in usual if path.is_file()), None)
+
+
+def read_env_file(path: Path) -> Mapping[str, str | None]:
+    """The variables of a `.env` file; none when there is no such file."""
+    return DotEnvSettingsSource(Settings, env_file=path, env_file_encoding="utf-8", case_sensitive=True).env_vars
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "(unset)"
+    if isinstance(value, SecretStr):
+        return "********"
+    if isinstance(value, tuple):
+        return ", ".join(f"{user.username} ({user.role})" for user in value) or "(none)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return mask_url(text) if "://" in text and urlsplit(text).scheme else text

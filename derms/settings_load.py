@@ -1,0 +1,111 @@
+"""From the sources to checked `Settings`, or to one `ConfigError` that says everything that is wrong at once."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from derms.errors import ConfigError
+from derms.settings import Settings, read_env_file, toml_file
+from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
+
+_SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users"})
+
+
+def load_settings(*, env_file: Path | None = Path(".env"), **flags: object) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        env_file: The `.env` file; None: none is read.
+        flags: Settings given on the command line; None means not given.
+
+    Raises:
+        ConfigError: Something is wrong; the text has one line for each thing that is.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    named: dict[str, Named] = {}
+    try:
+        dotenv = read_env_file(env_file) if env_file is not None and env_file.exists() else {}
+        named = resolve_names(os.environ, dotenv, Settings.model_fields)
+        _check_toml(given.get("config") or (named["config"].value if "config" in named else None))
+        arguments: dict[str, Any] = {"_env_file": env_file, **given}
+        return Settings(**arguments)
+    except ValidationError as error:
+        problems = [line for item in error.errors(include_url=False) for line in _lines(item, given, named)]
+    except tomllib.TOMLDecodeError as error:
+        problems = [("the settings file is not TOML", str(error), "correct that line")]
+    except (OSError, UnicodeDecodeError) as error:
+        problems = [("a settings file cannot be read", str(error), "correct the file or its permissions")]
+    # Raised outside the handlers: the library's error holds the values, and some of them are secrets.
+    if len(problems) == 1:
+        raise ConfigError(problems[0][0], why=problems[0][1], next_step=problems[0][2])
+    text = "\n".join("  " + "; ".join(part for part in problem if part) for problem in problems)
+    raise ConfigError(f"{len(problems)} settings are wrong:\n{text}")
+
+
+def _check_toml(chosen: object) -> None:
+    """Open the file that is going to be read, because the library passes silently over one that is missing."""
+    path = toml_file(str(chosen) if chosen else None)
+    if path is None:
+        return
+    try:
+        with path.open("rb") as file:
+            tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise tomllib.TOMLDecodeError(f"{path}: {error}") from error
+
+
+def _lines(item: Any, flags: Mapping[str, object], named: Mapping[str, Named]) -> Iterator[tuple[str, str, str]]:
+    """What, why and next step of each thing one of the model's complaints is about."""
+    location = item["loc"]
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if not location:
+        for line in message.split("\n"):
+            what, why, next_step = line.split("; ")
+            yield _named(what), why, _named(next_step)
+        return
+    field, *inner = (str(part) for part in location)
+    if item["type"] == "extra_forbidden" and not inner:
+        yield _unknown(field)
+        return
+    name = _given_as(field, flags, named)
+    where = f"{name}[{'.'.join(inner)}]" if field == "auth_users" and inner else name
+    shown = "" if field in _SECRET_FIELDS else f" is {_clean(item['input'])!r}"
+    rule, _, hint = message.partition("; ")
+    yield f"{where}{shown}" if shown else f"{where} is wrong", rule, hint or f"correct {name} or leave it out"
+
+
+def _unknown(field: str) -> tuple[str, str, str]:
+    in_environment = field.startswith(ENV_PREFIX)
+    known = [ENV_PREFIX + name.upper() if in_environment else name for name in Settings.model_fields]
+    near = difflib.get_close_matches(field, known, n=1, cutoff=0.6)
+    step = f"did you mean {near[0]}?" if near else "docs/settings.md lists them all"
+    return f"{field} is set", "there is no such setting", step
+
+
+def _given_as(field: str, flags: Mapping[str, object], named: Mapping[str, Named]) -> str:
+    """The name under which the value that counts was given."""
+    if field in flags:
+        return "--" + field.replace("_", "-")
+    # What neither a flag nor a variable gave stands in the TOML file, under its own name.
+    return named[field].name if field in named else field
+
+
+def _named(text: str) -> str:
+    """The text with field names as people set them."""
+    words = []
+    for word in text.split(" "):
+        bare = word.rstrip(",;.")
+        words.append(ENV_PREFIX + bare.upper() + word[len(bare) :] if bare in Settings.model_fields else word)
+    return " ".join(words)
+
+
+def _clean(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "********"
+    text = str(value)
+    return (mask_url(text) if "@" in text or "://" in text else text)[:120]

@@ -1,0 +1,137 @@
+"""Small fleets for the engine's tests: a picture from a list of rows, and a plant that obeys."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from derms.control.columns import (
+    KIND_CODE,
+    STATUS_CODE,
+    Constraint,
+    Decision,
+    DeviceColumns,
+    FeederState,
+    Floats,
+    Memory,
+    Params,
+    Picture,
+)
+from derms.control.decide import decide
+from derms.model import DeviceKind, DeviceStatus
+
+PARAMS = Params(interval_s=2.0, lease_s=20.0, stale_after_s=6.0, lost_after_s=30.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One device as a tick may see it; a healthy charger at rest unless said otherwise."""
+
+    kind: DeviceKind = DeviceKind.EV
+    p_actual_kw: float = 0.0
+    soc: float = 0.4
+    age_s: float = 1.0
+    spoke: bool = True
+    status: DeviceStatus = DeviceStatus.OK
+    available_kw: float = np.nan
+    ready_in_s: float = np.nan
+    p_import_max_kw: float = 7.0
+    p_export_max_kw: float = 0.0
+    p_min_kw: float = 0.0
+    capacity_kwh: float = 60.0
+    min_soc_reserve: float = 0.2
+    target_soc: float = 0.8
+    priority: float = 5.0
+    default_power_kw: float = 0.0
+    lease_kw: float = np.nan
+    lease_left_s: float = -np.inf
+    may_kw: float = np.nan
+    acknowledged_s: float = -np.inf
+    controllable: bool = True
+
+
+def columns(rows: list[Row]) -> DeviceColumns:
+    def column(name: str) -> Floats:
+        return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+
+    return DeviceColumns(
+        kind=np.array([KIND_CODE[row.kind] for row in rows], dtype=np.int64),
+        controllable=np.array([row.controllable and row.kind in ("ev", "battery", "pv") for row in rows], dtype=bool),
+        status=np.array([STATUS_CODE[row.status] for row in rows], dtype=np.int64),
+        spoke=np.array([row.spoke for row in rows], dtype=bool),
+        **{
+            name: column(name)
+            for name in (
+                "age_s", "p_actual_kw", "soc", "available_kw", "ready_in_s", "p_import_max_kw", "p_export_max_kw",
+                "p_min_kw", "capacity_kwh", "min_soc_reserve", "target_soc", "priority", "default_power_kw",
+                "lease_kw", "lease_left_s", "may_kw", "acknowledged_s",
+            )
+        },
+    )  # fmt: skip
+
+
+def feeder(import_limit_kw: float = np.inf, **changes: float) -> FeederState:
+    state = FeederState(
+        import_limit_kw=import_limit_kw,
+        export_limit_kw=np.inf,
+        margin_kw=0.0,
+        assumed_unmetered_kw=0.0,
+        metered_kw=np.nan,
+        metered_age_s=np.inf,
+    )
+    return replace(state, **changes)
+
+
+def tick(
+    rows: list[Row],
+    state: FeederState,
+    *,
+    constraints: tuple[Constraint, ...] = (),
+    memory: Memory | None = None,
+    dt_s: float = 2.0,
+    params: Params = PARAMS,
+) -> tuple[Decision, Memory]:
+    picture = Picture(dt_s=dt_s, feeder=state, constraints=constraints, devices=columns(rows))
+    return decide(picture, memory or Memory.empty(len(rows)), params)
+
+
+@dataclass
+class Plant:
+    """Devices that do at once what their lease says, behind an ideal head meter; SOC rises with what they take."""
+
+    rows: list[Row]
+    state: FeederState
+    params: Params = PARAMS
+    metered: bool = True
+    background_kw: float = 0.0
+    memory: Memory = field(default_factory=Memory.empty)
+    constraints: tuple[Constraint, ...] = ()
+
+    def head_kw(self) -> float:
+        return self.background_kw + sum(row.p_actual_kw for row in self.rows)
+
+    def step(self) -> Decision:
+        dt_s = self.params.interval_s
+        state = replace(self.state, metered_kw=self.head_kw(), metered_age_s=0.5) if self.metered else self.state
+        decision, self.memory = tick(
+            self.rows, state, constraints=self.constraints, memory=self.memory, dt_s=dt_s, params=self.params
+        )
+        self.rows = [self._obey(index, row, decision, dt_s) for index, row in enumerate(self.rows)]
+        return decision
+
+    def _obey(self, index: int, row: Row, decision: Decision, dt_s: float) -> Row:
+        target = float(decision.target_kw[index])
+        if not np.isfinite(target) or row.kind is DeviceKind.PV:
+            return row
+        left_s = self.params.lease_s if decision.send[index] else row.lease_left_s - dt_s
+        leased = target if decision.send[index] else row.lease_kw
+        soc = row.soc + leased * dt_s / 3600.0 / row.capacity_kwh
+        same = leased == row.lease_kw and np.isfinite(row.acknowledged_s)
+        return replace(
+            row,
+            p_actual_kw=leased,
+            lease_kw=leased,
+            may_kw=leased,
+            lease_left_s=left_s,
+            acknowledged_s=row.acknowledged_s + dt_s if same else 1.0,
+            soc=min(soc, 1.0),
+        )
