@@ -15,7 +15,7 @@ from derms.mqtt import BrokerAddress, MqttLink, TlsFiles, Will, parse_broker_url
 from derms.ports import Clock
 from derms.runtime import wait_first
 from sim.replay import replay_scenario
-from sim.scenario import START_HOUR, Member, Scenario, demo_scenario
+from sim.scenario import START_HOUR, Member, demo_scenario
 from sim.world import SimSummary, SimWorld
 
 _log = logging.getLogger(__name__)
@@ -71,13 +71,11 @@ async def run_sim(options: SimOptions, *, stop: asyncio.Event, clock: Clock) -> 
         # A large file takes a while to check.
         scenario = await asyncio.to_thread(replay_scenario, options.replay)
     return await run_fleet(
-        scenario,
+        SimWorld(scenario, clock=clock, speed=options.speed, free=options.free),
         address=address,
         topics=topics,
-        speed=options.speed,
         interval_s=options.interval_s,
         duration_s=options.duration_s,
-        free=options.free,
         tls=options.tls,
         stop=stop,
         clock=clock,
@@ -86,38 +84,34 @@ async def run_sim(options: SimOptions, *, stop: asyncio.Event, clock: Clock) -> 
 
 
 async def run_fleet(
-    scenario: Scenario,
+    world: SimWorld,
     *,
     address: BrokerAddress,
     topics: Topics,
-    speed: float,
     stop: asyncio.Event,
     clock: Clock,
     rng: random.Random,
     interval_s: float = 1.0,
     duration_s: float | None = None,
-    free: bool = False,
     tls: TlsFiles | None = None,
 ) -> SimSummary:
-    """Run every device of a scenario against a broker.
+    """Run every device of a simulated feeder against a broker.
 
     Args:
-        scenario: Who takes part.
+        world: The feeder.
         address: The broker.
         topics: Under which prefix.
-        speed: Simulated seconds in a second, > 0.
         stop: Ends it.
         clock: The wall's clocks.
         rng: Spreads what would otherwise happen at once.
         interval_s: Between two measurements of a device [s].
         duration_s: How long to run [s of the wall]; None: until stopped, or the scenario is over.
-        free: Devices ignore setpoints and do as they like.
         tls: Certificates; only looked at when the address asks for TLS.
 
     Raises:
         DermsError: A part of it cannot go on; the rest is ended first.
     """
-    world = SimWorld(scenario, clock=clock, speed=speed, free=free)
+    scenario = world.scenario
     fleet = _Fleet(
         world=world,
         address=address,
