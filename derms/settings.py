@@ -30,6 +30,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from derms.errors import ConfigError
 from derms.model import Role
 from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
 
@@ -42,7 +43,18 @@ _LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "silent": "
 def _xdg(variable: str, fallback: str) -> Path:
     base = os.environ.get(variable, "")
     # The XDG specification: a relative path there is to be ignored.
-    return (Path(base) if base.startswith("/") else Path.home() / fallback) / "derms"
+    return (Path(base) if base.startswith("/") else _expanded(Path("~", fallback))) / "derms"
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path} leads nowhere",
+            why="there is no such home directory",
+            next_step="set DERMS_DATA_DIR, DERMS_STATE_DIR and XDG_CONFIG_HOME to whole paths",
+        ) from error
 
 
 def _controller_id() -> str:
@@ -202,7 +214,7 @@ class Settings(BaseSettings):
     @field_validator("config", "data_dir", "state_dir", mode="after")
     @classmethod
     def _home_expanded(cls, value: Path | None) -> Path | None:
-        return value.expanduser() if value else value
+        return _expanded(value) if value else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -298,7 +310,7 @@ class Settings(BaseSettings):
 def toml_file(chosen: str | Path | None) -> Path | None:
     """The TOML file to be read: the chosen one, or the first of the usual places that has one."""
     if chosen:
-        return Path(chosen).expanduser()
+        return _expanded(Path(chosen))
     usual = (_xdg("XDG_CONFIG_HOME", ".config") / "config.toml", Path("/etc/derms/config.toml"))
     return next((path for path in usual if path.is_file()), None)
 

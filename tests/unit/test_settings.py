@@ -247,6 +247,16 @@ def test_an_unreadable_env_file_is_refused(how: str, tmp_path: Path) -> None:
     assert "cannot be read" in str(refusal())
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+
+    def nowhere(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    assert "leads nowhere; there is no such home directory; set DERMS_DATA_DIR" in str(refusal())
+
+
 SECRETS = ("hunter2-user", "hunter2-jwt-padded-to-32-bytes-and-more", "hunter2-db/@:", "hunter2-mqtt", "hunter2-url")
 
 
