@@ -12,8 +12,6 @@ setting is refused, as is any unknown key of the TOML file.
 """
 
 import json
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -30,37 +28,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from derms.errors import ConfigError
 from derms.model import Role
+from derms.settings_machine import expanded, host_controller_id, toml_file, xdg_directory
 from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
 
 LEASE_MARGIN_S = 5.0
 """What a renewal may be late (publish timeout, a slow broker) before a lease that is due must not yet be over [s]."""
 
 _LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "silent": "critical"}
-
-
-def _xdg(variable: str, fallback: str) -> Path:
-    base = os.environ.get(variable, "")
-    # The XDG specification: a relative path there is to be ignored.
-    return (Path(base) if base.startswith("/") else _expanded(Path("~", fallback))) / "derms"
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ConfigError(
-            f"{path} leads nowhere",
-            why="there is no such home directory",
-            next_step="set DERMS_DATA_DIR, DERMS_STATE_DIR and XDG_CONFIG_HOME to whole paths",
-        ) from error
-
-
-def _controller_id() -> str:
-    host = socket.gethostname().split(".")[0]
-    kept = "".join(c for c in host if c.isascii() and (c.isalnum() or c in "_-")).strip("-_")
-    return f"controller-{kept}"[:64] if kept else "controller-1"
 
 
 def _mqtt_url(value: str) -> str:
@@ -124,9 +99,9 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_database_url)] | None = None
     """PostgreSQL, `postgresql://user:password@host:port/name`; unset: an embedded server is started."""
-    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
+    data_dir: Path = Field(default_factory=lambda: xdg_directory("XDG_DATA_HOME", ".local/share"))
     """Directory of the embedded database and broker, made when missing; unset: `$XDG_DATA_HOME/derms`."""
-    state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))
+    state_dir: Path = Field(default_factory=lambda: xdg_directory("XDG_STATE_HOME", ".local/state"))
     """Directory of the spool and the generated token secret, made when missing; unset: `$XDG_STATE_HOME/derms`."""
     spool_max_mb: int = Field(default=512, ge=1)
     """Disk the spool may fill while the database is away [MB]; beyond it the oldest rows are given up and counted."""
@@ -151,7 +126,7 @@ class Settings(BaseSettings):
     token_ttl_h: float = Field(default=12.0, gt=0, le=24 * 366)
     """How long a token is good [h]."""
 
-    controller_id: Identifier = Field(default_factory=_controller_id)
+    controller_id: Identifier = Field(default_factory=host_controller_id)
     """This controller's name on MQTT; unset: `controller-` and the host's name."""
     control_interval_s: float = Field(default=5.0, ge=0.1, le=3600)
     """Time between two control ticks when nothing changes [s]."""
@@ -214,7 +189,7 @@ class Settings(BaseSettings):
     @field_validator("config", "data_dir", "state_dir", mode="after")
     @classmethod
     def _home_expanded(cls, value: Path | None) -> Path | None:
-        return _expanded(value) if value else value
+        return expanded(value) if value else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -305,14 +280,6 @@ class Settings(BaseSettings):
             InitSettingsSource(settings_cls, values),
             TomlConfigSettingsSource(settings_cls, toml_file(chosen)),
         )
-
-
-def toml_file(chosen: str | Path | None) -> Path | None:
-    """The TOML file to be read: the chosen one, or the first of the usual places that has one."""
-    if chosen:
-        return _expanded(Path(chosen))
-    usual = (_xdg("XDG_CONFIG_HOME", ".config") / "config.toml", Path("/etc/derms/config.toml"))
-    return next((path for path in usual if path.is_file()), None)
 
 
 def read_env_file(path: Path) -> Mapping[str, str | None]:

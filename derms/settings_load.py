@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from derms.errors import ConfigError
-from derms.settings import Settings, read_env_file, toml_file
+from derms.settings import Settings, read_env_file
+from derms.settings_machine import toml_file
 from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
 
 _SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users"})
