@@ -7,8 +7,9 @@ Rules:
 - The child has its own session, so the terminal's Ctrl-C reaches us only and we can say goodbye; but it never
   outlives us (Linux: the kernel ends it when we die, however we die).
 - A child that dies is started again on the same port, with doubling pauses up to 5 s.
-- Mosquitto writes retained messages, sessions and unacknowledged QoS 1 messages to its directory at every change:
-  they survive kill -9. It never runs as root, and nothing outside the directory is touched.
+- Mosquitto writes its state to the directory at every change of a retained message, a session or a queue, so that
+  this survives kill -9. (A message already sent and not yet acknowledged is written with the next such change.) It
+  never runs as root, and nothing outside the directory is touched.
 """
 
 import asyncio
@@ -32,10 +33,10 @@ _log = logging.getLogger(__name__)
 Kind = Literal["mosquitto", "amqtt"]
 
 _NOTES: dict[Kind, str] = {
-    "mosquitto": "Mosquitto: MQTT 5 and 3.1.1; what is retained or unacknowledged survives a crash.",
+    "mosquitto": "Mosquitto: MQTT 5 and 3.1.1; what is retained or queued survives a crash.",
     "amqtt": (
-        "amqtt: MQTT 3.1.1 only, so a lease rests on its valid_until alone; nothing survives a restart; "
-        "enough for a demo of a few hundred devices. Install mosquitto for more."
+        "amqtt: MQTT 3.1.1 only, so a lease rests on its valid_until alone; nothing survives a restart and nothing is "
+        "sent a second time; enough for a demo of a few hundred devices. Install mosquitto for more."
     ),
 }
 _MOSQUITTO_CONF = """\
@@ -99,6 +100,8 @@ class EmbeddedBroker:
         """What runs."""
         self.protocol_note = _NOTES[self.kind]
         """One sentence for the user: what this broker can and cannot do."""
+        self.link_protocol: Literal["auto", 4] = 4 if self.kind == "amqtt" else "auto"
+        """For `derms.mqtt.MqttLink(protocol=...)`: saves asking amqtt for a version it lacks."""
         self.port = port
         self.restarts = 0
         """How often the child died and was started again."""

@@ -55,6 +55,8 @@ class Scenario:
     """Simulated time after which there is nothing more to show [s]; None: endless."""
     uncontrolled_peak_kw: float = 0.0
     """What the fleet would draw by itself in the first two hours, at most [kW]; 0: not looked at."""
+    release: Callable[[], None] | None = None
+    """Lets go of what the plants hold open; None: they hold nothing."""
 
     @property
     def devices(self) -> tuple[Device, ...]:

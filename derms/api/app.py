@@ -82,6 +82,22 @@ class Served:
     url: str
 
 
+def ensure_port_free(host: str, port: int) -> None:
+    """Look whether the API's port can be had, before anything else is started.
+
+    Raises:
+        AddressInUseError: The port is taken.
+        ConfigError: The address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise _listen_error(error, host, port) from error
+
+
 @contextlib.asynccontextmanager
 async def serve_app(
     app: web.Application,

@@ -13,7 +13,7 @@ Rules:
 - Messages whose connection has ended can still be handled and acknowledged, to no effect: the broker sends them
   again if the session outlives the connection (`session_expiry_s` > 0).
 - MQTT 5 is tried first, then 3.1.1. A broker that says it lacks version 5 is believed for good; one that only hung
-  up is asked again after the next outage.
+  up or kept silent (amqtt, when asked for a receive maximum) is asked once more, after the next outage.
 """
 
 from derms.mqtt.address import BrokerAddress, TlsFiles, Will, parse_broker_url, tls_context

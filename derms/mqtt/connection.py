@@ -7,6 +7,8 @@ earlier one (packet ids, half-sent packets, unanswered publishes) can reach the 
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -73,8 +75,11 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ opening and closing
 
-    async def open(self) -> None:
+    async def open(self, *, answer_within_s: float) -> None:
         """Connect, log in and subscribe.
+
+        Args:
+            answer_within_s: For the login, and again for the subscriptions.
 
         Raises:
             BrokerRefusedError: The broker refused the login or a subscription.
@@ -93,12 +98,13 @@ class Connection(asyncio.Protocol):
                     server_hostname=address.host if self._options.tls else None,
                     happy_eyeballs_delay=0.25,
                 )
-            async with asyncio.timeout(self._options.connect_timeout_s):
+            async with asyncio.timeout(answer_within_s):
                 await self._log_in(what)
+            async with asyncio.timeout(self._options.connect_timeout_s):
                 await self._subscribe()
         except TimeoutError as error:
             self.abort("no answer in time")
-            why = f"no answer within {self._options.connect_timeout_s:g} s"
+            why = "no answer in time"
             if self._wire is not None and not self._logged_in:
                 raise VersionRefusedError(what, why=why, said_so=False) from error
             raise BrokerError(what, why=why) from error
@@ -363,6 +369,6 @@ def _reason(error: BaseException) -> str:
     """An operating-system or TLS error in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
-        return error.strerror
+    if isinstance(error, OSError) and error.errno and not isinstance(error, (ssl.SSLError, socket.gaierror)):
+        return os.strerror(error.errno)  # asyncio puts its own words and the address into `strerror`
     return str(error) or type(error).__name__

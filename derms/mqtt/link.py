@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _STABLE_S = 5.0
 """A connection that held so long was a good one: the next pause is short again."""
 _GOODBYE_S = 2.0
+_VERSION_SILENCE_S = 3.0
 _SLICE = 200
 """Publishes queued before the event loop gets a turn (a few milliseconds of work)."""
 
@@ -308,10 +309,12 @@ class MqttLink:
             await asyncio.sleep(self._backoff.next_s())
 
     async def _connect(self) -> Connection:
-        async def attempt(level: Level) -> Connection:
+        async def attempt(level: Level, is_last: bool) -> Connection:
             self._generation += 1
             connection = Connection(self._options, level=level, generation=self._generation, deliver=self._deliver)
-            await connection.open()
+            # some brokers answer a version they lack with silence: with another one left, not much is lost
+            patience_s = self._options.connect_timeout_s
+            await connection.open(answer_within_s=patience_s if is_last else min(patience_s, _VERSION_SILENCE_S))
             return connection
 
         connection = await self._choice.first_that_works(attempt)

@@ -50,12 +50,16 @@ class ProtocolChoice:
     def __init__(self, levels: Sequence[Level]) -> None:
         self._wanted = tuple(levels)
         self._levels = self._wanted
+        self._silences = 0
 
-    async def first_that_works(self, attempt: Callable[[Level], Awaitable[_T]]) -> _T:
+    async def first_that_works(self, attempt: Callable[[Level, bool], Awaitable[_T]]) -> _T:
         """Try the levels until one is not refused.
 
-        A broker that said it lacks a version is not asked for it again; one that only hung up or kept silent may
-        have had another reason, and is asked again next time.
+        A broker that said it lacks a version is not asked for it again. One that only hung up or kept silent may
+        have had another reason, so it is asked once more, after the next outage.
+
+        Args:
+            attempt: Told the level, and whether it is the last to try.
 
         Raises:
             VersionRefusedError: All were refused; next time they are all tried again.
@@ -64,14 +68,18 @@ class ProtocolChoice:
         levels, said_so = self._levels, True
         for position, level in enumerate(levels):
             try:
-                result = await attempt(level)
+                result = await attempt(level, position + 1 == len(levels))
             except VersionRefusedError as error:
                 said_so = said_so and error.said_so
                 if position + 1 == len(levels):
                     self._levels = self._wanted
                     raise
             else:
-                if position and said_so:
-                    self._levels = levels[position:]
+                if position:
+                    self._silences += 1
+                    if said_so or self._silences > 1:
+                        self._levels = levels[position:]
+                else:
+                    self._silences = 0
                 return result
         raise ValueError("there must be a level to try")

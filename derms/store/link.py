@@ -74,6 +74,8 @@ class Link:
         self._pause_s = 0.1
         self._not_before_s = float("-inf")
         self._last_error: DermsError | None = None
+        self._met = False
+        """It let us in once: what it says later may pass, and is waited out."""
 
     @property
     def where(self) -> str:
@@ -90,7 +92,7 @@ class Link:
 
         Raises:
             StoreError: No connection, a failed statement, or no answer in time.
-            ConfigError: The server refuses these credentials for good.
+            ConfigError: The server never let us in, and what it says will not pass by itself.
         """
         try:
             async with asyncio.timeout(timeout_s), self._lock:
@@ -139,7 +141,7 @@ class Link:
             )
         except psycopg.Error as error:
             words = _words(error)
-            if _HOPELESS.search(str(error)):
+            if not self._met and _HOPELESS.search(str(error)):
                 raise ConfigError(
                     f"the database {self.where} does not let us in", why=words, next_step="check DERMS_DATABASE_URL"
                 ) from error
@@ -148,6 +150,7 @@ class Link:
                 why=words,
                 next_step="start it, or check DERMS_DATABASE_URL",
             ) from error
+        self._met = True
         try:
             await connection.execute(_SESSION)
             if self._prepare is not None:
