@@ -38,6 +38,11 @@ LEASE_MARGIN_S = 5.0
 _LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "silent": "critical"}
 
 
+def _default_lease_s(earlier: dict[str, Any]) -> float:
+    interval_s: float = earlier["control_interval_s"]
+    return max(30.0, 3 * interval_s + LEASE_MARGIN_S)
+
+
 def _mqtt_url(value: str) -> str:
     return check_url(value, ("mqtt", "mqtts"), "mqtt://broker.example:1883", host_needed=True)
 
@@ -130,8 +135,8 @@ class Settings(BaseSettings):
     """This controller's name on MQTT; unset: `controller-` and the host's name."""
     control_interval_s: float = Field(default=5.0, ge=0.1, le=3600)
     """Time between two control ticks when nothing changes [s]."""
-    lease_s: float = Field(default=30.0, ge=1, le=24 * 3600)
-    """How long a device follows a setpoint that is not renewed [s]; at least 3 control intervals + 5 s."""
+    lease_s: float = Field(default_factory=_default_lease_s, ge=1, le=24 * 3600)
+    """How long a device follows an unrenewed setpoint [s], at least 3 control intervals + 5 s; unset: that, or 30."""
     stale_after_s: float = Field(default=15.0, gt=0)
     """Age from which telemetry is stale: no increase is given on it [s]."""
     lost_after_s: float = Field(default=60.0, gt=0)
@@ -280,6 +285,21 @@ class Settings(BaseSettings):
             InitSettingsSource(settings_cls, values),
             TomlConfigSettingsSource(settings_cls, toml_file(chosen)),
         )
+
+
+class IsolatedSettings(Settings):
+    """Settings made of what is passed and of defaults, whatever the environment and the files say."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing but the arguments."""
+        return (init_settings,)
 
 
 def read_env_file(path: Path) -> Mapping[str, str | None]:
