@@ -164,8 +164,10 @@ class Link:
 
 async def _is_dead(connection: Connection) -> bool:
     """Whether the server hung up while nobody looked (it was restarted, say): better found before it is used."""
-    # Its last words come first, then the end of the stream.
-    while not connection.closed and select.select([connection.fileno()], [], [], 0)[0]:
+    poll = select.poll()  # select() knows no descriptors above 1023
+    if not connection.closed:
+        poll.register(connection.fileno(), select.POLLIN)
+    while not connection.closed and poll.poll(0):  # its last words come first, then the end of the stream
         try:
             connection.pgconn.consume_input()
         except psycopg.Error:
