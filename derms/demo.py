@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from derms.api.schemas import DeviceOut, EventIn, EventOut, FeederSummaryOut
 from derms.client import ApiClient
@@ -27,6 +26,7 @@ from derms.mqtt import parse_broker_url
 from derms.runtime import SystemClock, running, wait_first
 from derms.serve import Controller, controller
 from derms.settings import AuthUser, Settings
+from derms.settings_load import load_settings
 from sim.runner import run_fleet
 from sim.scenario import Scenario, demo_scenario
 from sim.world import HeadSample, SimWorld
@@ -330,31 +330,23 @@ def _event_plan(duration_s: float | None) -> list[tuple[float, float]]:
 
 def _settings(scenario: Scenario, options: DemoOptions, directory: Path, user: AuthUser) -> Settings:
     """The daemon's settings, whatever the environment says of a real one."""
-    told: dict[str, Any] = {
-        "_env_file": None,
-        "mqtt_url": None,
-        "database_url": None,
-        "data_dir": directory,
-        "state_dir": directory / "state",
-        "api_host": "127.0.0.1",
-        "api_port": _free_or_any(_ANNOUNCED_PORTS["api"]),
-        "embedded_broker_port": _free_or_any(_ANNOUNCED_PORTS["broker"]),
-        "topic_prefix": "der",
-        "controller_id": "controller-demo",
-        "auth_users": (user,),
-        "control_interval_s": options.interval_s,
-        "lease_s": 20.0,
-        "stale_after_s": 6.0,
-        "lost_after_s": 30.0,
-        "registration": "open",
-        "prometheus_enabled": True,
-        "feeder_id": scenario.feeder.feeder_id,
-        "feeder_name": scenario.feeder.name,
-        "feeder_import_limit_kw": scenario.feeder.import_limit_kw,
-        "feeder_export_limit_kw": None,
-        "feeder_margin_kw": scenario.feeder.margin_kw,
-    }
-    return Settings(**told)
+    return load_settings(
+        isolated=True,
+        data_dir=directory,
+        state_dir=directory / "state",
+        api_port=_free_or_any(_ANNOUNCED_PORTS["api"]),
+        embedded_broker_port=_free_or_any(_ANNOUNCED_PORTS["broker"]),
+        controller_id="controller-demo",
+        auth_users=(user,),
+        control_interval_s=options.interval_s,
+        lease_s=max(20.0, 3.0 * options.interval_s + 5.0),
+        stale_after_s=6.0,
+        lost_after_s=30.0,
+        feeder_id=scenario.feeder.feeder_id,
+        feeder_name=scenario.feeder.name,
+        feeder_import_limit_kw=scenario.feeder.import_limit_kw,
+        feeder_margin_kw=scenario.feeder.margin_kw,
+    )
 
 
 def _free_or_any(port: int) -> int:

@@ -21,7 +21,7 @@ from derms.api.app import build_app, ensure_port_free, serve_app, tls_context
 from derms.auth import Authenticator, Credential, load_or_create_secret
 from derms.broker import EmbeddedBroker
 from derms.contract import ControllerPresence, Topics, encode_controller
-from derms.control.columns import Params
+from derms.columns import Params
 from derms.control.dispatch import Outbox
 from derms.control.loop import ControlLoop
 from derms.enrolment import FirstSight

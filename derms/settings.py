@@ -104,8 +104,9 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_database_url)] | None = None
     """PostgreSQL, `postgresql://user:password@host:port/name`; unset: an embedded server is started."""
-    data_dir: Path = Field(default_factory=lambda: xdg_directory("XDG_DATA_HOME", ".local/share"))
-    """Directory of the embedded database and broker, made when missing; unset: `$XDG_DATA_HOME/derms`."""
+    data_dir: Path | None = None
+    """Directory of the embedded database and broker; unset: `derms` in the XDG data directory, `/var/lib/derms` for
+    root."""
     state_dir: Path = Field(default_factory=lambda: xdg_directory("XDG_STATE_HOME", ".local/state"))
     """Directory of the spool and the generated token secret, made when missing; unset: `$XDG_STATE_HOME/derms`."""
     spool_max_mb: int = Field(default=512, ge=1)

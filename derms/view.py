@@ -17,7 +17,7 @@ from derms.api.schemas import (
     PartState,
     event_out,
 )
-from derms.control.columns import Params
+from derms.columns import Params
 from derms.control.demand_response import is_active
 from derms.control.loop import ControlLoop, FeederTick
 from derms.fleet import Fleet

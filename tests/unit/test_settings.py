@@ -43,7 +43,7 @@ def test_nothing_set_gives_the_defaults_and_they_fit_together(tmp_path: Path) ->
     assert settings.mqtt_url is None
     assert settings.database_url is None
     assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8080)
-    assert settings.data_dir == tmp_path / "data/derms"
+    assert settings.data_dir is None
     assert settings.jwt_secret_file == tmp_path / "state/derms/jwt-secret"
     assert settings.controller_id.startswith("controller-")
 

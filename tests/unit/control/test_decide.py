@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derms.control.columns import Constraint, Freshness, Memory, Reason
+from derms.columns import Constraint, Freshness, Memory, Reason
 from derms.control.decide import decide
 from derms.model import DeviceKind, DeviceStatus
 from tests.unit.control.fleets import PARAMS, Plant, Row, columns, feeder, tick
