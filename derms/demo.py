@@ -5,6 +5,7 @@ what the controller believes.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import random
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from derms.api.schemas import DeviceOut, EventIn, EventOut, FeederSummaryOut
 from derms.client import ApiClient
@@ -38,6 +40,7 @@ _EVENT_SHARE = 0.75
 _POLL_S = 0.5
 _ANNOUNCED_PORTS = {"api": 8080, "broker": 1883}
 _DRAIN_S = 5.0
+"""What the recorder is given to write what it holds, before the report counts rows [s]."""
 
 log = logging.getLogger(__name__)
 
@@ -239,9 +242,7 @@ class Demo:
 
     async def _counts(self, daemon: Controller) -> dict[str, int]:
         """What the database holds, once everything that was put is there."""
-        deadline_s = self._clock.monotonic_s() + _DRAIN_S
-        while daemon.recorder.queued and self._clock.monotonic_s() < deadline_s:
-            await asyncio.sleep(0.1)
+        await daemon.recorder.quiet(_DRAIN_S)
         return await daemon.store.counts()
 
     def _report(self, world: SimWorld, counts: dict[str, int]) -> DemoReport:
@@ -285,7 +286,7 @@ def judge(heads: Sequence[HeadSample], limit_kw: float, windows: Sequence[Window
     """
     over_ms = longest_ms = stretch_ms = 0
     used = [0.0]
-    for before, sample in zip(heads, heads[1:], strict=False):
+    for before, sample in itertools.pairwise(heads):
         bounds = [window.limit_kw for window in windows if window.start_ms <= sample.at_ms < window.end_ms]
         bound_kw = min([limit_kw, *bounds])
         lasted_ms = sample.at_ms - before.at_ms
@@ -329,30 +330,31 @@ def _event_plan(duration_s: float | None) -> list[tuple[float, float]]:
 
 def _settings(scenario: Scenario, options: DemoOptions, directory: Path, user: AuthUser) -> Settings:
     """The daemon's settings, whatever the environment says of a real one."""
-    return Settings(
-        _env_file=None,
-        mqtt_url=None,
-        database_url=None,
-        data_dir=directory,
-        state_dir=directory / "state",
-        api_host="127.0.0.1",
-        api_port=_free_or_any(_ANNOUNCED_PORTS["api"]),
-        embedded_broker_port=_free_or_any(_ANNOUNCED_PORTS["broker"]),
-        topic_prefix="der",
-        controller_id="controller-demo",
-        auth_users=(user,),
-        control_interval_s=options.interval_s,
-        lease_s=20.0,
-        stale_after_s=6.0,
-        lost_after_s=30.0,
-        registration="open",
-        prometheus_enabled=True,
-        feeder_id=scenario.feeder.feeder_id,
-        feeder_name=scenario.feeder.name,
-        feeder_import_limit_kw=scenario.feeder.import_limit_kw,
-        feeder_export_limit_kw=None,
-        feeder_margin_kw=scenario.feeder.margin_kw,
-    )
+    told: dict[str, Any] = {
+        "_env_file": None,
+        "mqtt_url": None,
+        "database_url": None,
+        "data_dir": directory,
+        "state_dir": directory / "state",
+        "api_host": "127.0.0.1",
+        "api_port": _free_or_any(_ANNOUNCED_PORTS["api"]),
+        "embedded_broker_port": _free_or_any(_ANNOUNCED_PORTS["broker"]),
+        "topic_prefix": "der",
+        "controller_id": "controller-demo",
+        "auth_users": (user,),
+        "control_interval_s": options.interval_s,
+        "lease_s": 20.0,
+        "stale_after_s": 6.0,
+        "lost_after_s": 30.0,
+        "registration": "open",
+        "prometheus_enabled": True,
+        "feeder_id": scenario.feeder.feeder_id,
+        "feeder_name": scenario.feeder.name,
+        "feeder_import_limit_kw": scenario.feeder.import_limit_kw,
+        "feeder_export_limit_kw": None,
+        "feeder_margin_kw": scenario.feeder.margin_kw,
+    }
+    return Settings(**told)
 
 
 def _free_or_any(port: int) -> int:

@@ -9,6 +9,7 @@ Rules:
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
@@ -89,6 +90,8 @@ class Recorder:
         self._work: _Work | None = None
         """Taken from the queues, not safe yet; survives the cancellation of `run`."""
         self._wake = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derms-spool")
         self._retry_at_s = float("-inf")
         self._pause_s = self._limits.first_retry_s
@@ -134,6 +137,7 @@ class Recorder:
             return False
         self._samples.append((sample, message))
         self._wake.set()
+        self._quiet.clear()
         return True
 
     def put_setpoints(self, setpoints: Sequence[Setpoint]) -> None:
@@ -141,12 +145,27 @@ class Recorder:
         self._setpoints.extend(setpoints)
         self._overflow(_trim(self._setpoints, self._limits.setpoints), "setpoints")
         self._wake.set()
+        self._quiet.clear()
 
     def put_decision(self, record: DecisionRecord) -> None:
         """Take the record of a tick."""
         self._decisions.append(record)
         self._overflow(_trim(self._decisions, self._limits.decisions), "decisions")
         self._wake.set()
+        self._quiet.clear()
+
+    async def quiet(self, timeout_s: float) -> bool:
+        """Wait until nothing waits any more.
+
+        Args:
+            timeout_s: How long at most [s].
+
+        Returns:
+            False: something still does.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), timeout_s)
+        return self._quiet.is_set()
 
     async def run(self) -> None:
         """Store what was put, until cancelled."""
@@ -223,6 +242,8 @@ class Recorder:
             self._disk_failed = False
             self.spooled += len(work.batch)
         self._work = None
+        if not self.queued:
+            self._quiet.set()
         if work.messages:
             self._on_safe(work.messages)
         return True

@@ -118,9 +118,7 @@ async def controller(
     async with AsyncExitStack() as stack:
         authenticator = await stack.enter_async_context(_authenticator(settings, clock))
         data_dir = settings.data_dir or default_data_dir(os.environ, os.geteuid())
-        store = await stack.enter_async_context(
-            open_store(settings.database_url, data_dir, clock=clock, rng=rng)
-        )
+        store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
         fleet, feeders = await _restored(store, settings, registrations, clock)
         epoch = await store.next_epoch()
         broker_url, broker_note = settings.mqtt_url, ""
@@ -292,9 +290,7 @@ def _default_feeder(settings: Settings, stored: Feeder | None) -> Feeder:
     return changed
 
 
-def _link(
-    settings: Settings, url: str, topics: Topics, epoch: int, rng: random.Random, state: LinkState
-) -> MqttLink:
+def _link(settings: Settings, url: str, topics: Topics, epoch: int, rng: random.Random, state: LinkState) -> MqttLink:
     address = parse_broker_url(url)
     password = settings.mqtt_password
     if settings.mqtt_username is not None:
@@ -311,9 +307,7 @@ def _link(
         subscriptions=topics.controller_subscriptions(),
         rng=rng,
         will=Will(topic=topic, payload=payload),
-        tls=TlsFiles(
-            ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file
-        ),
+        tls=TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file),
         manual_ack=True,
         session_expiry_s=_SESSION_EXPIRY_S,
         on_connect=lambda: state.set(True),

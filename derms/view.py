@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 import numpy as np
 
 from derms import __version__
-from derms.api.events import event_out
 from derms.api.schemas import (
     DeviceOut,
+    EventState,
     FeederSummaryOut,
     Freshness,
     HealthOut,
     LeaseOut,
     PartHealth,
     PartState,
+    event_out,
 )
 from derms.control.columns import Params
 from derms.control.demand_response import is_active
@@ -184,8 +185,8 @@ class LiveView:
             devices_by_type=dict(Counter(device.kind.value for device in devices)),
             devices_by_origin=dict(Counter(device.origin.value for device in devices)),
             freshness=dict(Counter(self._freshness(self._fleet.age_s(row, now_s=now_s)).value for row in rows)),
-            active_events=[event_out(event, now) for event in mine if is_active(event, now)],
-            next_event=event_out(upcoming[0], now) if upcoming else None,
+            active_events=[event_out(event, EventState.ACTIVE) for event in mine if is_active(event, now)],
+            next_event=event_out(upcoming[0], EventState.SCHEDULED) if upcoming else None,
         )
 
     def _sum(self, rows: list[int], kind: DeviceKind) -> float:

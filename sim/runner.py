@@ -15,7 +15,7 @@ from derms.mqtt import BrokerAddress, MqttLink, TlsFiles, Will, parse_broker_url
 from derms.ports import Clock
 from derms.runtime import wait_first
 from sim.replay import replay_scenario
-from sim.scenario import START_HOUR, Member, Scenario, demo_scenario
+from sim.scenario import START_HOUR, Member, demo_scenario
 from sim.world import SimSummary, SimWorld
 
 _log = logging.getLogger(__name__)
@@ -71,13 +71,11 @@ async def run_sim(options: SimOptions, *, stop: asyncio.Event, clock: Clock) -> 
         # A large file takes a while to check.
         scenario = await asyncio.to_thread(replay_scenario, options.replay)
     return await run_fleet(
-        scenario,
+        SimWorld(scenario, clock=clock, speed=options.speed, free=options.free),
         address=address,
         topics=topics,
-        speed=options.speed,
         interval_s=options.interval_s,
         duration_s=options.duration_s,
-        free=options.free,
         tls=options.tls,
         stop=stop,
         clock=clock,
@@ -86,42 +84,50 @@ async def run_sim(options: SimOptions, *, stop: asyncio.Event, clock: Clock) -> 
 
 
 async def run_fleet(
-    scenario: Scenario,
+    world: SimWorld,
     *,
     address: BrokerAddress,
     topics: Topics,
-    speed: float,
     stop: asyncio.Event,
     clock: Clock,
     rng: random.Random,
     interval_s: float = 1.0,
     duration_s: float | None = None,
-    free: bool = False,
     tls: TlsFiles | None = None,
 ) -> SimSummary:
-    """Run every device of a scenario against a broker.
+    """Run every device of a simulated feeder against a broker.
 
     Args:
-        scenario: Who takes part.
+        world: The feeder.
         address: The broker.
         topics: Under which prefix.
-        speed: Simulated seconds in a second, > 0.
         stop: Ends it.
         clock: The wall's clocks.
         rng: Spreads what would otherwise happen at once.
         interval_s: Between two measurements of a device [s].
         duration_s: How long to run [s of the wall]; None: until stopped, or the scenario is over.
-        free: Devices ignore setpoints and do as they like.
         tls: Certificates; only looked at when the address asks for TLS.
 
     Raises:
         DermsError: A part of it cannot go on; the rest is ended first.
     """
-    world = SimWorld(scenario, clock=clock, speed=speed, free=free)
+    scenario = world.scenario
+    context = tls_context(tls or TlsFiles()) if address.tls else None
+    reached = asyncio.Event()
     fleet = _Fleet(
         world=world,
         address=address,
-        tls=tls_context(tls or TlsFiles()) if address.tls else None,
+        tls=context,
+        conductor=MqttLink(
+            address,
+            client_id=f"{topics.prefix}-simulation",
+            subscriptions=[(topics.simulation_profile, 1)],
+            rng=random.Random(rng.getrandbits(64)),
+            tls=context,
+            inbox_size=_INBOX_SIZE,
+            on_connect=reached.set,
+        ),
+        reached=reached,
         topics=topics,
         clock=clock,
         interval_s=interval_s,
@@ -130,7 +136,7 @@ async def run_fleet(
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(fleet.live(), name="sim-world")
-            group.create_task(fleet.conduct(random.Random(rng.getrandbits(64))), name="sim-conductor")
+            group.create_task(fleet.conduct(), name="sim-conductor")
             for number, member in enumerate(scenario.members):
                 seat = fleet.seat(member, rng=random.Random(rng.getrandbits(64)), delay_s=number / CONNECTIONS_PER_S)
                 group.create_task(seat, name=f"sim-{member.device.device_id}")
@@ -154,6 +160,10 @@ class _Fleet:
     world: SimWorld
     address: BrokerAddress
     tls: ssl.SSLContext | None
+    conductor: MqttLink
+    """The one client that speaks of the broker in the log, and hears which hour to play."""
+    reached: asyncio.Event
+    """Set once the conductor has been connected."""
     topics: Topics
     clock: Clock
     interval_s: float
@@ -167,6 +177,7 @@ class _Fleet:
 
     async def seat(self, member: Member, *, rng: random.Random, delay_s: float) -> None:
         """One device: connect when it is its turn, then be an agent."""
+        await wait_first(self.done, self.reached)
         if await wait_first(self.done, timeout_s=delay_s):
             return
         device = member.device
@@ -177,9 +188,10 @@ class _Fleet:
             rng=rng,
             will=Will(topic=self.topics.status(device.device_id), payload=encode_status(False)),
             tls=self.tls,
+            # A broker without MQTT 5 need not be asked again by everyone: it may answer with a long silence.
+            protocol=4 if self.conductor.protocol_level == 4 else "auto",
             inbox_size=_INBOX_SIZE,
             on_connect=lambda: runner.connected(),
-            # One client speaks for all when the broker goes away: the conductor.
             log_changes=False,
         )
         runner = AgentRunner(
@@ -198,24 +210,16 @@ class _Fleet:
         async with link:
             await runner.run(self.done)
 
-    async def conduct(self, rng: random.Random) -> None:
+    async def conduct(self) -> None:
         """Follow the simulated hour that the controller asks for."""
-        link = MqttLink(
-            self.address,
-            client_id=f"{self.topics.prefix}-simulation",
-            subscriptions=[(self.topics.simulation_profile, 1)],
-            rng=rng,
-            tls=self.tls,
-            inbox_size=_INBOX_SIZE,
-        )
-        async with link, asyncio.TaskGroup() as group:
-            listening = group.create_task(self._listen(link), name="sim-profile")
+        async with self.conductor, asyncio.TaskGroup() as group:
+            listening = group.create_task(self._listen(), name="sim-profile")
             await self.done.wait()
             listening.cancel()
 
-    async def _listen(self, link: MqttLink) -> None:
+    async def _listen(self) -> None:
         while True:
-            for message in await link.receive():
+            for message in await self.conductor.receive():
                 # A retained profile that is taken back leaves the clock to itself.
                 payload = message.payload or SimulationProfile.AUTO.encode()
                 profile = decode_profile(self.topics, message.topic, payload)

@@ -31,6 +31,16 @@ class RunningBroker:
         return f"mqtt://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        assert self._broker is not None
+        assert self._broker.pid is not None
+        return self._broker.pid
+
+    @property
+    def restarts(self) -> int:
+        return self._broker.restarts if self._broker is not None else 0
+
+    @property
     def level(self) -> int:
         """What `protocol="auto"` must find: 5 or 4."""
         return 5 if self.kind == "mosquitto" else 4
@@ -49,9 +59,7 @@ class RunningBroker:
 
     async def kill(self) -> None:
         """Kill -9; it stays down until `restart`."""
-        assert self._broker is not None
-        assert self._broker.pid is not None
-        os.kill(self._broker.pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         await self.stop()
 
     async def stop(self) -> None:

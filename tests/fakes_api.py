@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from aiohttp import web
+
 from derms.api.app import Served, build_app, serve_app
 from derms.api.schemas import (
     DeviceOut,
@@ -142,6 +144,7 @@ class Api:
     told: list[DrEvent]
     clock: FakeClock
     metrics: Metrics
+    app: web.Application
 
     def headers(self, role: Role) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.authenticator.issue(f'a-{role}', role).token}"}
@@ -149,12 +152,16 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def running_api(
-    *, metrics_enabled: bool = True, idle_timeout_s: float = 10.0, tls: ssl.SSLContext | None = None
+    *,
+    metrics_enabled: bool = True,
+    idle_timeout_s: float = 10.0,
+    tls: ssl.SSLContext | None = None,
+    logins: bool = False,
 ) -> AsyncIterator[Api]:
-    """A real server on a port the system chose."""
+    """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them."""
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
     told: list[DrEvent] = []
-    users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items()]
+    users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
     async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
         app = build_app(
             view=view,
@@ -167,4 +174,4 @@ async def running_api(
             new_id=lambda: f"dr-{len(events.committed) + 1}",
         )
         async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-            yield Api(served, authenticator, view, events, told, clock, metrics)
+            yield Api(served, authenticator, view, events, told, clock, metrics, app)

@@ -85,18 +85,14 @@ class FakeStore:
 
 
 def sample(seq: int | None = 0, *, device_id: str = "ev-1", at_ms: int | None = None, **said: Any) -> Sample:
-    telemetry = Telemetry(
-        **(
-            {
-                "device_id": device_id,
-                "kind": DeviceKind.EV,
-                "at_ms": T0_MS + 1000 * (seq or 0) if at_ms is None else at_ms,
-                "p_actual_kw": 3.5,
-                "seq": seq,
-            }
-            | said
-        )
-    )
+    values: dict[str, Any] = {
+        "device_id": device_id,
+        "kind": DeviceKind.EV,
+        "at_ms": T0_MS + 1000 * (seq or 0) if at_ms is None else at_ms,
+        "p_actual_kw": 3.5,
+        "seq": seq,
+    }
+    telemetry = Telemetry(**(values | said))
     return Sample(telemetry=telemetry, received_ms=telemetry.at_ms + 40, feeder_id="feeder-1")
 
 

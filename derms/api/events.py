@@ -99,7 +99,12 @@ def to_event(asked: EventIn, *, feeder_ids: Set[str], now: datetime, event_id: s
         UsageError: It cannot be meant.
         NotFoundError: A feeder does not exist.
     """
-    start, end = _window(asked, now)
+    try:
+        start, end = _window(asked, now)
+    except OverflowError as error:
+        raise UsageError(
+            "the event lies outside of time", why="the years 1 to 9999 can be told", next_step="correct start and end"
+        ) from error
     _check_limits(asked)
     if len(asked.reason) > _MAX_REASON or not asked.reason.isprintable():
         raise UsageError(

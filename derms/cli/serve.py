@@ -8,7 +8,9 @@ import typer
 
 def serve(
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
-    mqtt_url: Annotated[str | None, typer.Option(help="MQTT broker; without one an embedded broker is started.")] = None,
+    mqtt_url: Annotated[
+        str | None, typer.Option(help="MQTT broker; without one an embedded broker is started.")
+    ] = None,
     database_url: Annotated[
         str | None, typer.Option(help="PostgreSQL; without one an embedded server is started.")
     ] = None,

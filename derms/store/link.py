@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import re
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -119,7 +120,7 @@ class Link:
             self._connection = None
 
     async def _connected(self) -> Connection:
-        if self._connection is not None and not self._connection.closed:
+        if self._connection is not None and not await _is_dead(self._connection):
             return self._connection
         if self._last_error is not None and self._clock.monotonic_s() < self._not_before_s:
             raise self._last_error
@@ -159,6 +160,19 @@ class Link:
             await connection.close()
             raise
         return connection
+
+
+async def _is_dead(connection: Connection) -> bool:
+    """Whether the server hung up while nobody looked (it was restarted, say): better found before it is used."""
+    poll = select.poll()  # select() knows no descriptors above 1023
+    if not connection.closed:
+        poll.register(connection.fileno(), select.POLLIN)
+    while not connection.closed and poll.poll(0):  # its last words come first, then the end of the stream
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            await connection.close()
+    return connection.closed
 
 
 def _parsed(url: str) -> dict[str, Any]:

@@ -201,8 +201,21 @@ def test_a_wrong_value_is_refused_in_one_line(
     assert "\n" not in message
 
 
+def test_isolated_settings_hear_nothing_but_the_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DERMS_LEASE_S", "nonsense")
+    monkeypatch.setenv("DERMS_CONFIG", str(tmp_path / "missing.toml"))
+    (tmp_path / ".env").write_text("DERMS_NONSENSE=1\n")
+    assert load_settings(isolated=True, api_port=7).api_port == 7
+    assert str(refusal(isolated=True, api_port=-1)).startswith("--api-port is '-1'; ")
+
+
 def test_a_lease_of_exactly_three_intervals_and_the_margin_is_accepted() -> None:
     assert load_settings(control_interval_s=5, lease_s=20).lease_s == 20  # 3 x 5 + 5
+
+
+@pytest.mark.parametrize(("interval_s", "lease_s"), [(1, 30), (8, 30), (10, 35), (60, 185)])  # 3 x interval + 5
+def test_an_unset_lease_is_long_enough_for_the_interval(interval_s: float, lease_s: float) -> None:
+    assert load_settings(control_interval_s=interval_s).lease_s == lease_s
 
 
 def test_several_wrong_values_are_told_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -245,6 +258,18 @@ def test_an_unreadable_env_file_is_refused(how: str, tmp_path: Path) -> None:
         return
     (tmp_path / ".env").write_bytes(b"DERMS_API_PORT=\xff\n")
     assert "cannot be read" in str(refusal())
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+
+    def nowhere(path: Path) -> Path:
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    assert "leads nowhere; there is no such home directory; set DERMS_DATA_DIR" in str(refusal())
 
 
 SECRETS = ("hunter2-user", "hunter2-jwt-padded-to-32-bytes-and-more", "hunter2-db/@:", "hunter2-mqtt", "hunter2-url")
