@@ -13,14 +13,22 @@ from derms.mqtt import MqttLink, TlsFiles, Will, parse_broker_url
 from derms.runtime import SystemClock, stop_on_signals
 
 
-async def run_agent(config: AgentConfig) -> None:
-    """Run until SIGTERM or SIGINT.
+async def run_agent(config: AgentConfig, *, stop: asyncio.Event | None = None) -> AgentRunner:
+    """Run until `stop`; without a broker go on, on default control, and keep trying.
+
+    Args:
+        config: The device and its broker.
+        stop: Ends it; None: SIGTERM and SIGINT do.
+
+    Returns:
+        The runner, for its counters.
 
     Raises:
         ConfigError: The broker's URL or a certificate is wrong.
     """
-    stop = asyncio.Event()
-    stop_on_signals(stop)
+    if stop is None:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
     clock = SystemClock()
     # The jitter must differ between agents whose configuration says nothing of it.
     rng = random.Random(config.seed or secrets.randbits(64))
@@ -52,6 +60,7 @@ async def run_agent(config: AgentConfig) -> None:
     )
     async with link:
         await runner.run(stop)
+    return runner
 
 
 def _path(text: str | None) -> Path | None:

@@ -141,7 +141,7 @@ def _decode_gateway(
     strict.check_size(payload, strict.MAX_GATEWAY_BYTES)
     try:
         elements = _ARRAY_DECODER.decode(payload)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(Outcome.MALFORMED, f"not an array of telemetry objects: {str(error)[:100]}") from error
     if not elements:
         raise Refused(Outcome.INVALID, "an empty array")
@@ -180,7 +180,7 @@ def _decode_object(payload: bytes, device_id: str | None, now_ms: int, speaks_pe
 def _has_version(payload: bytes) -> bool:
     try:
         return _PROBE_DECODER.decode(payload).v is not UNSET
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agent.config import AgentConfig, parse_config
+from agent.process import run_agent
 from agent.runner import AgentRunner
-from agent.service import run_agent
 from derms.contract import Decoded, Topics, decode_telemetry, encode_setpoint
 from derms.model import DeviceKind, Dialect
 from derms.mqtt import MqttLink
@@ -63,7 +63,7 @@ async def watching(broker: RunningBroker) -> AsyncIterator[Watcher]:
 @contextlib.asynccontextmanager
 async def agent(config: AgentConfig) -> AsyncIterator[asyncio.Task[AgentRunner]]:
     stop = asyncio.Event()
-    running = asyncio.create_task(run_agent(config, clock=SystemClock(), stop=stop))
+    running = asyncio.create_task(run_agent(config, stop=stop))
     try:
         yield running
     finally:
@@ -100,7 +100,7 @@ async def test_a_restarted_agent_finds_its_lease_and_refuses_the_replay(mosquitt
     async with watching(mosquitto_broker) as watcher:
         await watcher.order("pi-batt-1", 3.0, seq=5, kind=DeviceKind.BATTERY)
         stop = asyncio.Event()
-        running = asyncio.create_task(run_agent(config(mosquitto_broker), clock=SystemClock(), stop=stop))
+        running = asyncio.create_task(run_agent(config(mosquitto_broker), stop=stop))
         await until(lambda: any("applied" in sample for sample in watcher.telemetry("pi-batt-1")))
         await watcher.order("pi-batt-1", -5.0, seq=4, kind=DeviceKind.BATTERY, retain=False)
         seen = len(watcher.telemetry("pi-batt-1"))

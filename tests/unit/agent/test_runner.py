@@ -95,8 +95,9 @@ def test_a_setpoint_is_obeyed_and_confirmed_at_once() -> None:
 def test_the_end_of_a_lease_is_obeyed_and_told_at_once_without_anyone_speaking() -> None:
     async def scene(stage: Stage) -> None:
         await asyncio.sleep(5)
-        stage.send(p_setpoint_kw=6.0)
-        await asyncio.sleep(89.9)
+        # 90.7 s, so that no regular step falls on its end
+        stage.send(p_setpoint_kw=6.0, valid_until_ms=stage.clock.now_ms() + 90_700)
+        await asyncio.sleep(90.6)
         assert stage.driver.read().p_actual_kw == 6.0
         before = len(stage.telemetry())
         await asyncio.sleep(0.2)

@@ -77,6 +77,14 @@ def test_a_generation_cap_has_the_sign_of_the_dialect(dialect: Dialect, p_kw: fl
     assert decoded.p_setpoint_kw == p_kw
 
 
+@pytest.mark.parametrize("dialect", [Dialect.PLAIN, Dialect.ENVELOPE])
+def test_a_pv_array_told_to_consume_gets_a_cap_of_zero(dialect: Dialect) -> None:
+    topic, payload = encode_setpoint(TOPICS, pv_lease(0.5), dialect)
+    decoded = decode_setpoint(TOPICS, topic, payload, kind=DeviceKind.PV)
+    assert isinstance(decoded, Setpoint)
+    assert decoded.p_setpoint_kw == 0.0
+
+
 @pytest.mark.parametrize(
     ("kind", "p_kw", "wire_kw", "mode"),
     [

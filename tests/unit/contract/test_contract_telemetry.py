@@ -199,7 +199,7 @@ OUTCOMES: list[tuple[str, str, bytes, Outcome]] = [
     ("an array", EV, b"[" + V1 + b"]", Outcome.MALFORMED),
     ("a string", EV, b'"v"', Outcome.MALFORMED),
     ("null", EV, b"null", Outcome.MALFORMED),
-    ("deep nesting", EV, V1[:-1] + b',"x":' + b"[" * 17 + b"]" * 17 + b"}", Outcome.MALFORMED),
+    ("deep nesting", EV, V1[:-1] + b',"x":' + b"[" * 16 + b"]" * 16 + b"}", Outcome.MALFORMED),
     ("deeper than the stack", EV, V1[:-1] + b',"x":' + b"[" * 7000 + b"]" * 7000 + b"}", Outcome.MALFORMED),
     ("open brackets only", EV, b"[" * 16_000, Outcome.MALFORMED),
     ("a key twice", EV, V1.replace(b'"seq":812', b'"seq":812,"seq":813'), Outcome.MALFORMED),
@@ -210,6 +210,9 @@ OUTCOMES: list[tuple[str, str, bytes, Outcome]] = [
     ("a key twice inside", EV, V1.replace(b'"epoch":7', b'"epoch":7,"epoch":8'), Outcome.MALFORMED),
     ("an unknown key twice", EV, V1.replace(b'"v":1', b'"v":1,"x":1,"x":2'), Outcome.MALFORMED),
     ("a plain key twice", PI, PLAIN.replace(b'"soc":0.5', b'"soc":0.5,"soc":0.6'), Outcome.MALFORMED),
+    # the escaped colon is missing from the count by as much as the second key adds to it
+    ("a plain key twice behind an escaped colon", PI,
+     PLAIN.replace(b"T00:00", b"T00\\u003a00").replace(b'"soc":0.5', b'"soc":0.5,"soc":0.6'), Outcome.MALFORMED),
     ("NaN", EV, V1.replace(b"3.61", b"NaN"), Outcome.MALFORMED),
     ("Infinity", EV, V1.replace(b"3.61", b"-Infinity"), Outcome.MALFORMED),
     ("1e999", EV, V1.replace(b"3.61", b"1e999"), Outcome.MALFORMED),
