@@ -34,6 +34,8 @@ HEAD_METER_ID = "meter-feeder-1"
 
 _MOST_DEVICES = 5_000
 """Each is an MQTT client of this process."""
+_LONE_HOLD_S = 60.0
+"""For how long a series of one instant is shown [s]."""
 _KIND_BY_PREFIX = {
     "pv-": DeviceKind.PV,
     "ev-": DeviceKind.EV,
@@ -134,10 +136,13 @@ class Replayed:
 def _series(path: Path) -> Scenario:
     tracks: dict[str, _Track] = {}
     first_s = last_s = None
+    hold_s = _LONE_HOLD_S
     for row in rows(path):
         at_s = row.instant_s("ts")
         if last_s is not None and at_s < last_s:
             raise row.wrong(f"ts {row.text('ts')} is before the row above", "the rows are in order of time")
+        if last_s is not None and at_s > last_s:
+            hold_s = at_s - last_s
         first_s, last_s = at_s if first_s is None else first_s, at_s
         _note(tracks, row)
     if first_s is None or last_s is None:
@@ -148,7 +153,8 @@ def _series(path: Path) -> Scenario:
         Member(device=_replayed_device(device_id, track), plant=partial(Replayed, device_id, tape))
         for device_id, track in tracks.items()
     ]
-    return _scenario(path, members, duration_s=last_s - first_s, release=tape.close)
+    # The last values are held as long as the ones before them: they too are meant to be seen.
+    return _scenario(path, members, duration_s=last_s - first_s + hold_s, release=tape.close)
 
 
 def _note(tracks: dict[str, _Track], row: Row) -> None:

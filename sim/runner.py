@@ -171,7 +171,8 @@ class _Fleet:
     """Set when it is over: every task then ends by itself, politely."""
 
     async def live(self) -> None:
-        """Advance the world; when it has nothing more to show, all is over."""
+        """Advance the world once there is someone to show it to; when it has nothing more to show, all is over."""
+        await wait_first(self.done, self.reached)
         await self.world.run(self.done)
         self.done.set()
 

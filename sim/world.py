@@ -121,7 +121,8 @@ class SimWorld:
         self._live(stretch_s, min(_MOST_CUTS, math.ceil(stretch_s / _LONGEST_STEP_S)))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Advance until told to stop, or until the scenario is over."""
+        """Advance from now on, until told to stop or until the scenario is over."""
+        self._last_s = self._clock.monotonic_s()
         while not stop.is_set() and not self.over:
             await wait_first(stop, timeout_s=STEP_S)
             self.advance()
