@@ -48,6 +48,8 @@ _SESSION_EXPIRY_S = 3600
 """For how long the broker keeps what was not acknowledged while the controller is away [s]."""
 _STORE_PATIENCE_S = 5.0
 """A write that takes longer goes to the spool [s]; until then the broker waits with what is unacknowledged."""
+_DRAIN_S = 3.0
+"""What the store is given at the end before the spool gets the rest [s]; SIGTERM promises an end within ten."""
 
 log = logging.getLogger(__name__)
 
@@ -129,13 +131,14 @@ async def controller(
             log.info("%s", broker_note)
         mqtt = LinkState(clock)
         link = _link(settings, broker_url, topics, epoch, rng, mqtt)
+        await stack.enter_async_context(link)
         recorder = Recorder(
             store=store,
             spool=Spool(settings.state_dir / "spool", max_bytes=settings.spool_max_mb << 20),
             on_safe=link.acknowledge,
             clock=clock,
             rng=rng,
-            limits=Limits(write_s=_STORE_PATIENCE_S),
+            limits=Limits(write_s=_STORE_PATIENCE_S, drain_s=_DRAIN_S),
         )
         await stack.enter_async_context(recorder)
         registrar = Registrar(store)
@@ -183,7 +186,6 @@ async def controller(
         )
         tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
         await stack.enter_async_context(running({"recorder": recorder.run, "registrar": registrar.run}))
-        await stack.enter_async_context(link)
         served = await stack.enter_async_context(
             serve_app(app, host=settings.api_host, port=settings.api_port, tls=tls)
         )
