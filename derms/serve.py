@@ -20,8 +20,8 @@ from derms import __version__
 from derms.api.app import build_app, ensure_port_free, serve_app, tls_context
 from derms.auth import Authenticator, Credential, load_or_create_secret
 from derms.broker import EmbeddedBroker
-from derms.contract import ControllerPresence, Topics, encode_controller
 from derms.columns import Params
+from derms.contract import ControllerPresence, Topics, encode_controller
 from derms.control.dispatch import Outbox
 from derms.control.loop import ControlLoop
 from derms.enrolment import FirstSight
