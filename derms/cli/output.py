@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 
-import click
+import typer
 
 from derms.errors import (
     AccessError,
@@ -52,12 +52,14 @@ def exit_code_of(run: Callable[[], object]) -> int:
         result = run()
         sys.stdout.flush()
         return result if isinstance(result, int) else ExitCode.OK
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        # What the library itself finds wrong with the words of a command; it says so with the command's usage.
+        show = getattr(error, "show", None)
+        typer.echo(f"derms: {error.format_message()}", err=True) if show is None else show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read has had enough. Python would complain once more when it flushes at the end.
@@ -75,7 +77,7 @@ def exit_code_of(run: Callable[[], object]) -> int:
 
 def report(error: DermsError) -> ExitCode:
     """Say an error on stderr and give its exit code."""
-    click.echo(f"derms: {error} [{error.code}]", err=True)
+    typer.echo(f"derms: {error} [{error.code}]", err=True)
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILURE)
 
 
