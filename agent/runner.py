@@ -117,6 +117,7 @@ class AgentRunner:
         self._announced = 0
         self._applied_at_s: float | None = None
         self._fresh = False
+        self._under_lease = False
         self._failing = False
         self._logged_at_s: dict[str, float] = {}
         self._outbox: Telemetry | None = None
@@ -197,6 +198,10 @@ class AgentRunner:
     def _step(self, now_s: float) -> None:
         elapsed_s = 0.0 if self._applied_at_s is None else max(0.0, now_s - self._applied_at_s)
         self._applied_at_s = now_s
+        under_lease = self.endpoint.following(now_s) is not None
+        if self._under_lease and not under_lease:
+            self._fresh = True  # the controller must not wait an interval to learn of it
+        self._under_lease = under_lease
         self._driver.apply(self.endpoint.target(now_s), elapsed_s)
 
     def _report(self, now_s: float) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from derms.control.columns import KIND_CODE, METER, STATUS_CODE, DeviceColumns, Floats, Ints
+from derms.columns import KIND_CODE, METER, STATUS_CODE, DeviceColumns, Floats, Ints
 from derms.model import (
     Device,
     DeviceKind,
@@ -23,6 +23,9 @@ from derms.model import (
 
 _ACKNOWLEDGE_KW = 0.05
 """How close to its lease a device that names no lease must be to count as following it [kW]."""
+
+_REVERT_S = 10.0
+"""A device whose lease has ended reaches its default control by a ramp of at most this length [s]."""
 
 _FLOATS = (
     "received_s", "p_actual_kw", "p_setpoint_kw", "soc", "available_kw", "p_import_max_kw", "p_export_max_kw",
@@ -133,7 +136,7 @@ class Fleet:
         if not np.isfinite(f["acknowledged_s"][row]) and self._follows(row, reading):
             f["acknowledged_s"][row] = now_s
             f["may_kw"][row] = f["lease_kw"][row]
-            f["may_until_s"][row] = f["lease_until_s"][row]
+            f["may_until_s"][row] = f["lease_until_s"][row] + _REVERT_S
         return Outcome.ACCEPTED
 
     def _follows(self, row: int, reading: Telemetry) -> bool:
@@ -159,7 +162,7 @@ class Fleet:
             f["acknowledged_s"][row] = np.inf
         before_kw = f["may_kw"][row] if alive else self.devices[row].default_power_kw
         f["may_kw"][row] = max(lease.p_setpoint_kw, before_kw)
-        f["may_until_s"][row] = max(until_s, f["may_until_s"][row])
+        f["may_until_s"][row] = max(until_s + _REVERT_S, f["may_until_s"][row])
         f["lease_kw"][row] = lease.p_setpoint_kw
         f["lease_until_s"][row] = until_s
         self.leases[row] = lease
@@ -255,7 +258,8 @@ class Fleet:
             if row is None or left_s <= 0.0:
                 continue
             self.commanded(row, lease, now_s=now_s)
-            self._floats["may_until_s"][row] = self._floats["lease_until_s"][row] = now_s + left_s
+            self._floats["lease_until_s"][row] = now_s + left_s
+            self._floats["may_until_s"][row] = now_s + left_s + _REVERT_S
             count += 1
         return count
 

@@ -12,8 +12,6 @@ setting is refused, as is any unknown key of the TOML file.
 """
 
 import json
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -31,6 +29,7 @@ from pydantic_settings import (
 )
 
 from derms.model import Role
+from derms.settings_machine import expanded, host_controller_id, toml_file, xdg_directory
 from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
 
 LEASE_MARGIN_S = 5.0
@@ -39,16 +38,9 @@ LEASE_MARGIN_S = 5.0
 _LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "silent": "critical"}
 
 
-def _xdg(variable: str, fallback: str) -> Path:
-    base = os.environ.get(variable, "")
-    # The XDG specification: a relative path there is to be ignored.
-    return (Path(base) if base.startswith("/") else Path.home() / fallback) / "derms"
-
-
-def _controller_id() -> str:
-    host = socket.gethostname().split(".")[0]
-    kept = "".join(c for c in host if c.isascii() and (c.isalnum() or c in "_-")).strip("-_")
-    return f"controller-{kept}"[:64] if kept else "controller-1"
+def _default_lease_s(earlier: dict[str, Any]) -> float:
+    interval_s: float = earlier["control_interval_s"]
+    return max(30.0, 3 * interval_s + LEASE_MARGIN_S)
 
 
 def _mqtt_url(value: str) -> str:
@@ -112,9 +104,10 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_database_url)] | None = None
     """PostgreSQL, `postgresql://user:password@host:port/name`; unset: an embedded server is started."""
-    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
-    """Directory of the embedded database and broker, made when missing; unset: `$XDG_DATA_HOME/derms`."""
-    state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))
+    data_dir: Path | None = None
+    """Directory of the embedded database and broker; unset: `derms` in the XDG data directory, `/var/lib/derms` for
+    root."""
+    state_dir: Path = Field(default_factory=lambda: xdg_directory("XDG_STATE_HOME", ".local/state"))
     """Directory of the spool and the generated token secret, made when missing; unset: `$XDG_STATE_HOME/derms`."""
     spool_max_mb: int = Field(default=512, ge=1)
     """Disk the spool may fill while the database is away [MB]; beyond it the oldest rows are given up and counted."""
@@ -139,12 +132,12 @@ class Settings(BaseSettings):
     token_ttl_h: float = Field(default=12.0, gt=0, le=24 * 366)
     """How long a token is good [h]."""
 
-    controller_id: Identifier = Field(default_factory=_controller_id)
+    controller_id: Identifier = Field(default_factory=host_controller_id)
     """This controller's name on MQTT; unset: `controller-` and the host's name."""
     control_interval_s: float = Field(default=5.0, ge=0.1, le=3600)
     """Time between two control ticks when nothing changes [s]."""
-    lease_s: float = Field(default=30.0, ge=1, le=24 * 3600)
-    """How long a device follows a setpoint that is not renewed [s]; at least 3 control intervals + 5 s."""
+    lease_s: float = Field(default_factory=_default_lease_s, ge=1, le=24 * 3600)
+    """How long a device follows an unrenewed setpoint [s], at least 3 control intervals + 5 s; unset: that, or 30."""
     stale_after_s: float = Field(default=15.0, gt=0)
     """Age from which telemetry is stale: no increase is given on it [s]."""
     lost_after_s: float = Field(default=60.0, gt=0)
@@ -202,7 +195,7 @@ class Settings(BaseSettings):
     @field_validator("config", "data_dir", "state_dir", mode="after")
     @classmethod
     def _home_expanded(cls, value: Path | None) -> Path | None:
-        return value.expanduser() if value else value
+        return expanded(value) if value else value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -295,12 +288,19 @@ class Settings(BaseSettings):
         )
 
 
-def toml_file(chosen: str | Path | None) -> Path | None:
-    """The TOML file to be read: the chosen one, or the first of the usual places that has one."""
-    if chosen:
-        return Path(chosen).expanduser()
-    usual = (_xdg("XDG_CONFIG_HOME", ".config") / "config.toml", Path("/etc/derms/config.toml"))
-    return next((path for path in usual if path.is_file()), None)
+class IsolatedSettings(Settings):
+    """Settings made of what is passed and of defaults, whatever the environment and the files say."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing but the arguments."""
+        return (init_settings,)
 
 
 def read_env_file(path: Path) -> Mapping[str, str | None]:

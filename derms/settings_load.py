@@ -5,22 +5,24 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretStr, ValidationError
 
 from derms.errors import ConfigError
-from derms.settings import Settings, read_env_file, toml_file
+from derms.settings import IsolatedSettings, Settings, read_env_file
+from derms.settings_machine import toml_file
 from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
 
 _SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users"})
 
 
-def load_settings(*, env_file: Path | None = Path(".env"), **flags: object) -> Settings:
+def load_settings(*, env_file: Path | None = Path(".env"), isolated: bool = False, **flags: object) -> Settings:
     """Read and check the settings.
 
     Args:
         env_file: The `.env` file; None: none is read.
+        isolated: Take nothing but the flags: no environment, no file.
         flags: Settings given on the command line; None means not given.
 
     Raises:
@@ -29,11 +31,12 @@ def load_settings(*, env_file: Path | None = Path(".env"), **flags: object) -> S
     given = {name: value for name, value in flags.items() if value is not None}
     named: dict[str, Named] = {}
     try:
+        if isolated:
+            return IsolatedSettings(**cast("dict[str, Any]", {"_env_file": None, **given}))
         dotenv = read_env_file(env_file) if env_file is not None and env_file.exists() else {}
         named = resolve_names(os.environ, dotenv, Settings.model_fields)
         _check_toml(given.get("config") or (named["config"].value if "config" in named else None))
-        arguments: dict[str, Any] = {"_env_file": env_file, **given}
-        return Settings(**arguments)
+        return Settings(**cast("dict[str, Any]", {"_env_file": env_file, **given}))
     except ValidationError as error:
         problems = [line for item in error.errors(include_url=False) for line in _lines(item, given, named)]
     except tomllib.TOMLDecodeError as error:
@@ -66,7 +69,10 @@ def _lines(item: Any, flags: Mapping[str, object], named: Mapping[str, Named]) -
     if not location:
         for line in message.split("\n"):
             what, why, next_step = line.split("; ")
-            yield _named(what), why, _named(next_step)
+            yield _named(what), _named(why), _named(next_step)
+        return
+    if item["type"] == "default_factory_not_called":
+        # A default that hangs on a setting that is wrong itself, and is told of.
         return
     field, *inner = (str(part) for part in location)
     if item["type"] == "extra_forbidden" and not inner:

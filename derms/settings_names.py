@@ -98,7 +98,7 @@ def _host(host: str) -> str:
 
 def mask_url(url: str) -> str:
     """The URL without its password, fit to be printed."""
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     cut = min((i for i in (rest.find(c) for c in "/?#") if i >= 0), default=len(rest))
     # An unencoded "/" or "?" in a password ends the authority early: then everything up to the last "@" is suspect.
     if rest.rfind("@") > cut:

@@ -8,7 +8,6 @@ import numpy as np
 from derms import __version__
 from derms.api.schemas import (
     DeviceOut,
-    EventOut,
     EventState,
     FeederSummaryOut,
     Freshness,
@@ -16,8 +15,9 @@ from derms.api.schemas import (
     LeaseOut,
     PartHealth,
     PartState,
+    event_out,
 )
-from derms.control.columns import Params
+from derms.columns import Params
 from derms.control.demand_response import is_active
 from derms.control.loop import ControlLoop, FeederTick
 from derms.fleet import Fleet

@@ -8,7 +8,6 @@ from sim.noise import smooth_noise
 from sim.physics import Households, Outlook, Plant, Step, Surroundings
 from sim.recorded import DAY_S, HouseholdProfile, Weather
 
-
 _METER_NOISE_KW = 0.05
 
 

@@ -55,6 +55,8 @@ class Scenario:
     """Simulated time after which there is nothing more to show [s]; None: endless."""
     uncontrolled_peak_kw: float = 0.0
     """What the fleet would draw by itself in the first two hours, at most [kW]; 0: not looked at."""
+    release: Callable[[], None] | None = None
+    """Lets go of what the plants hold open; None: they hold nothing."""
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -81,7 +83,7 @@ def demo_scenario(seed: int = 1, devices: int = 60, *, start_hour: float = START
         start_hour: When the simulated Friday starts, 0..24.
 
     Raises:
-        UsageError: Too few devices, an hour that does not exist, or one at which nothing is flexible enough.
+        UsageError: Too few devices, an hour that does not exist, or one at which too little is flexible.
     """
     if devices < 12:
         raise UsageError(f"{devices} devices", why="a demo feeder has at least 12", next_step="ask for more devices")
@@ -105,7 +107,7 @@ def demo_scenario(seed: int = 1, devices: int = 60, *, start_hour: float = START
         start_s=START_DAY * DAY_S + start_hour * 3600.0,
         seed=seed,
     )
-    return _limited(scenario)
+    return limited(scenario)
 
 
 def uncontrolled_peak(scenario: Scenario, minutes: float = _LOOK_AHEAD_MIN) -> float:
@@ -126,8 +128,12 @@ def _heads(physics: FeederPhysics, minutes: float) -> list[float]:
     return heads
 
 
-def _limited(scenario: Scenario) -> Scenario:
-    """Set the limit from what the fleet would do, and see that its default control stays below it."""
+def limited(scenario: Scenario) -> Scenario:
+    """Set the limit from what the fleet would do, and see that its default control stays below it.
+
+    Raises:
+        UsageError: It does not.
+    """
     peak_kw = uncontrolled_peak(scenario)
     grain_kw = 5.0 if peak_kw > 100.0 else 0.5
     limit_kw = math.floor(_LIMIT_SHARE * peak_kw / grain_kw) * grain_kw
@@ -139,7 +145,7 @@ def _limited(scenario: Scenario) -> Scenario:
         raise UsageError(
             f"a feeder whose default control draws {max(dark):.0f} kW under a limit of {limit_kw:.0f} kW",
             why="too little of what hangs on it at this hour is flexible",
-            next_step="start the day between 9 and 14 h",
+            next_step="start at another hour, or have more chargers",
         )
     feeder = replace(scenario.feeder, import_limit_kw=limit_kw, margin_kw=math.ceil(surprise_kw))
     return replace(scenario, feeder=feeder, uncontrolled_peak_kw=peak_kw)

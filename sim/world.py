@@ -121,7 +121,8 @@ class SimWorld:
         self._live(stretch_s, min(_MOST_CUTS, math.ceil(stretch_s / _LONGEST_STEP_S)))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Advance until told to stop, or until the scenario is over."""
+        """Advance from now on, until told to stop or until the scenario is over."""
+        self._last_s = self._clock.monotonic_s()
         while not stop.is_set() and not self.over:
             await wait_first(stop, timeout_s=STEP_S)
             self.advance()
@@ -195,7 +196,7 @@ class PlantDriver:
         return Reading(
             p_actual_kw=physics.steps[device_id].p_kw,
             soc=outlook.soc,
-            status=DeviceStatus.OK if outlook.obeys or self._never_obeys else DeviceStatus.LOCAL,
+            status=self._status(obeys=outlook.obeys and not self._free),
             ready_by_ms=ready_by_ms,
             p_max_kw=outlook.available_kw,
             capacity_kwh=outlook.capacity_kwh,
@@ -206,10 +207,10 @@ class PlantDriver:
         if not self._free and self._device.device_id in self._physics.commands:
             self._physics.commands[self._device.device_id] = p_kw
 
-    @property
-    def _never_obeys(self) -> bool:
+    def _status(self, *, obeys: bool) -> DeviceStatus:
         # Nobody commands a load or a meter, so there is nothing unusual to say of it.
-        return self._device.kind in (DeviceKind.LOAD, DeviceKind.METER)
+        passive = self._device.kind in (DeviceKind.LOAD, DeviceKind.METER)
+        return DeviceStatus.OK if obeys or passive else DeviceStatus.LOCAL
 
 
 def default_command(device: Device) -> float | None:

@@ -1,3 +1,3 @@
-"""Shared fixtures."""
+"""Fixtures of every ring: real servers, started by the tests themselves."""
 
-pytest_plugins = ("tests.brokers",)
+pytest_plugins = ["tests.brokers", "tests.postgres"]

@@ -36,6 +36,7 @@ class StorageDriver:
         self._capabilities = capabilities
         self._capacity_kwh = capabilities.capacity_kwh or _BATTERY_KWH
         self._stored_kwh = soc * self._capacity_kwh
+        self._wanted_kw = 0.0
         self._p_kw = 0.0
 
     def capabilities(self) -> Capabilities:
@@ -43,16 +44,19 @@ class StorageDriver:
         return self._capabilities
 
     def read(self) -> Reading:
-        """The power of the last step, and what is stored."""
+        """The power now, and what is stored."""
         return Reading(p_actual_kw=self._p_kw, soc=self._stored_kwh / self._capacity_kwh)
 
     def apply(self, p_kw: float | None, seconds: float) -> None:
-        """Charge or discharge for `seconds`; None: charge as fast as it will."""
-        wanted_kw = self._capabilities.p_import_max_kw if p_kw is None else p_kw
-        self._p_kw = self._possible(wanted_kw, seconds / 3600)
-        gain = EFFICIENCY if self._p_kw > 0 else 1 / EFFICIENCY
-        stored_kwh = self._stored_kwh + self._p_kw * gain * seconds / 3600
+        """Live through `seconds` as asked before, then do as asked now; None: charge as fast as it will."""
+        hours = seconds / 3600
+        lived_kw = self._possible(self._wanted_kw, hours)
+        gain = EFFICIENCY if lived_kw > 0 else 1 / EFFICIENCY
+        stored_kwh = self._stored_kwh + lived_kw * gain * hours
+        # Only rounding is cut off here: `_possible` leaves room.
         self._stored_kwh = min(max(stored_kwh, 0.0), self._capacity_kwh)
+        self._wanted_kw = self._capabilities.p_import_max_kw if p_kw is None else p_kw
+        self._p_kw = self._possible(self._wanted_kw, 0.0)
 
     def _possible(self, p_kw: float, hours: float) -> float:
         """The power that rating, taper, smallest power and the room that is left allow [kW]."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from derms.api import auth, devices, events, feeders, health
 from derms.api.middleware import add_routes, guarded_app
@@ -81,6 +82,22 @@ class Served:
     url: str
 
 
+def ensure_port_free(host: str, port: int) -> None:
+    """Look whether the API's port can be had, before anything else is started.
+
+    Raises:
+        AddressInUseError: The port is taken.
+        ConfigError: The address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise _listen_error(error, host, port) from error
+
+
 @contextlib.asynccontextmanager
 async def serve_app(
     app: web.Application,
@@ -103,9 +120,12 @@ async def serve_app(
         AddressInUseError: The port is taken.
         ConfigError: The address cannot be listened on.
     """
+    server_log = logging.getLogger(f"{__name__}.server")
+    server_log.addFilter(_is_ours)
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=server_log,
         keepalive_timeout=idle_timeout_s,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         handle_signals=False,
@@ -114,7 +134,7 @@ async def serve_app(
     try:
         try:
             await web.TCPSite(runner, host, port, ssl_context=tls, reuse_port=False).start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise _listen_error(error, host, port) from error
         bound = int(runner.addresses[0][1])
         shown = f"[{host}]" if ":" in host else host
@@ -123,16 +143,23 @@ async def serve_app(
         yield Served(host=host, port=bound, url=url)
     finally:
         await runner.cleanup()
+        server_log.removeFilter(_is_ours)
 
 
-def _listen_error(error: OSError, host: str, port: int) -> AddressInUseError | ConfigError:
-    if error.errno == errno.EADDRINUSE:
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not a request that is no HTTP: anyone on the network can send those, as many as they like."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def _listen_error(error: OSError | UnicodeError, host: str, port: int) -> AddressInUseError | ConfigError:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
         return AddressInUseError(
             f"{host}:{port} is in use",
             why="another program listens there, perhaps a second `derms serve`",
             next_step="stop it, or set DERMS_API_PORT to a free port",
         )
-    if error.errno == errno.EACCES:
+    if number == errno.EACCES:
         return ConfigError(
             f"{host}:{port} may not be listened on",
             why="ports below 1024 need a privilege this process has not",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from derms.api.middleware import Route, answer, asker, read_body, request_id
-from derms.api.schemas import EventIn, EventOut, EventsOut, EventState
+from derms.api.schemas import EventIn, EventOut, EventsOut, EventState, event_out
 from derms.api.view import ControllerView
 from derms.errors import NotFoundError, StoreError, UsageError
 from derms.model import DrEvent, Role
@@ -57,7 +57,7 @@ def routes(
                 next_step="list the events before sending it again",
             ) from error
         on_event(event)
-        response = answer(event_out(event, now), status=201)
+        response = answer(_shown(event, now), status=201)
         response.headers["Location"] = f"/api/events/{event.event_id}"
         return response
 
@@ -73,7 +73,7 @@ def routes(
                 next_step="try again",
             ) from error
         ordered = sorted(found, key=lambda event: (event.start, event.event_id))
-        return answer(EventsOut(events=[event_out(event, now) for event in ordered]))
+        return answer(EventsOut(events=[_shown(event, now) for event in ordered]))
 
     return [
         Route(method="POST", path="/api/events", handler=post_event, role=Role.OPERATOR),
@@ -81,21 +81,8 @@ def routes(
     ]
 
 
-def event_out(event: DrEvent, now: datetime) -> EventOut:
-    """An unfinished event as the API shows it."""
-    return EventOut(
-        event_id=event.event_id,
-        feeder_ids=list(event.feeder_ids),
-        start=event.start,
-        end=event.end,
-        import_limit_kw=event.import_limit_kw,
-        export_limit_kw=event.export_limit_kw,
-        shed_kw=event.shed_kw,
-        reason=event.reason,
-        created_by=event.created_by,
-        created_at=event.created_at,
-        state=EventState.ACTIVE if event.start <= now else EventState.SCHEDULED,
-    )
+def _shown(event: DrEvent, now: datetime) -> EventOut:
+    return event_out(event, EventState.ACTIVE if event.start <= now else EventState.SCHEDULED)
 
 
 def to_event(asked: EventIn, *, feeder_ids: Set[str], now: datetime, event_id: str, created_by: str) -> DrEvent:
@@ -112,7 +99,12 @@ def to_event(asked: EventIn, *, feeder_ids: Set[str], now: datetime, event_id: s
         UsageError: It cannot be meant.
         NotFoundError: A feeder does not exist.
     """
-    start, end = _window(asked, now)
+    try:
+        start, end = _window(asked, now)
+    except OverflowError as error:
+        raise UsageError(
+            "the event lies outside of time", why="the years 1 to 9999 can be told", next_step="correct start and end"
+        ) from error
     _check_limits(asked)
     if len(asked.reason) > _MAX_REASON or not asked.reason.isprintable():
         raise UsageError(

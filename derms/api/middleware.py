@@ -75,6 +75,8 @@ class Route:
     """The least role that may; None: anyone, without a token."""
 
 
+_ID = web.RequestKey("id", str)
+_ASKER = web.RequestKey("asker", Principal)
 _ACCESS = web.AppKey("access", dict[web.AbstractRoute, Role | None])
 
 
@@ -86,17 +88,15 @@ def add_routes(app: web.Application, routes: Sequence[Route]) -> None:
 
 def request_id(request: web.Request) -> str:
     """The request's id: the client's when it sent a usable one."""
-    if "request_id" not in request:
+    if _ID not in request:
         sent = request.headers.get("X-Request-ID", "")
-        request["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
-    found: str = request["request_id"]
-    return found
+        request[_ID] = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    return request[_ID]
 
 
 def asker(request: web.Request) -> Principal:
     """Who asks; only on routes that need a role."""
-    found: Principal = request["principal"]
-    return found
+    return request[_ASKER]
 
 
 def guarded_app(authenticator: Authenticator, metrics: Metrics) -> web.Application:
@@ -169,7 +169,7 @@ def _admit(request: web.Request, authenticator: Authenticator) -> None:
             why=f"{request.method} {request.path} needs the role {needed}",
             next_step="ask an admin for that role",
         )
-    request["principal"] = principal
+    request[_ASKER] = principal
 
 
 def _status(error: DermsError) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from derms.model import DeviceKind, DeviceStatus, Dialect, Enrolment, FeederMode, Origin, Role
+from derms.model import DeviceKind, DeviceStatus, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -126,6 +126,23 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
     state: EventState
 
 
+def event_out(event: DrEvent, state: EventState) -> EventOut:
+    """An unfinished event as the API shows it."""
+    return EventOut(
+        event_id=event.event_id,
+        feeder_ids=list(event.feeder_ids),
+        start=event.start,
+        end=event.end,
+        import_limit_kw=event.import_limit_kw,
+        export_limit_kw=event.export_limit_kw,
+        shed_kw=event.shed_kw,
+        reason=event.reason,
+        created_by=event.created_by,
+        created_at=event.created_at,
+        state=state,
+    )
+
+
 class EventsOut(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /api/events`."""
 
@@ -157,8 +174,8 @@ class FeederSummaryOut(msgspec.Struct, frozen=True, kw_only=True):
     """Of that, what no known device explains [kW]."""
     reserved_kw: float
     """Held back for silent devices [kW]."""
-    headroom_kw: float
-    """What there was to allocate [kW]."""
+    headroom_kw: float | None
+    """What there was to allocate [kW]; null: there is no limit."""
     commanded_kw: float
     """Sum of the leases [kW]."""
     shortfall_kw: float

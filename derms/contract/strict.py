@@ -56,8 +56,6 @@ def decode(decoder: msgspec.json.Decoder[T], payload: bytes, colons: Callable[[T
         Refused: It is malformed, of an unknown version, or invalid.
     """
     try:
-        if not payload.isascii():
-            payload.decode("utf-8")
         message = decoder.decode(payload)
     except msgspec.ValidationError as error:
         _explain(payload, numbers, error)

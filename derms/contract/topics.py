@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from derms.errors import ConfigError
 from derms.model import DeviceKind, Dialect
@@ -19,8 +20,7 @@ def check_device_id(text: str) -> bool:
     return _DEVICE_ID.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class TelemetrySource:
+class TelemetrySource(NamedTuple):
     """Who a telemetry topic says the message is from; exactly one of the two ids is set."""
 
     device_id: str | None = None

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from derms.columns import BATTERY, EV, Bools, DeviceColumns, Floats, Params
 from derms.control.bounds import Bounds
-from derms.control.columns import BATTERY, EV, Bools, DeviceColumns, Floats, Params
 
 _NEED_FLOOR = 0.05
 """Need of a device that has its target but would still take more."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.control.columns import (
+from derms.columns import (
     BATTERY,
     EV,
     LOAD,

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from derms.columns import PV, Bools, Decision, DeviceColumns, Floats, Ints, Memory, Params, Picture, Reason
 from derms.control.allocate import allocate, needs, water_fill
 from derms.control.bounds import Bounds, FixedLoad, device_bounds, fixed_load, freshness_of
-from derms.control.columns import PV, Bools, Decision, DeviceColumns, Floats, Ints, Memory, Params, Picture, Reason
 from derms.control.dynamics import Leases, shape_export, shape_import
 from derms.control.limits import Limits, limits_in_force
 

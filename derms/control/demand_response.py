@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 
-from derms.control.columns import Constraint
+from derms.columns import Constraint
 from derms.model import DrEvent
 
 

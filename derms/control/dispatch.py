@@ -48,6 +48,8 @@ class Outbox:
         self._pending: Batch = {}
         self._filled = asyncio.Event()
         self._failing = False
+        self.sent = 0
+        """Leases the broker has acknowledged."""
 
     def put(self, leases: Iterable[tuple[int, Setpoint, Dialect]]) -> None:
         """Queue leases (row, lease, the dialect the device speaks); never waits."""
@@ -80,6 +82,7 @@ class Outbox:
             else:
                 failure = result
                 self._on_failed(row, lease)
+        self.sent += sent
         self._on_sent(sent)
         if failure is not None and not self._failing:
             log.error("The broker does not take setpoints: %s", failure, extra={"failed": len(batch) - sent})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.control.columns import Bools, DeviceColumns, Floats, Params
+from derms.columns import Bools, DeviceColumns, Floats, Params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ DR only tightens: every rule here is a minimum, so nothing can lift a feeder abo
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from derms.control.columns import Constraint, FeederState
+from derms.columns import Constraint, FeederState
 
 STATIC = "static"
 """The source of the feeder's own limit."""

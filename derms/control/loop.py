@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from derms.control.columns import KINDS, Decision, FeederState, Freshness, Memory, Params, Picture, Reason
+from derms.columns import KINDS, Decision, FeederState, Freshness, Memory, Params, Picture, Reason
 from derms.control.decide import decide
 from derms.control.demand_response import constraints_on, is_active
 from derms.control.dispatch import Outbox

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from derms.control.columns import Decision, Reason
+from derms.columns import Decision, Reason
 from derms.control.limits import STATIC
 
 

@@ -12,24 +12,20 @@ Rules:
 
 import asyncio
 import contextlib
-import ctypes
-import fcntl
 import logging
 import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
 from derms.errors import ConfigError, ConflictError, StoreError
-from derms.store.orphans import stop_servers_on
+from derms.store.orphans import dies_with_owner, held, stop_servers_on
 from derms.store.place import find_install, prepare_data_dir, reachable_install, server_account
 
 _log = logging.getLogger(__name__)
@@ -39,7 +35,6 @@ _DATABASE = "derms"
 _LONGEST_SOCKET = 107
 """`sun_path` holds 108 bytes with the closing zero."""
 _LOG_BYTES = 1 << 20
-_PR_SET_PDEATHSIG = 1
 _READY_S = 300.0
 """Recovery after a crash may take long; a server that works on it is waited for."""
 _STOP_S = 5.0
@@ -128,7 +123,7 @@ class EmbeddedPostgres:
 
     def _prepare(self, stack: contextlib.AsyncExitStack) -> None:
         prepare_data_dir(self._dir, self._account)
-        stack.enter_context(_locked(self._dir / "lock"))
+        stack.enter_context(held(self._dir / "lock"))
         self._install = reachable_install(self._wheel or find_install(), self._dir, self._account)
         if len(os.fsencode(self._sockets / ".s.PGSQL.5432")) > _LONGEST_SOCKET:
             base = os.environ.get("XDG_RUNTIME_DIR") if self._account is None else None
@@ -194,7 +189,7 @@ class EmbeddedPostgres:
                 extra_groups=[] if account else None,
                 umask=0o077,
                 start_new_session=True,
-                preexec_fn=_dies_with_owner(),
+                preexec_fn=dies_with_owner(),
             )
         except OSError as error:
             raise StoreError(
@@ -295,40 +290,6 @@ class EmbeddedPostgres:
                     break
                 _log.warning("the embedded database does not stop", extra={"pid": process.pid, "signal": number.name})
         await self._drain_log()
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the directory; the kernel lets go of it when this process ends, however it ends."""
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise ConflictError(
-                f"the database directory {path.parent} is in use",
-                why=f"process {file.read().strip() or 'unknown'} holds it",
-                next_step="stop that process, or choose another data directory",
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def _dies_with_owner() -> Callable[[], None] | None:
-    """What the child does before it becomes the server: ask the kernel for SIGINT when its parent dies."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec there must be no loading
-    owner = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
-        if os.getppid() != owner:  # it died before it could be asked
-            os._exit(1)
-
-    return ask
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import re
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -74,6 +75,8 @@ class Link:
         self._pause_s = 0.1
         self._not_before_s = float("-inf")
         self._last_error: DermsError | None = None
+        self._met = False
+        """It let us in once: what it says later may pass, and is waited out."""
 
     @property
     def where(self) -> str:
@@ -90,7 +93,7 @@ class Link:
 
         Raises:
             StoreError: No connection, a failed statement, or no answer in time.
-            ConfigError: The server refuses these credentials for good.
+            ConfigError: The server never let us in, and what it says will not pass by itself.
         """
         try:
             async with asyncio.timeout(timeout_s), self._lock:
@@ -117,7 +120,7 @@ class Link:
             self._connection = None
 
     async def _connected(self) -> Connection:
-        if self._connection is not None and not self._connection.closed:
+        if self._connection is not None and not await _is_dead(self._connection):
             return self._connection
         if self._last_error is not None and self._clock.monotonic_s() < self._not_before_s:
             raise self._last_error
@@ -139,7 +142,7 @@ class Link:
             )
         except psycopg.Error as error:
             words = _words(error)
-            if _HOPELESS.search(str(error)):
+            if not self._met and _HOPELESS.search(str(error)):
                 raise ConfigError(
                     f"the database {self.where} does not let us in", why=words, next_step="check DERMS_DATABASE_URL"
                 ) from error
@@ -148,6 +151,7 @@ class Link:
                 why=words,
                 next_step="start it, or check DERMS_DATABASE_URL",
             ) from error
+        self._met = True
         try:
             await connection.execute(_SESSION)
             if self._prepare is not None:
@@ -156,6 +160,19 @@ class Link:
             await connection.close()
             raise
         return connection
+
+
+async def _is_dead(connection: Connection) -> bool:
+    """Whether the server hung up while nobody looked (it was restarted, say): better found before it is used."""
+    poll = select.poll()  # select() knows no descriptors above 1023
+    if not connection.closed:
+        poll.register(connection.fileno(), select.POLLIN)
+    while not connection.closed and poll.poll(0):  # its last words come first, then the end of the stream
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            await connection.close()
+    return connection.closed
 
 
 def _parsed(url: str) -> dict[str, Any]:

@@ -1,20 +1,68 @@
-"""Servers that an earlier owner left behind on a directory: found, and stopped before another one starts.
+"""One owner a directory, and no server without one.
 
-Found by what runs there (`/proc/<pid>/cwd`), not by `postmaster.pid` alone: after a crash that file may name a
-process that is gone, or one that has nothing to do with it. Where there is no `/proc`, PostgreSQL's own checks are
-what is left.
+A server that an earlier owner left behind is found, and stopped before another one starts. It is found by what runs
+on the directory (`/proc/<pid>/cwd`), not by `postmaster.pid` alone: after a crash that file may name a process that is
+gone, or one that has nothing to do with it. Where there is no `/proc`, PostgreSQL's own checks are what is left.
 """
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
 import logging
 import os
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from derms.errors import ConflictError
 
 _log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a directory by its lock file; the kernel lets go when this process ends, however it ends.
+
+    Raises:
+        ConflictError: Another process holds it.
+    """
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ConflictError(
+                f"the database directory {path.parent} is in use",
+                why=f"process {file.read().strip() or 'unknown'} holds it",
+                next_step="stop that process, or choose another data directory",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def dies_with_owner() -> Callable[[], None] | None:
+    """Make what a child does before it becomes the server: ask the kernel for SIGINT when its parent dies.
+
+    Returns:
+        None: this system cannot do it.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec there must be no loading
+    owner = os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
+        if os.getppid() != owner:  # it died before it could be asked
+            os._exit(1)
+
+    return ask
 
 
 async def stop_servers_on(cluster: Path, *, patience_s: float = 10.0) -> None:

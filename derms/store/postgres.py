@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from derms.errors import ConflictError, DermsError, NotFoundError, UsageError
-from derms.model import Device, DrEvent, Feeder
+from derms.model import Device, DrEvent, Feeder, Setpoint
 from derms.ports import Clock, RecordBatch
 from derms.store.bulk import DATA_ERRORS, Refused, copy_in_halves, copy_known, copy_new, prepare_staging
 from derms.store.link import Connection, Link
@@ -27,6 +27,7 @@ from derms.store.rows import (
     device_of,
     event_of,
     feeder_of,
+    setpoint_of,
 )
 from derms.store.schema import load_migrations, pending
 
@@ -232,6 +233,20 @@ class PostgresStore:
             {"now": now},
         )
         return [event_of(row) for row in rows]
+
+    async def next_epoch(self) -> int:
+        """Draw a number above every one drawn before."""
+        rows = await self._select("SELECT nextval('controller_epoch') AS epoch")
+        return int(rows[0]["epoch"])
+
+    async def live_setpoints(self, now: datetime) -> list[Setpoint]:
+        """The newest lease of each device that has one which still lives at `now`."""
+        rows = await self._select(
+            "SELECT DISTINCT ON (device_id) device_id, kind, p_setpoint_kw, issued_at, valid_until, epoch, seq, reason "
+            "FROM setpoints WHERE valid_until > %(now)s ORDER BY device_id, epoch DESC, seq DESC",
+            {"now": now},
+        )
+        return [setpoint_of(row) for row in rows]
 
     async def count_samples(self, since: datetime | None = None) -> int:
         """How many measurements are stored.

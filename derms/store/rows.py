@@ -161,6 +161,20 @@ def event_of(row: Mapping[str, Any]) -> DrEvent:
     return DrEvent(**{key: value for key, value in row.items() if key not in ("starts_at", "ends_at")} | renamed)
 
 
+def setpoint_of(row: Mapping[str, Any]) -> Setpoint:
+    """A row of `setpoints`."""
+    return Setpoint(
+        device_id=row["device_id"],
+        kind=DeviceKind(row["kind"]),
+        p_setpoint_kw=row["p_setpoint_kw"],
+        issued_at_ms=round(row["issued_at"].timestamp() * 1000),
+        valid_until_ms=round(row["valid_until"].timestamp() * 1000),
+        epoch=row["epoch"],
+        seq=row["seq"],
+        reason=row["reason"],
+    )
+
+
 def days_of(samples: Sequence[Sample]) -> set[int]:
     """The days, counted from 1970, that samples need a partition for."""
     days = {sample.telemetry.at_ms // MS_PER_DAY for sample in samples}

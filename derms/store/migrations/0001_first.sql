@@ -88,6 +88,9 @@ CREATE TABLE setpoints (
     CHECK (valid_until > issued_at)
 );
 
+-- A restart asks for the leases that still live: the newest few of millions.
+CREATE INDEX setpoints_by_end ON setpoints USING brin (valid_until);
+
 CREATE TABLE decisions (
     feeder_id           text NOT NULL,
     at                  timestamptz NOT NULL,
@@ -99,7 +102,7 @@ CREATE TABLE decisions (
     measured_kw         power_kw,
     background_kw       power_kw NOT NULL,
     reserved_kw         power_kw NOT NULL,
-    headroom_kw         power_kw NOT NULL,
+    headroom_kw         power_kw,
     commanded_kw        power_kw NOT NULL,
     shortfall_kw        magnitude_kw NOT NULL,
     setpoints_sent      integer NOT NULL CHECK (setpoints_sent >= 0),
@@ -154,3 +157,6 @@ BEGIN
 END $$;
 CREATE TRIGGER audit_log_only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change();
+
+-- Rises with every start of a controller, and travels in every setpoint: an older one is refused by the devices.
+CREATE SEQUENCE controller_epoch;

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from derms.control.columns import (
+from derms.columns import (
     KIND_CODE,
     STATUS_CODE,
     Constraint,

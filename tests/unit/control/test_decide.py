@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derms.control.columns import Constraint, Freshness, Memory, Reason
+from derms.columns import Constraint, Freshness, Memory, Reason
 from derms.control.decide import decide
 from derms.model import DeviceKind, DeviceStatus
 from tests.unit.control.fleets import PARAMS, Plant, Row, columns, feeder, tick
@@ -97,9 +97,7 @@ def test_two_equal_chargers_settle_on_equal_shares() -> None:
     plant = Plant([Row(p_import_max_kw=7.0, soc=0.3), Row(p_import_max_kw=7.0, soc=0.3)], feeder(10.0))
     for _ in range(60):
         plant.step()
-    shares = []
-    for _ in range(60):
-        shares.append(plant.step().target_kw.copy())
+    shares = [plant.step().target_kw for _ in range(60)]
     assert np.allclose(shares, 5.0, atol=0.2)
 
 

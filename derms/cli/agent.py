@@ -1,0 +1,30 @@
+"""`derms agent`: the program beside an inverter, a battery or a charger."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The agent beside a device.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def agent() -> None:
+    """The agent beside a device."""
+
+
+@app.command("run")
+def run(
+    config: Annotated[Path, typer.Option(help="The agent's configuration, a JSON file.")],
+    log_level: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "info",
+) -> None:
+    """Report a device's measurements and follow its setpoints, until SIGTERM or Ctrl-C."""
+    import asyncio
+
+    from agent.config import load_config
+    from agent.process import run_agent
+    from derms.log import configure_logging
+
+    checked = load_config(config)
+    configure_logging(level=log_level)
+    asyncio.run(run_agent(checked))

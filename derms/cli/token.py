@@ -1,0 +1,26 @@
+"""`derms token`: a token for scripts on the controller's own machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from derms.model import Role
+
+
+def token(
+    role: Annotated[Role, typer.Option(help="What its bearer may do.")] = Role.VIEWER,
+    user: Annotated[str, typer.Option(help="The name that the audit log will show.")] = "cli",
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Directory of the daemon's token secret.")] = None,
+) -> None:
+    """Print a token for the API, signed with the daemon's secret; for whoever may read that."""
+    from derms.auth import Authenticator, load_or_create_secret
+    from derms.runtime import SystemClock
+    from derms.settings_load import load_settings
+
+    settings = load_settings(config=config, state_dir=state_dir)
+    given = settings.jwt_secret
+    secret = load_or_create_secret(settings.jwt_secret_file) if given is None else given.get_secret_value()
+    issued = Authenticator(secret, ttl_h=settings.token_ttl_h, clock=SystemClock()).issue(user, role)
+    typer.echo(issued.token)

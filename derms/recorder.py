@@ -1,0 +1,318 @@
+"""What happened, on its way to the store: queues -> batches -> one commit each; a spool while the store is away.
+
+Rules:
+    - Putting never waits: the control loop and the ingest call it on the event loop.
+    - A message is reported safe only after the commit that holds its sample, or after the fsync of the spool.
+    - Order is kept: while anything waits in the spool, what is newer queues up behind it.
+    - Every queue is bounded. A full sample queue drops the newest sample and leaves its message unacknowledged, so
+      that the broker gives it again; full queues of setpoints and decisions drop their oldest. All of it is counted.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from derms.errors import StoreError
+from derms.model import DecisionRecord, Setpoint
+from derms.ports import Clock, Message, RecordBatch, RecordStore, Sample
+from derms.spool import Spool
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_REPLAY_S = 0.5
+"""How long the spool is replayed before what is new gets its turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The recorder's bounds."""
+
+    samples: int = 50_000
+    setpoints: int = 50_000
+    decisions: int = 10_000
+    batch_rows: int = 5_000
+    """The most samples, setpoints and decisions, each, that one commit takes."""
+    linger_s: float = 0.05
+    """How long a first row waits for company, so that a commit (and its fsync) serves many."""
+    write_s: float = 15.0
+    """A write that takes longer counts as failed."""
+    first_retry_s: float = 0.5
+    longest_retry_s: float = 15.0
+    """Pauses between attempts on a store that is away double from the first to the longest, with jitter."""
+    drain_s: float = 5.0
+    """At the end, how long the store may take before the spool gets the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    batch: RecordBatch
+    messages: list[Message]
+
+
+class Recorder:
+    """Takes rows without waiting and sees them stored; an async context manager, whose end drains it.
+
+    Args:
+        store: Where rows go.
+        spool: Where they go meanwhile; the recorder owns it from here on, and closes it.
+        on_safe: Told which messages may be acknowledged, on the event loop.
+        clock: To measure the pauses.
+        rng: For their jitter.
+        limits: The bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: RecordStore,
+        spool: Spool,
+        on_safe: Callable[[Sequence[Message]], None],
+        clock: Clock,
+        rng: random.Random,
+        limits: Limits | None = None,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._on_safe = on_safe
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits or Limits()
+        self._samples: deque[tuple[Sample, Message | None]] = deque()
+        self._setpoints: deque[Setpoint] = deque()
+        self._decisions: deque[DecisionRecord] = deque()
+        self._work: _Work | None = None
+        """Taken from the queues, not safe yet; survives the cancellation of `run`."""
+        self._wake = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derms-spool")
+        self._retry_at_s = float("-inf")
+        self._pause_s = self._limits.first_retry_s
+        self._away_since_s = 0.0
+        self._disk_failed = False
+        self._overflowed = 0
+        self._abandoned = 0
+        self.stored = 0
+        """Rows committed to the store, replayed ones too."""
+        self.spooled = 0
+        """Rows written to the spool."""
+        self.store_away = False
+        """The last attempt to write failed."""
+
+    @property
+    def queued(self) -> int:
+        """Rows in memory that are not safe yet."""
+        held = len(self._work.batch) if self._work is not None else 0
+        return len(self._samples) + len(self._setpoints) + len(self._decisions) + held
+
+    @property
+    def lost(self) -> int:
+        """Rows dropped: a queue or the spool was full, or neither store nor disk took them at the end."""
+        return self._overflowed + self._abandoned + self._spool.dropped_rows
+
+    @property
+    def spool_bytes(self) -> int:
+        """What the spool takes on disk [bytes]."""
+        return self._spool.bytes_used
+
+    def put_sample(self, sample: Sample, message: Message | None) -> bool:
+        """Take a measurement.
+
+        Args:
+            sample: The measurement.
+            message: What may be acknowledged once it is safe; for a message of several samples, with the last.
+
+        Returns:
+            False: the queue is full; nothing was taken, and the message stays unacknowledged.
+        """
+        if len(self._samples) >= self._limits.samples:
+            self._overflow(1, "samples")
+            return False
+        self._samples.append((sample, message))
+        self._wake.set()
+        self._quiet.clear()
+        return True
+
+    def put_setpoints(self, setpoints: Sequence[Setpoint]) -> None:
+        """Take leases that were sent."""
+        self._setpoints.extend(setpoints)
+        self._overflow(_trim(self._setpoints, self._limits.setpoints), "setpoints")
+        self._wake.set()
+        self._quiet.clear()
+
+    def put_decision(self, record: DecisionRecord) -> None:
+        """Take the record of a tick."""
+        self._decisions.append(record)
+        self._overflow(_trim(self._decisions, self._limits.decisions), "decisions")
+        self._wake.set()
+        self._quiet.clear()
+
+    async def quiet(self, timeout_s: float) -> bool:
+        """Wait until nothing waits any more.
+
+        Args:
+            timeout_s: How long at most [s].
+
+        Returns:
+            False: something still does.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), timeout_s)
+        return self._quiet.is_set()
+
+    async def run(self) -> None:
+        """Store what was put, until cancelled."""
+        while True:
+            await self._until_due()
+            self._wake.clear()
+            if (work := self._next()) is not None and not await self._keep(work, self._limits.write_s):
+                await asyncio.sleep(self._limits.first_retry_s)
+            await self._replay()
+
+    async def __aenter__(self) -> Self:
+        """Nothing to open; the end matters."""
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """See everything that was put stored or spooled; `run` has ended by now."""
+        try:
+            await self._drain()
+        finally:
+            await asyncio.to_thread(self._disk.shutdown)
+            self._spool.close()
+
+    async def _drain(self) -> None:
+        deadline_s = self._clock.monotonic_s() + self._limits.drain_s
+        while (work := self._next()) is not None:
+            if not await self._keep(work, deadline_s - self._clock.monotonic_s()):
+                self._abandoned += self.queued
+                _log.error("rows are lost: neither store nor disk takes them", extra={"rows": self.queued})
+                return
+
+    async def _until_due(self) -> None:
+        """Wait for rows, or until the store is to be tried again."""
+        if self._work is not None:
+            return
+        if self._spool.empty:
+            await self._wake.wait()
+        else:
+            pause_s = self._retry_at_s - self._clock.monotonic_s()
+            try:
+                async with asyncio.timeout(max(pause_s, 0.0)):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+        if self._limits.linger_s and len(self._samples) < self._limits.batch_rows:
+            await asyncio.sleep(self._limits.linger_s)
+
+    def _next(self) -> _Work | None:
+        """The batch in hand, or else one from the queues."""
+        if self._work is None and (self._samples or self._setpoints or self._decisions):
+            pairs = _taken(self._samples, self._limits.batch_rows)
+            self._work = _Work(
+                batch=RecordBatch(
+                    samples=[sample for sample, _ in pairs],
+                    setpoints=_taken(self._setpoints, self._limits.batch_rows),
+                    decisions=_taken(self._decisions, self._limits.batch_rows),
+                ),
+                messages=[message for _, message in pairs if message is not None],
+            )
+            if self._samples or self._setpoints or self._decisions:
+                self._wake.set()
+        return self._work
+
+    async def _keep(self, work: _Work, patience_s: float) -> bool:
+        """Make one batch safe; False: neither the store nor the disk took it, and it stays in hand."""
+        may_write = self._spool.empty and self._is_due() and patience_s > 0
+        if not (may_write and await self._write(work.batch, patience_s)):
+            try:
+                await self._on_disk(lambda: self._spool.append(work.batch))
+            except StoreError as error:
+                self._disk_trouble(error)
+                return False
+            if self._disk_failed:
+                _log.info("the spool works again")
+            self._disk_failed = False
+            self.spooled += len(work.batch)
+        self._work = None
+        if not self.queued:
+            self._quiet.set()
+        if work.messages:
+            self._on_safe(work.messages)
+        return True
+
+    async def _replay(self) -> None:
+        """Move what the spool holds to the store, oldest first, for a while."""
+        until_s = self._clock.monotonic_s() + _REPLAY_S
+        while not self._spool.empty and self._is_due() and self._clock.monotonic_s() < until_s:
+            try:
+                batch = await self._on_disk(self._spool.peek)
+                if batch is None or not await self._write(batch, self._limits.write_s):
+                    return
+                await self._on_disk(self._spool.advance)
+            except StoreError as error:
+                self._disk_trouble(error)
+                self._postpone()
+                return
+            if self._spool.empty:
+                _log.info("the spool is replayed")
+
+    def _disk_trouble(self, error: StoreError) -> None:
+        if not self._disk_failed:
+            _log.error("the spool does not work; rows wait in memory", extra={"error": str(error)})
+        self._disk_failed = True
+
+    def _is_due(self) -> bool:
+        return self._clock.monotonic_s() >= self._retry_at_s
+
+    async def _write(self, batch: RecordBatch, patience_s: float) -> bool:
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._store.write(batch)
+        except (StoreError, TimeoutError) as error:
+            if not self.store_away:
+                self._away_since_s = self._clock.monotonic_s()
+                words = str(error) or f"no answer within {patience_s:g} s"
+                _log.warning("the store is away; rows go to the spool", extra={"error": words})
+            self.store_away = True
+            self._postpone()
+            return False
+        if self.store_away:
+            away_s = round(self._clock.monotonic_s() - self._away_since_s, 1)
+            _log.info("the store is back", extra={"away_s": away_s, "spool_bytes": self.spool_bytes})
+        self.store_away = False
+        self._pause_s = self._limits.first_retry_s
+        self._retry_at_s = float("-inf")
+        self.stored += len(batch)
+        return True
+
+    def _postpone(self) -> None:
+        self._retry_at_s = self._clock.monotonic_s() + self._pause_s * self._rng.uniform(0.5, 1.5)
+        self._pause_s = min(self._pause_s * 2, self._limits.longest_retry_s)
+
+    def _overflow(self, rows: int, queue: str) -> None:
+        if rows and not self._overflowed:
+            _log.error("a recorder queue is full; rows are dropped, and counted from here on", extra={"queue": queue})
+        self._overflowed += rows
+
+    async def _on_disk(self, action: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, action)
+
+
+def _taken(queue: deque[_T], most: int) -> list[_T]:
+    return [queue.popleft() for _ in range(min(most, len(queue)))]
+
+
+def _trim(queue: deque[_T], most: int) -> int:
+    """Drop the oldest beyond `most`; returns how many."""
+    beyond = max(len(queue) - most, 0)
+    for _ in range(beyond):
+        queue.popleft()
+    return beyond

@@ -1,0 +1,367 @@
+"""The composition root of the daemon: settings in, everything built, wired, run, and taken down in reverse.
+
+::
+
+    store ─ epoch ─ registry ─► fleet
+    broker ─ link ─► ingest ─► fleet ─► loop ─► outbox ─► link
+                        └────► recorder ◄─┘        API ─► loop, store
+"""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from derms import __version__
+from derms.api.app import build_app, ensure_port_free, serve_app, tls_context
+from derms.auth import Authenticator, Credential, load_or_create_secret
+from derms.broker import EmbeddedBroker
+from derms.columns import Params
+from derms.contract import ControllerPresence, Topics, encode_controller
+from derms.control.dispatch import Outbox
+from derms.control.loop import ControlLoop
+from derms.enrolment import FirstSight
+from derms.errors import BrokerError
+from derms.fleet import Fleet
+from derms.ingest import Ingest
+from derms.metrics import Metrics
+from derms.model import Device, Enrolment, Feeder, Setpoint
+from derms.mqtt import MqttLink, TlsFiles, Will, parse_broker_url
+from derms.ports import Clock
+from derms.recorder import Limits, Recorder
+from derms.registrar import Registrar
+from derms.runtime import SystemClock, running, stop_on_signals
+from derms.settings import Settings
+from derms.spool import Spool
+from derms.store import open_store
+from derms.store.place import default_data_dir
+from derms.store.postgres import PostgresStore
+from derms.view import LinkState, LiveView
+
+_HEARTBEAT_S = 10.0
+_GAUGES_S = 1.0
+_SESSION_EXPIRY_S = 3600
+"""For how long the broker keeps what was not acknowledged while the controller is away [s]."""
+_STORE_PATIENCE_S = 5.0
+"""A write that takes longer goes to the spool [s]; until then the broker waits with what is unacknowledged."""
+_DRAIN_S = 3.0
+"""What the store is given at the end before the spool gets the rest [s]; SIGTERM promises an end within ten."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """A running daemon, as its owner sees it."""
+
+    api_url: str
+    broker_url: str
+    broker_note: str
+    """What kind of broker it is; empty for one of the user's own."""
+    authenticator: Authenticator
+    view: LiveView
+    store: PostgresStore
+    recorder: Recorder
+    setpoints_sent: Callable[[], int]
+    """How many leases the broker has acknowledged."""
+
+
+async def serve(settings: Settings) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Raises:
+        DermsError: It cannot start.
+    """
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    body = asyncio.create_task(_serve_until(settings, stop), name="serve")
+    await asyncio.wait({body, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set() and not body.done():
+        # Also in the middle of a start that waits for a database which never comes.
+        body.cancel()
+        await asyncio.wait({body})
+    if not body.cancelled():
+        body.result()
+    log.info("Stopped")
+
+
+async def _serve_until(settings: Settings, stop: asyncio.Event) -> None:
+    async with controller(settings, clock=SystemClock(), rng=random.Random()) as running_controller:
+        log.info(
+            "The controller runs",
+            extra={"api": running_controller.api_url, "broker": running_controller.broker_url},
+        )
+        await stop.wait()
+
+
+@asynccontextmanager
+async def controller(
+    settings: Settings, *, clock: Clock, rng: random.Random, registrations: Sequence[Device] = ()
+) -> AsyncIterator[Controller]:
+    """Build and run the daemon while the body runs.
+
+    Args:
+        settings: What it is told.
+        clock: The machine's clocks.
+        rng: Jitter.
+        registrations: Devices to be registered before the first message.
+
+    Raises:
+        DermsError: It cannot start; nothing half-made is left.
+    """
+    ensure_port_free(settings.api_host, settings.api_port)
+    params = _params(settings)
+    topics = Topics(settings.topic_prefix)
+    metrics = Metrics(version=__version__)
+    async with AsyncExitStack() as stack:
+        authenticator = await stack.enter_async_context(_authenticator(settings, clock))
+        data_dir = settings.data_dir or default_data_dir(os.environ, os.geteuid())
+        store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
+        fleet, feeders = await _restored(store, settings, registrations, clock)
+        epoch = await store.next_epoch()
+        broker_url, broker_note = settings.mqtt_url, ""
+        if broker_url is None:
+            broker = EmbeddedBroker(data_dir / "broker", port=settings.embedded_broker_port)
+            await stack.enter_async_context(broker)
+            broker_url, broker_note = broker.url, broker.protocol_note
+            log.info("%s", broker_note)
+        mqtt = LinkState(clock)
+        link = _link(settings, broker_url, topics, epoch, rng, mqtt)
+        await stack.enter_async_context(link)
+        recorder = Recorder(
+            store=store,
+            spool=Spool(settings.state_dir / "spool", max_bytes=settings.spool_max_mb << 20),
+            on_safe=link.acknowledge,
+            clock=clock,
+            rng=rng,
+            limits=Limits(write_s=_STORE_PATIENCE_S, drain_s=_DRAIN_S),
+        )
+        await stack.enter_async_context(recorder)
+        registrar = Registrar(store)
+        outbox = Outbox(
+            sink=link,
+            topics=topics,
+            on_sent=metrics.setpoints_sent_total.inc,
+            on_failed=lambda row, lease: _undelivered(fleet, metrics, row, lease),
+        )
+        loop = ControlLoop(
+            feeders=feeders,
+            fleet=fleet,
+            outbox=outbox,
+            recorder=recorder,
+            clock=clock,
+            metrics=metrics,
+            params=params,
+            epoch=epoch,
+        )
+        for event in await store.unfinished_events(_now(clock)):
+            loop.add_event(event)
+        ingest = Ingest(
+            feed=link,
+            fleet=fleet,
+            recorder=recorder,
+            topics=topics,
+            clock=clock,
+            metrics=metrics,
+            first_sight=_first_sight(settings),
+            feeder_ids=lambda: set(loop.feeders),
+            on_registered=registrar.put,
+            on_metered=loop.observed_load,
+        )
+        view = LiveView(
+            fleet=fleet, loop=loop, recorder=recorder, mqtt=mqtt, store=LinkState(clock), clock=clock, params=params
+        )
+        app = build_app(
+            view=view,
+            events_store=store,
+            authenticator=authenticator,
+            metrics=metrics,
+            on_event=loop.add_event,
+            clock=clock,
+            metrics_enabled=settings.prometheus_enabled,
+        )
+        tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
+        await stack.enter_async_context(running({"recorder": recorder.run, "registrar": registrar.run}))
+        served = await stack.enter_async_context(
+            serve_app(app, host=settings.api_host, port=settings.api_port, tls=tls)
+        )
+        await stack.enter_async_context(
+            running(
+                {
+                    "ingest": ingest.run,
+                    "outbox": outbox.run,
+                    "control-loop": loop.run,
+                    "presence": lambda: _be_present(link, topics, settings.controller_id, epoch, clock),
+                    "gauges": lambda: _keep_gauges(metrics, recorder, mqtt),
+                }
+            )
+        )
+        yield Controller(
+            api_url=served.url,
+            broker_url=broker_url,
+            broker_note=broker_note,
+            authenticator=authenticator,
+            view=view,
+            store=store,
+            recorder=recorder,
+            setpoints_sent=lambda: outbox.sent,
+        )
+
+
+def _params(settings: Settings) -> Params:
+    return Params(
+        interval_s=settings.control_interval_s,
+        lease_s=settings.lease_s,
+        stale_after_s=settings.stale_after_s,
+        lost_after_s=settings.lost_after_s,
+    )
+
+
+def _first_sight(settings: Settings) -> FirstSight:
+    return FirstSight(
+        default_feeder_id=settings.feeder_id,
+        enrolment=Enrolment.ACTIVE if settings.registration == "open" else Enrolment.QUARANTINED,
+        priority=settings.default_priority,
+        min_soc_reserve=settings.min_soc_reserve,
+        target_soc=settings.target_soc,
+    )
+
+
+def _authenticator(settings: Settings, clock: Clock) -> Authenticator:
+    given = settings.jwt_secret
+    secret = load_or_create_secret(settings.jwt_secret_file) if given is None else given.get_secret_value()
+    users = [
+        Credential(username=user.username, password=user.password.get_secret_value(), role=user.role)
+        for user in settings.auth_users
+    ]
+    return Authenticator(secret, ttl_h=settings.token_ttl_h, clock=clock, users=users)
+
+
+async def _restored(
+    store: PostgresStore, settings: Settings, registrations: Sequence[Device], clock: Clock
+) -> tuple[Fleet, list[Feeder]]:
+    """Read the registry and the leases that still live, so that a restart goes on where it stopped."""
+    feeders = {feeder.feeder_id: feeder for feeder in await store.load_feeders()}
+    wanted = _default_feeder(settings, feeders.get(settings.feeder_id))
+    if feeders.get(settings.feeder_id) != wanted:
+        await store.save_feeder(wanted)
+        feeders[settings.feeder_id] = wanted
+    known = await store.load_devices()
+    fleet = Fleet()
+    for device in known:
+        fleet.register(device, spoke=True)
+    if registrations:
+        await store.save_devices(registrations)
+        for device in registrations:
+            # Announced beforehand, so their default control is known: they need not be feared at their rating.
+            fleet.register(device, spoke=True)
+    leases = await store.live_setpoints(_now(clock))
+    resumed = fleet.resume(leases, now_s=clock.monotonic_s(), now_ms=clock.now_ms())
+    log.info("The registry is read", extra={"feeders": len(feeders), "devices": len(fleet), "leases": resumed})
+    return fleet, list(feeders.values())
+
+
+def _default_feeder(settings: Settings, stored: Feeder | None) -> Feeder:
+    """The default feeder: as stored, but what the settings say outright is what counts."""
+    fresh = Feeder(
+        feeder_id=settings.feeder_id,
+        name=settings.feeder_name,
+        import_limit_kw=settings.feeder_import_limit_kw,
+        export_limit_kw=settings.feeder_export_limit_kw,
+        margin_kw=settings.feeder_margin_kw,
+    )
+    if stored is None:
+        return fresh
+    said = {
+        field: getattr(fresh, field)
+        for field, setting in (
+            ("name", "feeder_name"),
+            ("import_limit_kw", "feeder_import_limit_kw"),
+            ("export_limit_kw", "feeder_export_limit_kw"),
+            ("margin_kw", "feeder_margin_kw"),
+        )
+        if setting in settings.model_fields_set
+    }
+    changed = replace(stored, **said)
+    if changed != stored:
+        log.info("The settings change feeder %s", stored.feeder_id, extra=said)
+    return changed
+
+
+def _link(settings: Settings, url: str, topics: Topics, epoch: int, rng: random.Random, state: LinkState) -> MqttLink:
+    address = parse_broker_url(url)
+    password = settings.mqtt_password
+    if settings.mqtt_username is not None:
+        address = replace(address, username=settings.mqtt_username)
+    if password is not None:
+        address = replace(address, password=password.get_secret_value())
+    gone = ControllerPresence(
+        controller_id=settings.controller_id, epoch=epoch, heartbeat_ms=0, version=__version__, online=False
+    )
+    topic, payload = encode_controller(topics, gone)
+    return MqttLink(
+        address,
+        client_id=f"derms-{settings.controller_id}",
+        subscriptions=topics.controller_subscriptions(),
+        rng=rng,
+        will=Will(topic=topic, payload=payload),
+        tls=TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file),
+        manual_ack=True,
+        session_expiry_s=_SESSION_EXPIRY_S,
+        on_connect=lambda: state.set(True),
+        on_disconnect=lambda: state.set(False),
+    )
+
+
+def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> None:
+    metrics.setpoint_publish_failures_total.inc()
+    fleet.undelivered(row, lease)
+
+
+async def _be_present(link: MqttLink, topics: Topics, controller_id: str, epoch: int, clock: Clock) -> None:
+    """Say who controls, at every heartbeat and at the end; the last will says it when we cannot."""
+
+    async def say(online: bool) -> None:
+        presence = ControllerPresence(
+            controller_id=controller_id,
+            epoch=epoch,
+            heartbeat_ms=clock.now_ms(),
+            version=__version__,
+            online=online,
+        )
+        topic, payload = encode_controller(topics, presence)
+        try:
+            await link.publish(topic, payload, qos=1, retain=True)
+        except BrokerError as error:
+            log.debug("The heartbeat was not sent: %s", error)
+
+    try:
+        while True:
+            await say(True)
+            await asyncio.sleep(_HEARTBEAT_S)
+    finally:
+        async with asyncio.timeout(1.0):
+            await say(False)
+
+
+async def _keep_gauges(metrics: Metrics, recorder: Recorder, mqtt: LinkState) -> None:
+    """Carry the recorder's counts into the metrics."""
+    before = {"stored": 0, "spooled": 0, "lost": 0}
+    while True:
+        now = {"stored": recorder.stored, "spooled": recorder.spooled, "lost": recorder.lost}
+        for result, count in now.items():
+            metrics.recorder_rows_total.labels(result=result).inc(count - before[result])
+        before = now
+        metrics.recorder_queue_rows.set(recorder.queued)
+        metrics.spool_bytes.set(recorder.spool_bytes)
+        metrics.store_connected.set(not recorder.store_away)
+        metrics.mqtt_connected.set(mqtt.connected)
+        await asyncio.sleep(_GAUGES_S)
+
+
+def _now(clock: Clock) -> datetime:
+    return datetime.fromtimestamp(clock.now_ms() / 1000.0, tz=UTC)

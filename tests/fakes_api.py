@@ -1,0 +1,177 @@
+"""What stands in for the live controller and the database when the API is tested."""
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from derms.api.app import Served, build_app, serve_app
+from derms.api.schemas import (
+    DeviceOut,
+    FeederSummaryOut,
+    Freshness,
+    HealthOut,
+    LeaseOut,
+    PartHealth,
+    PartState,
+)
+from derms.auth import Authenticator, Credential
+from derms.errors import DermsError
+from derms.metrics import Metrics
+from derms.model import DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
+
+NOW_MS = 1_767_225_600_000
+"""2026-01-01 00:00 UTC."""
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SECRET = "a secret of more than thirty-two bytes"
+PASSWORDS = {Role.VIEWER: "viewers-password", Role.OPERATOR: "operators-password", Role.ADMIN: "admins-password"}
+
+
+class FakeClock:
+    """A clock that is set by hand."""
+
+    def __init__(self, now_ms: int = NOW_MS) -> None:
+        self.now = now_ms
+
+    def now_ms(self) -> int:
+        return self.now
+
+    def monotonic_s(self) -> float:
+        return self.now / 1000
+
+
+class FakeView:
+    """A controller with two feeders and one device."""
+
+    fails: bool = False
+
+    def devices(self) -> list[DeviceOut]:
+        if self.fails:
+            raise RuntimeError("a bug, with the words s3cr3t in it")
+        lease = LeaseOut(
+            p_setpoint_kw=3.6, issued_at=NOW, valid_until=NOW, epoch=7, seq=12, acknowledged=True, reason="limit"
+        )
+        return [
+            DeviceOut(
+                device_id="ev-001",
+                type=DeviceKind.EV,
+                feeder_id="feeder-1",
+                origin=Origin.SIMULATED,
+                enrolment=Enrolment.ACTIVE,
+                priority=5,
+                dialect=Dialect.V1,
+                p_import_max_kw=7.2,
+                p_export_max_kw=0.0,
+                p_min_kw=1.4,
+                p_actual_kw=3.61,
+                soc=0.42,
+                freshness=Freshness.GOOD,
+                telemetry_at=NOW,
+                age_s=0.5,
+                lease=lease,
+            )
+        ]
+
+    def feeders(self) -> list[FeederSummaryOut]:
+        return [
+            FeederSummaryOut(
+                feeder_id="feeder-1",
+                name="North",
+                mode=FeederMode.AUTO,
+                at=NOW,
+                tick=3,
+                epoch=7,
+                import_limit_kw=50.0,
+                static_import_limit_kw=100.0,
+                limit_source="dr-1",
+                export_limit_kw=None,
+                measured_kw=None,
+                load_kw=3.61,
+                background_kw=0.0,
+                reserved_kw=0.0,
+                headroom_kw=46.4,
+                commanded_kw=3.6,
+                shortfall_kw=0.0,
+                pv_kw=0.0,
+                battery_kw=0.0,
+                ev_kw=3.61,
+                base_kw=0.0,
+                devices_total=1,
+                devices_by_type={"ev": 1},
+                devices_by_origin={"simulated": 1},
+                freshness={"good": 1},
+                active_events=[],
+            )
+        ]
+
+    def health(self) -> HealthOut:
+        parts = {"mqtt": PartHealth(state=PartState.OK, age_s=1.0)}
+        return HealthOut(status="ok", version="1.2.3", uptime_s=4.0, parts=parts)
+
+    def feeder_ids(self) -> set[str]:
+        return {"feeder-1", "feeder-2"}
+
+
+@dataclass
+class FakeEvents:
+    """Committed events, in memory."""
+
+    committed: list[tuple[DrEvent, str, str]] = field(default_factory=list)
+    error: DermsError | None = None
+
+    async def add_event(self, event: DrEvent, *, actor: str, request_id: str) -> None:
+        if self.error:
+            raise self.error
+        self.committed.append((event, actor, request_id))
+
+    async def unfinished_events(self, now: datetime) -> list[DrEvent]:
+        if self.error:
+            raise self.error
+        return [event for event, _, _ in self.committed if event.end > now]
+
+
+@dataclass
+class Api:
+    """A served API and all that stands behind it."""
+
+    served: Served
+    authenticator: Authenticator
+    view: FakeView
+    events: FakeEvents
+    told: list[DrEvent]
+    clock: FakeClock
+    metrics: Metrics
+    app: web.Application
+
+    def headers(self, role: Role) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.authenticator.issue(f'a-{role}', role).token}"}
+
+
+@contextlib.asynccontextmanager
+async def running_api(
+    *,
+    metrics_enabled: bool = True,
+    idle_timeout_s: float = 10.0,
+    tls: ssl.SSLContext | None = None,
+    logins: bool = False,
+) -> AsyncIterator[Api]:
+    """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them."""
+    clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
+    told: list[DrEvent] = []
+    users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
+    async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
+        app = build_app(
+            view=view,
+            events_store=events,
+            authenticator=authenticator,
+            metrics=metrics,
+            on_event=told.append,
+            clock=clock,
+            metrics_enabled=metrics_enabled,
+            new_id=lambda: f"dr-{len(events.committed) + 1}",
+        )
+        async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
+            yield Api(served, authenticator, view, events, told, clock, metrics, app)

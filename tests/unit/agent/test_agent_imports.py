@@ -1,0 +1,15 @@
+"""An agent on a small machine loads nothing heavy."""
+
+import subprocess
+import sys
+
+HEAVY = ("numpy", "aiohttp", "psycopg", "textual", "typer", "pydantic", "pydantic_settings", "rich", "amqtt")
+
+
+def test_the_agent_loads_none_of_the_heavy_libraries() -> None:
+    code = (
+        "import sys, agent.runner, agent.config, agent.endpoint, agent.drivers.simulated, derms.contract;"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -1,0 +1,274 @@
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derms.errors import StoreError
+from derms.ports import Message
+from derms.recorder import Limits, Recorder
+from derms.runtime import SystemClock
+from derms.spool import Spool
+from tests.fakes_store import FakeStore, decision, sample, setpoint
+
+QUICK = {"linger_s": 0.0, "first_retry_s": 0.01, "longest_retry_s": 0.02, "write_s": 5.0, "drain_s": 2.0}
+
+
+@dataclass
+class Bench:
+    path: Path
+    store: FakeStore = field(default_factory=FakeStore)
+    safe: list[int] = field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def recorder(self, *, run: bool = True, **limits: Any) -> AsyncIterator[Recorder]:
+        made = Recorder(
+            store=self.store,
+            spool=Spool(self.path),
+            on_safe=lambda messages: self.safe.extend(message.receipt for message in messages),
+            clock=SystemClock(),
+            rng=random.Random(1),
+            limits=Limits(**(QUICK | limits)),
+        )
+        async with made:
+            task = asyncio.create_task(made.run()) if run else None
+            try:
+                yield made
+            finally:
+                if task is not None:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "spool")
+
+
+def put(recorder: Recorder, *seqs: int) -> list[bool]:
+    return [recorder.put_sample(sample(seq), Message("t", b"", receipt=seq)) for seq in seqs]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the condition is over plain attributes; nothing announces them
+            await asyncio.sleep(0.002)
+
+
+async def spool_one(recorder: Recorder, seq: int) -> None:
+    """Put the sample numbered `seq`, from zero, and wait until the spool has it."""
+    put(recorder, seq)
+    await until(lambda: recorder.spooled == seq + 1)
+
+
+async def test_rows_are_stored_and_their_messages_reported_safe(bench: Bench) -> None:
+    async with bench.recorder() as recorder:
+        put(recorder, 1, 2, 3)
+        recorder.put_setpoints([setpoint(1)])
+        recorder.put_decision(decision(1))
+        await until(lambda: recorder.stored == 5)
+        assert bench.safe == [1, 2, 3]
+        assert (recorder.queued, recorder.spooled, recorder.lost, recorder.store_away) == (0, 0, 0, False)
+
+
+async def test_what_is_there_goes_into_one_commit(bench: Bench) -> None:
+    async with bench.recorder(linger_s=0.02) as recorder:
+        for seq in range(100):
+            put(recorder, seq)
+            if seq % 10 == 0:
+                await asyncio.sleep(0)
+        await until(lambda: recorder.stored == 100)
+        assert bench.store.batches == [100]
+
+
+async def test_a_batch_is_no_larger_than_its_bound(bench: Bench) -> None:
+    async with bench.recorder(batch_rows=40) as recorder:
+        put(recorder, *range(100))
+        await until(lambda: recorder.stored == 100)
+        assert bench.store.batches == [40, 40, 20]
+        assert bench.store.order == list(range(100))
+
+
+async def test_a_message_is_not_safe_before_the_commit(bench: Bench) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        entered.set()
+        await leave.wait()
+
+    bench.store.before_write = slow
+    async with bench.recorder() as recorder:
+        put(recorder, 1)
+        await entered.wait()
+        assert bench.safe == []
+        assert recorder.queued == 1
+        leave.set()
+        await until(lambda: bench.safe == [1])
+
+
+async def test_while_the_store_is_away_rows_are_spooled_and_safe(bench: Bench) -> None:
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        put(recorder, 1, 2)
+        await until(lambda: bench.safe == [1, 2])
+        assert recorder.store_away
+        assert (recorder.spooled, recorder.stored) == (2, 0)
+        assert recorder.spool_bytes > 0
+
+
+async def test_when_the_store_returns_all_is_there_once_and_in_order(bench: Bench) -> None:
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        for seq in range(30):
+            await spool_one(recorder, seq)
+        bench.store.away = False
+        put(recorder, 30)
+        await until(lambda: recorder.stored == 31)
+        assert bench.store.order == list(range(31))
+        await until(lambda: recorder.spool_bytes == 0)
+        assert not recorder.store_away
+        put(recorder, 31)
+        await until(lambda: recorder.stored == 32)
+        assert recorder.spooled <= 31
+
+
+async def test_a_store_that_never_answers_counts_as_away(bench: Bench) -> None:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    bench.store.before_write = never
+    async with bench.recorder(write_s=0.02) as recorder:
+        put(recorder, 1)
+        await until(lambda: bench.safe == [1])
+        assert recorder.spooled == 1
+        bench.store.before_write = None
+        await until(lambda: recorder.stored == 1)
+
+
+async def test_a_store_that_is_away_is_not_tried_for_every_batch(bench: Bench) -> None:
+    bench.store.away = True
+    async with bench.recorder(first_retry_s=60.0, longest_retry_s=60.0) as recorder:
+        for seq in range(20):
+            await spool_one(recorder, seq)
+        assert bench.store.attempts == 1
+
+
+async def test_the_spool_of_an_earlier_run_is_replayed_first(bench: Bench) -> None:
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        put(recorder, 1, 2)
+        await until(lambda: recorder.spooled == 2)
+    bench.store.away = False
+    async with bench.recorder() as recorder:
+        put(recorder, 3)
+        await until(lambda: len(bench.store.samples) == 3)
+        assert bench.store.order == [1, 2, 3]
+
+
+async def test_a_replay_keeps_up_with_what_arrives(bench: Bench) -> None:
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        for seq in range(50):
+            await spool_one(recorder, seq)
+        bench.store.away = False
+        seq = 50
+        async with asyncio.timeout(10):
+            while recorder.spool_bytes:
+                put(recorder, seq)
+                seq += 1
+                await asyncio.sleep(0)
+        await until(lambda: len(bench.store.samples) == seq)
+        assert bench.store.order == list(range(seq))
+
+
+async def test_a_full_sample_queue_refuses_the_newest_and_leaves_its_message(bench: Bench) -> None:
+    async with bench.recorder(run=False, samples=3) as recorder:
+        assert put(recorder, 1, 2, 3, 4) == [True, True, True, False]
+        assert recorder.lost == 1
+    assert bench.safe == [1, 2, 3]
+    assert bench.store.order == [1, 2, 3]
+
+
+async def test_full_queues_of_setpoints_and_decisions_drop_their_oldest(bench: Bench) -> None:
+    async with bench.recorder(run=False, setpoints=2, decisions=1) as recorder:
+        recorder.put_setpoints([setpoint(n) for n in range(5)])
+        recorder.put_decision(decision(0))
+        recorder.put_decision(decision(1))
+        assert recorder.lost == 3 + 1
+    assert [one.seq for one in bench.store.setpoints.values()] == [3, 4]
+    assert [one.tick for one in bench.store.decisions.values()] == [1]
+
+
+async def test_at_the_end_everything_put_is_stored(bench: Bench) -> None:
+    async with bench.recorder(run=False, batch_rows=10) as recorder:
+        put(recorder, *range(35))
+    assert bench.store.order == list(range(35))
+    assert bench.safe == list(range(35))
+
+
+async def test_at_the_end_everything_put_is_spooled_when_the_store_is_away(bench: Bench) -> None:
+    bench.store.away = True
+    async with bench.recorder(run=False, batch_rows=10) as recorder:
+        put(recorder, *range(35))
+    assert bench.safe == list(range(35))
+    spool = Spool(bench.path)
+    found = []
+    while (batch := spool.peek()) is not None:
+        found += [one.telemetry.seq for one in batch.samples]
+        spool.advance()
+    assert found == list(range(35))
+
+
+async def test_a_batch_in_flight_when_stopped_is_not_lost(bench: Bench) -> None:
+    entered = asyncio.Event()
+
+    async def never() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    bench.store.before_write = never
+    async with bench.recorder(drain_s=0.05) as recorder:
+        put(recorder, 1, 2)
+        await entered.wait()
+        put(recorder, 3)
+    assert bench.safe == [1, 2, 3]
+    assert recorder.spooled == 3
+    assert recorder.lost == 0
+
+
+async def test_without_store_and_disk_rows_wait_and_are_counted_at_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_spool: Spool, _batch: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(Spool, "append", failing)
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        put(recorder, 1, 2)
+        await until(lambda: bench.store.attempts >= 3)
+        assert bench.safe == []
+        assert recorder.queued == 2
+    assert recorder.lost == 2
+    assert bench.safe == []
+
+
+async def test_rows_that_waited_in_memory_go_to_the_store_when_it_returns(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_spool: Spool, _batch: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(Spool, "append", failing)
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        put(recorder, 1)
+        await until(lambda: bench.store.attempts >= 2)
+        bench.store.away = False
+        await until(lambda: bench.safe == [1])
+        assert recorder.stored == 1

@@ -1,0 +1,181 @@
+import errno
+import logging
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from derms.errors import StoreError
+from derms.ports import RecordBatch
+from derms.spool import Spool
+from tests.fakes_store import decision, sample, setpoint
+
+
+def batch(seq: int, rows: int = 1) -> RecordBatch:
+    return RecordBatch(samples=[sample(seq * 1000 + n) for n in range(rows)])
+
+
+def drained(spool: Spool) -> list[RecordBatch]:
+    found = []
+    while (oldest := spool.peek()) is not None:
+        found.append(oldest)
+        spool.advance()
+    return found
+
+
+def test_batches_come_back_whole_and_in_order(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    mixed = RecordBatch(samples=[sample(1, soc=0.5)], setpoints=[setpoint(2)], decisions=[decision(3)])
+    spool.append(mixed)
+    spool.append(batch(1))
+    assert drained(spool) == [mixed, batch(1)]
+    assert spool.empty
+    assert spool.bytes_used == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_not_taken_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = Spool(tmp_path, segment_bytes=1)
+    for n in range(4):
+        first.append(batch(n))
+    first.peek()
+    first.advance()
+    first.close()
+    second = Spool(tmp_path)
+    second.append(batch(9))
+    assert drained(second) == [batch(1), batch(2), batch(3), batch(9)]
+
+
+def test_a_restart_within_a_segment_gives_its_batches_again(tmp_path: Path) -> None:
+    first = Spool(tmp_path)
+    first.append(batch(0))
+    first.append(batch(1))
+    first.advance()
+    first.close()
+    assert drained(Spool(tmp_path)) == [batch(0), batch(1)]
+
+
+@given(cut=st.integers(min_value=0))
+@settings(max_examples=60, deadline=None)
+def test_a_tail_torn_anywhere_costs_only_the_batch_it_is_in(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    directory = tmp_path_factory.mktemp("torn")
+    spool = Spool(directory)
+    ends = []
+    for n in range(3):
+        spool.append(batch(n, rows=3))
+        ends.append(spool.bytes_used)
+    spool.close()
+    (file,) = directory.iterdir()
+    length = cut % (ends[-1] + 1)
+    os.truncate(file, length)
+    whole = sum(end <= length for end in ends)
+    mended = Spool(directory)
+    assert drained(mended) == [batch(n, rows=3) for n in range(whole)]
+    assert mended.damaged == (0 if length in [0, *ends] else 1)
+
+
+@given(position=st.integers(min_value=0), flip=st.integers(min_value=1, max_value=255))
+@settings(max_examples=60, deadline=None)
+def test_a_changed_byte_never_gives_a_wrong_batch(
+    tmp_path_factory: pytest.TempPathFactory, position: int, flip: int
+) -> None:
+    directory = tmp_path_factory.mktemp("flipped")
+    spool = Spool(directory)
+    for n in range(3):
+        spool.append(batch(n))
+    spool.close()
+    (file,) = directory.iterdir()
+    content = bytearray(file.read_bytes())
+    content[position % len(content)] ^= flip
+    file.write_bytes(content)
+    mended = Spool(directory)
+    found = drained(mended)
+    assert found == [batch(n) for n in range(3)][: len(found)]
+    assert len(found) < 3
+    assert mended.damaged == 1
+
+
+def test_blocks_of_zeros_at_the_end_are_cut_off(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(batch(0))
+    spool.close()
+    (file,) = tmp_path.iterdir()
+    with file.open("ab") as handle:
+        handle.write(bytes(4096))
+    mended = Spool(tmp_path)
+    assert mended.damaged == 1
+    assert drained(mended) == [batch(0)]
+
+
+def test_a_frame_of_another_shape_is_left_out_and_counted(tmp_path: Path) -> None:
+    payload = zlib.compress(b"\x93\x01\x02\x03")
+    (tmp_path / "000000000001.spool").write_bytes(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
+    spool = Spool(tmp_path)
+    spool.append(batch(5))
+    assert drained(spool) == [batch(5)]
+    assert spool.damaged == 1
+
+
+def test_a_full_spool_drops_its_oldest_segment_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    probe = Spool(tmp_path / "probe")
+    probe.append(batch(1, rows=10))
+    size = probe.bytes_used
+    probe.close()
+    spool = Spool(tmp_path / "spool", max_bytes=size * 5, segment_bytes=size)
+    with caplog.at_level(logging.ERROR):
+        for n in range(1, 9):
+            spool.append(batch(n, rows=10))
+    assert spool.bytes_used <= size * 5
+    assert sum(file.stat().st_size for file in (tmp_path / "spool").iterdir()) == spool.bytes_used
+    kept = drained(spool)
+    assert kept == [batch(n, rows=10) for n in range(9 - len(kept), 9)]
+    assert spool.dropped_rows == 10 * (8 - len(kept)) > 0
+    assert "oldest rows are lost" in caplog.text
+
+
+def test_a_disk_that_fails_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    spool.append(batch(0))
+
+    def failing(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(StoreError, match="No space left"):
+            spool.append(batch(1))
+    spool.append(batch(2))
+    assert drained(spool) == [batch(0), batch(2)]
+    assert Spool(tmp_path).damaged == 0
+
+
+def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Spool(tmp_path / "file" / "spool")
+
+
+@given(steps=st.lists(st.sampled_from(["append", "take", "reopen"]), max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_any_sequence_keeps_order_and_loses_nothing(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
+    directory = tmp_path_factory.mktemp("steps")
+    spool, put, taken = Spool(directory, segment_bytes=400), 0, set()
+    for step in steps:
+        match step:
+            case "append":
+                spool.append(batch(put))
+                put += 1
+            case "take":
+                if (oldest := spool.peek()) is not None:
+                    taken.add(oldest.samples[0].telemetry.seq)
+                    spool.advance()
+            case _:
+                spool.close()
+                spool = Spool(directory, segment_bytes=400)
+    rest = [one.samples[0].telemetry.seq or 0 for one in drained(spool)]
+    assert rest == sorted(rest)
+    assert taken | set(rest) == {n * 1000 for n in range(put)}
