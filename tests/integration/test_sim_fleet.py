@@ -27,6 +27,8 @@ class Observer:
 
     def __init__(self) -> None:
         self.newest: dict[str, bytes] = {}
+        self.stop = asyncio.Event()
+        """Ends the fleet."""
 
     def telemetry(self, tail: str) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self.newest.get(f"der/telemetry/{tail}", b"{}"))
@@ -39,7 +41,7 @@ class Observer:
 
 @asynccontextmanager
 async def fleet(broker: RunningBroker, **options: Any) -> AsyncIterator[tuple[Observer, MqttLink, _Running]]:
-    observer, stop = Observer(), asyncio.Event()
+    observer = Observer()
     async with broker.link("observer", subscriptions=[("der/#", 1)]) as link:
         await link.wait_connected(20.0)
 
@@ -50,12 +52,14 @@ async def fleet(broker: RunningBroker, **options: Any) -> AsyncIterator[tuple[Ob
 
         listening = asyncio.create_task(listen())
         running = asyncio.create_task(
-            run_sim(SimOptions(broker_url=broker.url, interval_s=0.3, **options), stop=stop, clock=SystemClock())
+            run_sim(
+                SimOptions(broker_url=broker.url, interval_s=0.3, **options), stop=observer.stop, clock=SystemClock()
+            )
         )
         try:
             yield observer, link, running
         finally:
-            stop.set()
+            observer.stop.set()
             await asyncio.wait([running], timeout=20.0)
             listening.cancel()
             running.cancel()
@@ -70,10 +74,12 @@ async def test_every_device_speaks_its_own_dialect_and_says_goodbye(broker: Runn
         head_kw = observer.power("meter-feeder-1")
         assert head_kw is not None
         assert observer.newest["der/status/pv-001"] == b"online"
-    summary = running.result()
+        observer.stop.set()
+        async with asyncio.timeout(20.0):
+            summary = await asyncio.shield(running)
+        await until(lambda: all(p == b"offline" for t, p in observer.newest.items() if "/status/" in t))
     assert summary.devices == 20
     assert summary.simulated_s > 1.0
-    await until(lambda: all(p == b"offline" for t, p in observer.newest.items() if "/status/" in t), timeout_s=1.0)
 
 
 async def test_a_lease_is_obeyed_and_felt_at_the_head(any_broker: RunningBroker) -> None:
