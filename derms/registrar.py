@@ -6,8 +6,9 @@ Full-policy: at most one pending registration a device, so no larger than the fl
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
-from derms.errors import StoreError
+from derms.errors import NotFoundError, StoreError, UsageError
 from derms.model import Device
 from derms.ports import RegistryStore
 
@@ -58,9 +59,20 @@ class Registrar:
         batch = dict(self._pending)
         if not batch:
             return
-        await self._store.save_devices(list(batch.values()))
+        try:
+            await self._store.save_devices(list(batch.values()))
+        except (NotFoundError, UsageError):
+            await self._save_singly(batch.values())
         for device_id, device in batch.items():
             if self._pending.get(device_id) is device:
                 del self._pending[device_id]
         if not self._pending:
             self._filled.clear()
+
+    async def _save_singly(self, devices: Iterable[Device]) -> None:
+        """Find the one that can never be stored; it lives on in the fleet only."""
+        for device in devices:
+            try:
+                await self._store.save_devices([device])
+            except (NotFoundError, UsageError) as error:
+                log.error("A registration cannot be stored: %s", error, extra={"device": device.device_id})

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 
 class SystemClock:
@@ -27,7 +27,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(tasks: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+async def running(tasks: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
     """Run named tasks beside the body; cancel them when the body ends.
 
     A task that fails cancels the body and its siblings, and its error is raised from here: a part of the daemon

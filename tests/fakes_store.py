@@ -68,6 +68,8 @@ class FakeStore:
         self.feeders[feeder.feeder_id] = feeder
 
     async def save_devices(self, devices: Sequence[Device]) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
         for device in devices:
             if device.feeder_id not in self.feeders:
                 raise NotFoundError(f"no feeder {device.feeder_id}")

@@ -1,0 +1,209 @@
+"""The loop around the tick, with everything real but the wire, the database and time."""
+
+import itertools
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from derms.columns import Memory
+from derms.model import DrEvent, Feeder, FeederMode
+from tests.fakes_contract import run_virtually
+from tests.plant import PARAMS, Rig, Site, running_rig
+
+FEEDER = Feeder(feeder_id="feeder-1", import_limit_kw=20.0)
+
+
+def _event(rig: Rig, limit_kw: float, *, in_s: float = 0.0, for_s: float = 30.0) -> DrEvent:
+    now = datetime.fromtimestamp(rig.clock.now_ms() / 1000, UTC)
+    return DrEvent(
+        event_id="dr-1",
+        feeder_ids=("feeder-1",),
+        start=now + timedelta(seconds=in_s),
+        end=now + timedelta(seconds=in_s + for_s),
+        import_limit_kw=limit_kw,
+        created_at=now,
+    )
+
+
+def test_a_fleet_comes_up_to_the_limit_and_never_passes_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.background_kw = 4.0
+            rig.sites = [Site(f"ev-{n}", 7.0) for n in range(4)]
+            await rig.live(60)
+            assert max(rig.heads) <= 20.0 + 1e-9
+            assert rig.head_kw == pytest.approx(20.0, abs=0.3)
+
+    run_virtually(main())
+
+
+def test_a_dr_event_is_on_the_wire_at_once_and_obeyed_within_two_ticks(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site(f"ev-{n}", 7.0) for n in range(4)]
+            await rig.live(40)
+            before = len(rig.bus.sent)
+            rig.loop.add_event(_event(rig, 8.0))
+            await rig.live(0.5)
+            assert len(rig.bus.sent) - before == 4
+            assert rig.head_kw <= 8.0 + 1e-9
+            await rig.live(40)
+            # and when it is over the devices come back, below the limit all the way
+            assert rig.head_kw == pytest.approx(20.0, abs=0.3)
+            assert max(rig.heads) <= 20.0 + 1e-9
+
+    run_virtually(main())
+
+
+def test_a_scheduled_event_starts_on_its_instant_and_not_on_the_next_interval(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 20.0)]
+            await rig.live(41)
+            rig.loop.add_event(_event(rig, 8.0, in_s=3.3))
+            await rig.live(3.25)
+            assert rig.head_kw > 19.0
+            await rig.live(0.5)
+            assert rig.head_kw <= 8.0
+
+    run_virtually(main())
+
+
+def test_each_lease_is_renewed_before_a_third_of_its_life_is_left(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 7.0)]
+            await rig.live(120)
+            issued = [int(str(lease["issued_at"])) for lease in rig.leases("ev-1")]
+            gaps_s = [(after - before) / 1000 for before, after in itertools.pairwise(issued)]
+            assert max(gaps_s) <= PARAMS.lease_s * 2 / 3
+            seqs = [int(str(lease["seq"])) for lease in rig.leases("ev-1")]
+            assert seqs == sorted(set(seqs))
+            assert {lease["epoch"] for lease in rig.leases("ev-1")} == {7}
+
+    run_virtually(main())
+
+
+def test_when_the_controller_stops_every_device_goes_back_to_its_default_by_itself(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 7.0)]
+            await rig.live(30)
+            assert rig.head_kw == pytest.approx(7.0)
+            for feeder in rig.loop.feeders.values():
+                feeder.feeder = Feeder(feeder_id="feeder-1", import_limit_kw=20.0, mode=FeederMode.OFF)
+            await rig.live(PARAMS.lease_s + 15)
+            assert rig.head_kw == 0.0
+
+    run_virtually(main())
+
+
+def test_a_silent_charger_keeps_its_room_and_another_does_not_get_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.metered = False
+            rig.sites = [Site("ev-1", 15.0), Site("ev-2", 15.0)]
+            await rig.live(40)
+            drawn_kw = rig.sites[0].p_kw
+            rig.sites[0].silent = True
+            await rig.live(12)
+            # ev-1 still lives on its lease and still draws; ev-2 stays within the rest
+            assert rig.sites[0].p_kw == pytest.approx(drawn_kw, abs=0.5)
+            assert rig.head_kw <= 20.0 + 1e-9
+
+    run_virtually(main())
+
+
+def test_a_rising_background_is_answered_at_once_and_not_at_the_interval(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 20.0)]
+            await rig.live(40)
+            rig.background_kw = 10.0
+            await rig.live(1.75)
+            assert rig.head_kw <= 20.0 + 1e-9
+
+    run_virtually(main())
+
+
+def test_advise_decides_and_records_and_sends_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        advised = Feeder(feeder_id="feeder-1", import_limit_kw=20.0, mode=FeederMode.ADVISE)
+        async with running_rig(tmp_path, advised) as rig:
+            rig.sites = [Site("ev-1", 7.0)]
+            await rig.live(10)
+            assert rig.bus.sent == []
+            assert rig.loop.feeders["feeder-1"].decision is not None
+            assert await rig.recorder.quiet(1.0)
+            assert len(rig.store.decisions) >= 5
+            assert not rig.store.setpoints
+
+    run_virtually(main())
+
+
+def test_leases_the_broker_did_not_take_are_sent_again_at_the_next_tick(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 7.0)]
+            rig.bus.down = True
+            await rig.live(10)
+            assert rig.head_kw == 0.0
+            rig.bus.down = False
+            await rig.live(30)
+            assert rig.head_kw == pytest.approx(7.0)
+
+    run_virtually(main())
+
+
+def test_control_goes_on_while_the_store_is_away(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 7.0)]
+            rig.store.away = True
+            await rig.live(30)
+            assert rig.head_kw == pytest.approx(7.0)
+        # and every message is answered for: the spool has it
+        assert rig.recorder.spooled >= 60
+        assert len(rig.bus.acknowledged) == 60
+
+    run_virtually(main())
+
+
+def test_a_tick_that_fails_is_counted_and_the_next_one_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 7.0)]
+            await rig.live(4)
+            state = rig.loop.feeders["feeder-1"]
+            good, state.memory = state.memory, Memory.empty(99)
+            await rig.live(4)
+            assert state.failing
+            state.memory = good
+            await rig.live(20)
+            assert not state.failing
+            assert rig.head_kw == pytest.approx(7.0)
+            assert len([r for r in caplog.records if "failed" in r.message]) == 1
+
+    run_virtually(main())
+
+
+def test_the_record_of_a_tick_holds_what_it_was_made_from(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.background_kw = 4.0
+            rig.sites = [Site("ev-1", 7.0)]
+            await rig.live(30)
+            await rig.recorder.quiet(1.0)
+            record = max(rig.store.decisions.values(), key=lambda record: record.tick)
+            assert (record.import_limit_kw, record.limit_source, record.epoch) == (20.0, "static", 7)
+            assert record.measured_kw == pytest.approx(11.0)
+            assert record.background_kw == pytest.approx(4.0)
+            assert record.headroom_kw == pytest.approx(16.0)
+            assert record.commanded_kw == pytest.approx(7.0)
+            assert not math.isnan(record.duration_ms)
+
+    run_virtually(main())

@@ -1,0 +1,121 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from derms.fleet import Fleet
+from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Setpoint, Telemetry
+from tests.fakes_contract import NOW_MS, lease
+
+EV = Device(device_id="ev-001", kind=DeviceKind.EV, feeder_id="feeder-1", p_import_max_kw=7.0)
+
+
+def _reading(**said: object) -> Telemetry:
+    base = Telemetry(device_id="ev-001", kind=DeviceKind.EV, at_ms=NOW_MS, p_actual_kw=3.0, seq=1)
+    return replace(base, **said)  # type: ignore[arg-type]  # a table of fields
+
+
+def _may_kw(fleet: Fleet, now_s: float) -> float:
+    return float(fleet.columns(np.array([0]), now_s=now_s, now_ms=NOW_MS, controllable=True).may_kw[0])
+
+
+def _with_lease(*leases: Setpoint) -> Fleet:
+    fleet = Fleet()
+    fleet.register(EV)
+    for each in leases:
+        fleet.commanded(0, each, now_s=100.0)
+    return fleet
+
+
+def test_a_lowered_lease_may_still_be_exceeded_until_it_is_acknowledged() -> None:
+    fleet = _with_lease(lease(p_setpoint_kw=7.0, seq=1), lease(p_setpoint_kw=2.0, seq=2))
+    assert _may_kw(fleet, 101.0) == 7.0
+    fleet.observe(0, _reading(applied_epoch=7, applied_seq=1), now_s=102.0)
+    assert _may_kw(fleet, 102.0) == 7.0
+    fleet.observe(0, _reading(at_ms=NOW_MS + 1, applied_epoch=7, applied_seq=2), now_s=103.0)
+    assert _may_kw(fleet, 103.0) == 2.0
+    assert fleet.acknowledged(0)
+
+
+def test_the_room_of_a_lease_is_free_once_it_is_over_and_the_device_has_come_back_down() -> None:
+    # a lease of 90 s from 100 s on, and 10 s for the ramp to the default
+    fleet = _with_lease(lease(p_setpoint_kw=7.0))
+    assert _may_kw(fleet, 199.0) == 7.0
+    assert np.isnan(_may_kw(fleet, 201.0))
+
+
+def test_renewing_at_the_same_power_keeps_the_acknowledgement() -> None:
+    fleet = _with_lease(lease(seq=1))
+    fleet.observe(0, _reading(applied_epoch=7, applied_seq=1), now_s=101.0)
+    fleet.commanded(0, lease(seq=2), now_s=110.0)
+    assert fleet.acknowledged(0)
+    fleet.commanded(0, lease(seq=3, p_setpoint_kw=1.0), now_s=120.0)
+    assert not fleet.acknowledged(0)
+
+
+@pytest.mark.parametrize(
+    ("said", "follows"),
+    [
+        ({"dialect": Dialect.PLAIN, "p_setpoint_kw": 3.6}, True),
+        ({"dialect": Dialect.PLAIN, "p_setpoint_kw": 6.0}, False),
+        ({"dialect": Dialect.ENVELOPE, "p_actual_kw": 3.5}, True),
+        ({"dialect": Dialect.ENVELOPE, "p_actual_kw": 5.0}, False),
+    ],
+)
+def test_a_device_that_names_no_lease_is_judged_by_what_it_does(said: dict[str, object], follows: bool) -> None:
+    fleet = _with_lease(lease(p_setpoint_kw=3.6))
+    fleet.observe(0, _reading(**said), now_s=101.0)
+    assert fleet.acknowledged(0) is follows
+
+
+def test_a_lease_that_was_not_delivered_is_due_again_but_its_room_stays_taken() -> None:
+    given = lease(p_setpoint_kw=5.0)
+    fleet = _with_lease(given)
+    fleet.undelivered(0, given)
+    columns = fleet.columns(np.array([0]), now_s=101.0, now_ms=NOW_MS, controllable=True)
+    assert columns.lease_left_s[0] < 0
+    assert columns.may_kw[0] == 5.0
+
+
+def test_an_older_reading_and_the_same_one_again_change_nothing() -> None:
+    fleet = Fleet()
+    fleet.register(EV)
+    assert fleet.observe(0, _reading(), now_s=1.0) is Outcome.ACCEPTED
+    assert fleet.observe(0, _reading(), now_s=2.0) is Outcome.DUPLICATE
+    assert fleet.observe(0, _reading(at_ms=NOW_MS - 1, p_actual_kw=9.0), now_s=3.0) is Outcome.OUT_OF_ORDER
+    assert fleet.observe(0, _reading(seq=2, p_actual_kw=4.0), now_s=4.0) is Outcome.ACCEPTED
+    reading = fleet.readings[0]
+    assert reading is not None
+    assert reading.p_actual_kw == 4.0
+    assert fleet.age_s(0, now_s=5.0) == 1.0
+
+
+def test_rows_come_in_order_of_id_and_without_retired_or_quarantined_devices() -> None:
+    fleet = Fleet()
+    for name, enrolment in (("c", Enrolment.ACTIVE), ("a", Enrolment.ACTIVE), ("b", Enrolment.RETIRED)):
+        fleet.register(replace(EV, device_id=name, enrolment=enrolment))
+    assert [fleet.devices[row].device_id for row in fleet.rows_of("feeder-1")] == ["a", "c"]
+    fleet.register(replace(EV, device_id="b"))
+    assert [fleet.devices[row].device_id for row in fleet.rows_of("feeder-1")] == ["a", "b", "c"]
+    fleet.register(replace(EV, device_id="b", feeder_id="feeder-2"))
+    assert [fleet.devices[row].device_id for row in fleet.rows_of("feeder-1")] == ["a", "c"]
+
+
+def test_the_columns_grow_with_the_fleet_and_keep_what_was_there() -> None:
+    fleet = Fleet()
+    for number in range(200):
+        row = fleet.register(replace(EV, device_id=f"ev-{number:03d}"))
+        fleet.observe(row, _reading(device_id=f"ev-{number:03d}", p_actual_kw=float(number)), now_s=1.0)
+    columns = fleet.columns(fleet.rows_of("feeder-1"), now_s=2.0, now_ms=NOW_MS, controllable=True)
+    assert columns.p_actual_kw.tolist() == [float(number) for number in range(200)]
+
+
+def test_live_leases_of_an_earlier_run_are_taken_over_with_what_is_left_of_them() -> None:
+    fleet = Fleet()
+    fleet.register(EV, spoke=True)
+    stranger = lease(device_id="gone")
+    over = lease(valid_until_ms=NOW_MS - 1)
+    assert fleet.resume([lease(p_setpoint_kw=5.0), stranger], now_s=0.0, now_ms=NOW_MS + 60_000) == 1
+    assert _may_kw(fleet, 39.0) == 5.0
+    assert np.isnan(_may_kw(fleet, 41.0))
+    assert fleet.resume([over], now_s=0.0, now_ms=NOW_MS) == 0

@@ -1,0 +1,181 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derms.model import Dialect, Enrolment, Feeder, Origin, Outcome
+from tests.fakes_contract import NOW_MS, run_virtually
+from tests.plant import Rig, Site, running_rig
+
+FEEDER = Feeder(feeder_id="feeder-1", import_limit_kw=20.0)
+
+
+def _v1(device_id: str = "ev-1", **said: Any) -> bytes:
+    body = {"v": 1, "device_id": device_id, "type": "ev", "ts": NOW_MS, "p_actual_kw": 1.0, "p_max_kw": 7.2}
+    return json.dumps(body | said).encode()
+
+
+def _run(tmp_path: Path, messages: list[tuple[str, bytes]], check: Any, **options: Any) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER, **options) as rig:
+            for topic, payload in messages:
+                rig.bus.put(topic, payload)
+            await asyncio.sleep(1.0)
+            check(rig)
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "outcome"),
+    [
+        ("der/telemetry/ev-1", b"not json", Outcome.MALFORMED),
+        ("der/telemetry/ev-1", _v1("ev-2"), Outcome.IDENTITY_MISMATCH),
+        ("der/telemetry/ev-1", _v1(v=9), Outcome.UNKNOWN_VERSION),
+        ("der/telemetry/ev-1", _v1(soc=7.0), Outcome.INVALID),
+        ("der/telemetry/ev-1", _v1(ts=NOW_MS + 3_600_000), Outcome.FROM_THE_FUTURE),
+        ("der/telemetry/ev-1", _v1(ts=1000), Outcome.TOO_OLD),
+        ("der/telemetry/ev-1", b"x" * 20_000, Outcome.TOO_LARGE),
+        ("der/status/ev-1", b"maybe", Outcome.INVALID),
+    ],
+)
+def test_a_refused_message_is_counted_by_name_acknowledged_and_changes_nothing(
+    tmp_path: Path, topic: str, payload: bytes, outcome: Outcome
+) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {outcome.value: 1.0}
+        assert [message.topic for message in rig.bus.acknowledged] == [topic]
+        assert len(rig.fleet) == 0
+        assert not rig.store.samples
+
+    _run(tmp_path, [(topic, payload)], check)
+
+
+def test_a_good_message_is_acknowledged_only_once_it_is_stored(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            gate = asyncio.Event()
+            rig.store.before_write = gate.wait
+            rig.bus.put("der/telemetry/ev-1", _v1())
+            await asyncio.sleep(1.0)
+            assert rig.bus.acknowledged == []
+            gate.set()
+            await asyncio.sleep(1.0)
+            assert len(rig.bus.acknowledged) == 1
+            assert len(rig.store.samples) == 1
+
+    run_virtually(main())
+
+
+def test_the_same_message_twice_is_one_row_and_both_are_acknowledged(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {"accepted": 1.0, "duplicate": 1.0}
+        assert len(rig.store.samples) == 1
+        assert len(rig.bus.acknowledged) == 2
+
+    _run(tmp_path, [("der/telemetry/ev-1", _v1())] * 2, check)
+
+
+def test_a_late_message_is_stored_and_does_not_replace_the_newest(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {"accepted": 1.0, "out_of_order": 1.0}
+        assert len(rig.store.samples) == 2
+        reading = rig.fleet.readings[0]
+        assert reading is not None
+        assert reading.p_actual_kw == 5.0
+
+    late = _v1(ts=NOW_MS - 5000, p_actual_kw=2.0)
+    _run(tmp_path, [("der/telemetry/ev-1", _v1(p_actual_kw=5.0)), ("der/telemetry/ev-1", late)], check)
+
+
+def test_an_unknown_device_waits_in_quarantine_where_registration_needs_approval(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {"quarantined": 1.0}
+        assert rig.registered[0].enrolment is Enrolment.QUARANTINED
+        assert not rig.store.samples
+        assert rig.loop.feeders["feeder-1"].rows == ()
+
+    _run(tmp_path, [("der/telemetry/ev-1", _v1())], check, enrolment=Enrolment.QUARANTINED)
+
+
+def test_a_device_that_once_spoke_percent_is_read_in_percent_from_then_on(tmp_path: Path) -> None:
+    def plain(soc: float, at: str) -> bytes:
+        said = {"deviceId": "b-1", "type": "battery", "timestamp": at, "p_actual_kw": 1.5, "soc": soc, "p_max_kw": 5}
+        return json.dumps(said).encode()
+
+    def check(rig: Rig) -> None:
+        reading = rig.fleet.readings[0]
+        assert reading is not None
+        assert reading.soc == pytest.approx(0.01)  # 1 %, no longer 100 %
+        assert rig.fleet.devices[0].soc_in_percent
+
+    _run(
+        tmp_path,
+        [
+            ("der/telemetry/b-1", plain(42.0, "2026-01-01T00:00:00Z")),
+            ("der/telemetry/b-1", plain(1.0, "2026-01-01T00:00:01Z")),
+        ],
+        check,
+    )
+
+
+def test_a_device_may_not_change_its_type(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {"accepted": 1.0, "identity_mismatch": 1.0}
+
+    other = _v1(type="battery", ts=NOW_MS + 1000)
+    _run(tmp_path, [("der/telemetry/ev-1", _v1()), ("der/telemetry/ev-1", other)], check)
+
+
+def test_telemetry_never_moves_a_device_to_another_feeder_nor_raises_its_rating(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.fleet.devices[0].feeder_id == "feeder-1"
+        assert rig.fleet.devices[0].p_import_max_kw == 7.2
+
+    later = _v1(ts=NOW_MS + 1000, feeder_id="feeder-2", p_max_kw=500.0)
+    _run(tmp_path, [("der/telemetry/ev-1", _v1()), ("der/telemetry/ev-1", later)], check)
+
+
+def test_a_gateway_may_not_speak_for_devices_that_are_not_enrolled_behind_it(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {"identity_mismatch": 1.0}
+        assert len(rig.fleet) == 0
+        assert len(rig.bus.acknowledged) == 1
+
+    _run(tmp_path, [("der/gateway/gw-1/telemetry", b"[" + _v1() + b"]")], check)
+
+
+def test_status_is_noted_for_known_devices_and_passed_over_for_others(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.fleet.online == [True]
+        assert len(rig.fleet) == 1
+
+    messages = [("der/telemetry/ev-1", _v1()), ("der/status/ev-1", b"online"), ("der/status/ev-9", b"online")]
+    _run(tmp_path, messages, check)
+
+
+def test_a_refusal_is_logged_at_most_once_a_minute_for_each_device_and_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(_: Rig) -> None:
+        assert len([record for record in caplog.records if "refused" in record.message]) == 2
+
+    _run(tmp_path, [("der/telemetry/ev-1", b"x"), ("der/telemetry/ev-2", b"x")] * 50, check)
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_each_device_is_answered_in_the_dialect_it_speaks(tmp_path: Path, dialect: Dialect) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("pi-ev-1", 7.0, dialect=dialect)]
+            await rig.live(30)
+            topics = {topic for topic, _ in rig.bus.sent}
+            expected = "der/setpoints/ev/pi-ev-1" if dialect is Dialect.ENVELOPE else "der/control/pi-ev-1"
+            assert topics == {expected}
+            assert rig.sites[0].p_kw == pytest.approx(7.0)
+            assert rig.fleet.devices[0].dialect is dialect
+            assert rig.fleet.devices[0].origin is Origin.PHYSICAL
+
+    run_virtually(main())
