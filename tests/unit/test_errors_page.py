@@ -33,7 +33,9 @@ def test_every_code_of_the_tree_has_a_row_with_its_exit_code_and_a_section(
     rows = dict(re.findall(r"^\| \[`([a-z-]+)`\]\(#[a-z-]+\) \| (\d+) \|", codes, re.MULTILINE))
     assert {kind.code for kind in tree()} == set(rows)
     for kind in tree():
-        assert rows[kind.code] == str(int(report(kind("x")))), kind
+        error = DermsError.__new__(kind)  # some kinds need more to be made, and the exit code needs none of it
+        DermsError.__init__(error, "x")
+        assert rows[kind.code] == str(int(report(error))), kind
         assert f"\n### `{kind.code}`\n" in codes
     capsys.readouterr()
 
