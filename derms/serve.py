@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 from derms import __version__
 from derms.api.app import build_app, ensure_port_free, serve_app, tls_context
@@ -124,13 +125,14 @@ async def controller(
         fleet, feeders = await _restored(store, settings, registrations, clock)
         epoch = await store.next_epoch()
         broker_url, broker_note = settings.mqtt_url, ""
+        protocol: Literal["auto", 4] = "auto"
         if broker_url is None:
             broker = EmbeddedBroker(data_dir / "broker", port=settings.embedded_broker_port)
             await stack.enter_async_context(broker)
-            broker_url, broker_note = broker.url, broker.protocol_note
+            broker_url, broker_note, protocol = broker.url, broker.protocol_note, broker.link_protocol
             log.info("%s", broker_note)
         mqtt = LinkState(clock)
-        link = _link(settings, broker_url, topics, epoch, rng, mqtt)
+        link = _link(settings, broker_url, topics, epoch, rng, mqtt, protocol)
         await stack.enter_async_context(link)
         recorder = Recorder(
             store=store,
@@ -292,7 +294,15 @@ def _default_feeder(settings: Settings, stored: Feeder | None) -> Feeder:
     return changed
 
 
-def _link(settings: Settings, url: str, topics: Topics, epoch: int, rng: random.Random, state: LinkState) -> MqttLink:
+def _link(
+    settings: Settings,
+    url: str,
+    topics: Topics,
+    epoch: int,
+    rng: random.Random,
+    state: LinkState,
+    protocol: Literal["auto", 4],
+) -> MqttLink:
     address = parse_broker_url(url)
     password = settings.mqtt_password
     if settings.mqtt_username is not None:
@@ -312,6 +322,7 @@ def _link(settings: Settings, url: str, topics: Topics, epoch: int, rng: random.
         tls=TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file),
         manual_ack=True,
         session_expiry_s=_SESSION_EXPIRY_S,
+        protocol=protocol,
         on_connect=lambda: state.set(True),
         on_disconnect=lambda: state.set(False),
     )

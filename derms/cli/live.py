@@ -133,11 +133,13 @@ class _LastLines(logging.Handler):
     """Keeps the newest warnings for the view."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self.lines: deque[str] = deque(maxlen=3)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{record.levelname} {record.getMessage()}")
+        # Of what is merely good to know, only that the limit is held again: the warning before it must not stand alone.
+        if record.levelno >= logging.WARNING or record.name == "derms.control.loop":
+            self.lines.append(f"{record.levelname:<7} {record.getMessage()}")
 
 
 def _shown(devices: list[DeviceOut]) -> list[DeviceOut]:

@@ -61,7 +61,7 @@ async def _watch_lines(options: DemoOptions, console: Console, stop: asyncio.Eve
 async def _watch_live(options: DemoOptions, console: Console, stop: asyncio.Event) -> DemoReport:
     view = FeederView()
     # Log lines would tear the picture apart: the newest ones are shown in it.
-    configure_logging(level="warning")
+    configure_logging(level="info")
     logging.getLogger().handlers = [view.log_handler]
     with Live(view, console=console, screen=True, refresh_per_second=4, transient=True):
         demo = Demo(options, on_stage=view.set_stage, on_moment=view.set_moment, on_event=view.add_event)
