@@ -34,7 +34,7 @@ _AUDIENCE = "derms-api"
 _LEEWAY_S = 10
 _CACHE_SIZE = 1024
 _LOGINS_AT_ONCE = 8
-_LOG_IN = "log in again with `derms login`"
+_LOG_IN = "log in again, POST /api/auth/login, or make one with `derms token`"
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 

@@ -1,6 +1,6 @@
 """The live state of every device: columns, one row a device, owned by the event loop.
 
-The only mutable picture of the world. `observe`, `commanded` and `heard` overwrite rows; `picture` copies out what
+The only mutable picture of the world. `observe`, `commanded` and `heard` overwrite rows; `columns` copies out what
 one feeder's tick may see. A row is never reused, so a row number is a device for the life of the process.
 """
 

@@ -1,7 +1,7 @@
 """What the inner floors ask of the outer ones: protocols of one to four verbs, and the values they pass.
 
 Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.PostgresStore` (the three stores),
-`derms.runtime.SystemClock`. Fakes live in `tests/fakes.py`; one conformance suite per port runs on all of them.
+`derms.runtime.SystemClock`. Fakes live in `tests/fakes_*.py`, and conformance suites in `tests/conformance`.
 """
 
 from collections.abc import Iterable, Sequence

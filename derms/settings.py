@@ -139,9 +139,10 @@ class Settings(BaseSettings):
     lease_s: float = Field(default_factory=_default_lease_s, ge=1, le=24 * 3600)
     """How long a device follows an unrenewed setpoint [s], at least 3 control intervals + 5 s; unset: that, or 30."""
     stale_after_s: float = Field(default=15.0, gt=0)
-    """Age from which telemetry is stale: no increase is given on it [s]."""
+    """Age from which telemetry is stale: the device is told nothing, and what it may draw is reserved [s]."""
     lost_after_s: float = Field(default=60.0, gt=0)
-    """Age from which a device counts as lost: its power is reserved [s]; more than `stale_after_s`."""
+    """Age from which a device counts as lost: once its leases are over, its default power is reserved [s]; more than
+    `stale_after_s`."""
     registration: Literal["open", "approve"] = "open"
     """A device never seen before is registered at once (`open`) or waits for an operator (`approve`)."""
 

@@ -160,7 +160,9 @@ def _admit(request: web.Request, authenticator: Authenticator) -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise AccessError(
-            "no token was sent", why=f"{request.path} needs the role {needed}", next_step="log in with `derms login`"
+            "no token was sent",
+            why=f"{request.path} needs the role {needed}",
+            next_step="log in, POST /api/auth/login, or make one with `derms token`",
         )
     principal = authenticator.verify(token.strip())
     if not principal.may(needed):
