@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -34,7 +35,7 @@ from derms.mqtt import MqttLink, TlsFiles, Will, parse_broker_url
 from derms.ports import Clock
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
-from derms.runtime import SystemClock, running, stop_on_signals
+from derms.runtime import SystemClock, running, stop_on_signals, wait_first
 from derms.settings import Settings
 from derms.spool import Spool
 from derms.store import open_store
@@ -129,8 +130,8 @@ async def controller(
             await stack.enter_async_context(broker)
             broker_url, broker_note = broker.url, broker.protocol_note
             log.info("%s", broker_note)
-        mqtt = LinkState(clock)
-        link = _link(settings, broker_url, topics, epoch, rng, mqtt)
+        mqtt, connected = LinkState(clock), asyncio.Event()
+        link = _link(settings, broker_url, topics, epoch, rng, mqtt, connected)
         await stack.enter_async_context(link)
         recorder = Recorder(
             store=store,
@@ -195,7 +196,7 @@ async def controller(
                     "ingest": ingest.run,
                     "outbox": outbox.run,
                     "control-loop": loop.run,
-                    "presence": lambda: _be_present(link, topics, settings.controller_id, epoch, clock),
+                    "presence": lambda: _be_present(link, topics, settings.controller_id, epoch, clock, connected),
                     "gauges": lambda: _keep_gauges(metrics, recorder, mqtt),
                 }
             )
@@ -292,7 +293,19 @@ def _default_feeder(settings: Settings, stored: Feeder | None) -> Feeder:
     return changed
 
 
-def _link(settings: Settings, url: str, topics: Topics, epoch: int, rng: random.Random, state: LinkState) -> MqttLink:
+def _link(
+    settings: Settings,
+    url: str,
+    topics: Topics,
+    epoch: int,
+    rng: random.Random,
+    state: LinkState,
+    connected: asyncio.Event,
+) -> MqttLink:
+    def met() -> None:
+        state.set(True)
+        connected.set()
+
     address = parse_broker_url(url)
     password = settings.mqtt_password
     if settings.mqtt_username is not None:
@@ -312,7 +325,7 @@ def _link(settings: Settings, url: str, topics: Topics, epoch: int, rng: random.
         tls=TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file),
         manual_ack=True,
         session_expiry_s=_SESSION_EXPIRY_S,
-        on_connect=lambda: state.set(True),
+        on_connect=met,
         on_disconnect=lambda: state.set(False),
     )
 
@@ -322,8 +335,13 @@ def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> N
     fleet.undelivered(row, lease)
 
 
-async def _be_present(link: MqttLink, topics: Topics, controller_id: str, epoch: int, clock: Clock) -> None:
-    """Say who controls, at every heartbeat and at the end; the last will says it when we cannot."""
+async def _be_present(
+    link: MqttLink, topics: Topics, controller_id: str, epoch: int, clock: Clock, connected: asyncio.Event
+) -> None:
+    """Say who controls, whenever the broker is met, at every heartbeat and at the end.
+
+    The last will says that we are gone when we cannot: after a lost connection it stands there until we are back.
+    """
 
     async def say(online: bool) -> None:
         presence = ControllerPresence(
@@ -341,11 +359,13 @@ async def _be_present(link: MqttLink, topics: Topics, controller_id: str, epoch:
 
     try:
         while True:
+            connected.clear()
             await say(True)
-            await asyncio.sleep(_HEARTBEAT_S)
+            await wait_first(connected, timeout_s=_HEARTBEAT_S)
     finally:
-        async with asyncio.timeout(1.0):
-            await say(False)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await say(False)
 
 
 async def _keep_gauges(metrics: Metrics, recorder: Recorder, mqtt: LinkState) -> None:
