@@ -8,8 +8,8 @@ Rules:
   outlives us (Linux: the kernel ends it when we die, however we die).
 - A child that dies is started again on the same port, with doubling pauses up to 5 s.
 - Mosquitto writes what it holds for absent clients (retained messages, sessions, queues) to its directory at every
-  change, milliseconds after it has acknowledged it: it survives kill -9. It never runs as root, and nothing outside
-  the directory is touched.
+  change, milliseconds after it has acknowledged it: it survives kill -9. Started by root it runs as `mosquitto` or
+  `nobody`, and nothing outside the directory is touched.
 """
 
 import asyncio

@@ -113,7 +113,7 @@ class Fleet:
         """
         i, f = self._ints, self._floats
         newest_ms = i["at_ms"][row]
-        if reading.at_ms < newest_ms:
+        if reading.at_ms < newest_ms and not self._stepped_back(row, reading):
             return Outcome.OUT_OF_ORDER
         if reading.at_ms == newest_ms and (reading.seq is None or reading.seq == i["seq"][row]):
             return Outcome.DUPLICATE
@@ -138,6 +138,11 @@ class Fleet:
             f["may_kw"][row] = f["lease_kw"][row]
             f["may_until_s"][row] = f["lease_until_s"][row] + _REVERT_S
         return Outcome.ACCEPTED
+
+    def _stepped_back(self, row: int, reading: Telemetry) -> bool:
+        """Whether a device counts on while its clock was set back; else it would be unheard until that catches up."""
+        last = int(self._ints["seq"][row])
+        return reading.seq is not None and last >= 0 and reading.seq > last
 
     def _follows(self, row: int, reading: Telemetry) -> bool:
         """Whether a reading shows the device under its newest lease."""
@@ -180,6 +185,10 @@ class Fleet:
         """Since the newest reading arrived [s]; inf: none in this run."""
         return float(now_s - self._floats["received_s"][row])
 
+    def spoke(self, row: int) -> bool:
+        """Whether the device has ever spoken, in this run or an earlier one."""
+        return bool(self._ints["spoke"][row] == 1)
+
     def acknowledged(self, row: int) -> bool:
         """Whether the device was seen following its newest lease."""
         return bool(np.isfinite(self._floats["acknowledged_s"][row]))
@@ -207,14 +216,13 @@ class Fleet:
         row = int(meters[np.argmax(self._floats["received_s"][meters])])
         return (float(self._floats["p_actual_kw"][row]), self.age_s(row, now_s=now_s))
 
-    def columns(self, rows: Ints, *, now_s: float, now_ms: int, controllable: bool) -> DeviceColumns:
+    def columns(self, rows: Ints, *, now_s: float, now_ms: int) -> DeviceColumns:
         """Copy out what a tick may see of some rows.
 
         Args:
             rows: Row numbers, shape (n,).
             now_s: The controller's monotonic clock [s].
             now_ms: The controller's wall clock [epoch ms].
-            controllable: Whether the feeder's mode lets devices be told anything.
         """
         f = {name: column[rows] for name, column in self._floats.items()}
         i = {name: column[rows] for name, column in self._ints.items()}
@@ -223,7 +231,7 @@ class Fleet:
         kinds = {KIND_CODE[kind] for kind in (DeviceKind.PV, DeviceKind.BATTERY, DeviceKind.EV)}
         return DeviceColumns(
             kind=i["kind"],
-            controllable=np.isin(i["kind"], list(kinds)) & controllable,
+            controllable=np.isin(i["kind"], list(kinds)),
             status=i["status"],
             spoke=i["spoke"] == 1,
             age_s=now_s - f["received_s"],

@@ -175,6 +175,7 @@ class Ingest:
         if isinstance(status, Refusal):
             self._refuse(status)
             return
+        self._metrics.messages_total.labels(outcome=Outcome.ACCEPTED.value).inc()
         row = self._fleet.row(status.device_id)
         if row is not None:
             self._fleet.heard(row, online=status.online)

@@ -59,7 +59,7 @@ class Metrics:
         self.recorder_rows_total = Counter(
             "derms_recorder_rows_total", "Rows by what became of them.", ("result",), registry=registry
         )
-        """Label `result`: `stored`, `spooled` or `lost`."""
+        """Label `result`: `stored`, `refused` (the database will never take it), `spooled` or `lost`."""
         self.spool_bytes = Gauge(
             "derms_spool_bytes", "Disk filled with rows the store has not taken yet.", registry=registry
         )
@@ -76,7 +76,10 @@ class Metrics:
             "derms_feeder_headroom_kw", "Power there was to allocate.", _FEEDER, registry=registry
         )
         self.feeder_commanded_kw = Gauge(
-            "derms_feeder_commanded_kw", "Sum of the leases, import positive.", _FEEDER, registry=registry
+            "derms_feeder_commanded_kw",
+            "Sum of the leases of EVs and batteries.",
+            _FEEDER,
+            registry=registry,
         )
         self.feeder_reserved_kw = Gauge(
             "derms_feeder_reserved_kw", "Power held back for silent devices.", _FEEDER, registry=registry
@@ -104,7 +107,7 @@ class Metrics:
         """Let series with a known label exist from the start, so that a rate over their first step is right."""
         for outcome in Outcome:
             self.messages_total.labels(outcome=outcome.value)
-        for result in ("stored", "spooled", "lost"):
+        for result in ("stored", "refused", "spooled", "lost"):
             self.recorder_rows_total.labels(result=result)
 
     def set_devices(self, counts: dict[tuple[str, DeviceKind, str], int]) -> None:

@@ -72,13 +72,6 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class ProgramKind(StrEnum):
-    """How a DR program turns into a limit."""
-
-    FIXED_CAP = "fixed_cap"
-    PRICE_ELASTIC = "price_elastic"
-
-
 class Outcome(StrEnum):
     """What became of one received message; every message has exactly one."""
 
@@ -228,7 +221,7 @@ class DecisionRecord:
     headroom_kw: float | None
     """What was there to allocate [kW]; None: there is no limit."""
     commanded_kw: float
-    """The sum of the leases [kW]."""
+    """The sum of the leases of EVs and batteries [kW]."""
     shortfall_kw: float
     """By how much the limit cannot be held with what is controllable [kW]; 0 when it can."""
     setpoints_sent: int

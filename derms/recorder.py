@@ -4,8 +4,9 @@ Rules:
     - Putting never waits: the control loop and the ingest call it on the event loop.
     - A message is reported safe only after the commit that holds its sample, or after the fsync of the spool.
     - Order is kept: while anything waits in the spool, what is newer queues up behind it.
-    - Every queue is bounded. A full sample queue drops the newest sample and leaves its message unacknowledged, so
-      that the broker gives it again; full queues of setpoints and decisions drop their oldest. All of it is counted.
+    - Every queue is bounded. A full sample queue drops the newest sample of those that no broker waits for (QoS 0); the
+      others are bounded by the broker's own window. Full queues of setpoints and decisions drop their oldest. All of
+      it is counted.
 """
 
 import asyncio
@@ -130,9 +131,11 @@ class Recorder:
             message: What may be acknowledged once it is safe; for a message of several samples, with the last.
 
         Returns:
-            False: the queue is full; nothing was taken, and the message stays unacknowledged.
+            False: the queue is full, and nothing was taken. Only a sample for which no broker waits (QoS 0) is ever
+            dropped so: those it waits for are bounded by its own window, and answering for none of them would stop it.
         """
-        if len(self._samples) >= self._limits.samples:
+        waited_for = message is not None and message.receipt != 0
+        if len(self._samples) >= self._limits.samples and not waited_for:
             self._overflow(1, "samples")
             return False
         self._samples.append((sample, message))

@@ -15,6 +15,7 @@ from derms.ports import RegistryStore
 _GATHER_S = 0.1
 """Wait this long for more, so that a fleet that appears at once is one transaction [s]."""
 _RETRY_S = 5.0
+_FINISH_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,14 @@ class Registrar:
             if failing:
                 log.info("Registrations are written again")
             failing = False
+
+    async def finish(self) -> None:
+        """Write what is still queued, if the store takes it; `run` has ended by now."""
+        try:
+            async with asyncio.timeout(_FINISH_S):
+                await self.flush()
+        except (StoreError, TimeoutError):
+            log.error("Registrations are not written", extra={"devices": sorted(self._pending)[:20]})
 
     async def flush(self) -> None:
         """Write what is queued.

@@ -12,7 +12,7 @@ import logging
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -22,17 +22,17 @@ from derms.api.app import build_app, ensure_port_free, serve_app, tls_context
 from derms.auth import Authenticator, Credential, load_or_create_secret
 from derms.broker import EmbeddedBroker
 from derms.columns import Params
-from derms.contract import ControllerPresence, Topics, encode_controller
+from derms.contract import Topics
 from derms.control.dispatch import Outbox
 from derms.control.loop import ControlLoop
 from derms.enrolment import FirstSight
-from derms.errors import BrokerError
 from derms.fleet import Fleet
 from derms.ingest import Ingest
 from derms.metrics import Metrics
 from derms.model import Device, Enrolment, Feeder, Setpoint
-from derms.mqtt import MqttLink, TlsFiles, Will, parse_broker_url
+from derms.mqtt import BrokerAddress, MqttLink, TlsFiles, parse_broker_url
 from derms.ports import Clock
+from derms.presence import Presence
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
 from derms.runtime import SystemClock, running, stop_on_signals
@@ -43,7 +43,6 @@ from derms.store.place import default_data_dir
 from derms.store.postgres import PostgresStore
 from derms.view import LinkState, LiveView
 
-_HEARTBEAT_S = 10.0
 _GAUGES_S = 1.0
 _SESSION_EXPIRY_S = 3600
 """For how long the broker keeps what was not acknowledged while the controller is away [s]."""
@@ -77,25 +76,28 @@ async def serve(settings: Settings) -> None:
     Raises:
         DermsError: It cannot start.
     """
-    stop = asyncio.Event()
+    stop, up = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
-    body = asyncio.create_task(_serve_until(settings, stop), name="serve")
-    await asyncio.wait({body, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set() and not body.done():
-        # Also in the middle of a start that waits for a database which never comes.
+    body = asyncio.create_task(_serve_until(settings, stop, up), name="serve")
+    signalled = asyncio.create_task(stop.wait(), name="signals")
+    await asyncio.wait({body, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if not up.is_set() and not body.done():
+        # In the middle of a start, which may wait for a database that never comes. Once up, it ends by itself.
         body.cancel()
-        await asyncio.wait({body})
+    await asyncio.wait({body})
     if not body.cancelled():
         body.result()
     log.info("Stopped")
 
 
-async def _serve_until(settings: Settings, stop: asyncio.Event) -> None:
+async def _serve_until(settings: Settings, stop: asyncio.Event, up: asyncio.Event) -> None:
     async with controller(settings, clock=SystemClock(), rng=random.Random()) as running_controller:
         log.info(
             "The controller runs",
             extra={"api": running_controller.api_url, "broker": running_controller.broker_url},
         )
+        up.set()
         await stop.wait()
 
 
@@ -131,8 +133,28 @@ async def controller(
             await stack.enter_async_context(broker)
             broker_url, broker_note, protocol = broker.url, broker.protocol_note, broker.link_protocol
             log.info("%s", broker_note)
-        mqtt = LinkState(clock)
-        link = _link(settings, broker_url, topics, epoch, rng, mqtt, protocol)
+        mqtt, store_state = LinkState(clock), LinkState(clock)
+        presence = Presence(topics, settings.controller_id, epoch, clock)
+
+        def met() -> None:
+            mqtt.set(True)
+            presence.announce()
+
+        link = MqttLink(
+            _address(settings, broker_url),
+            client_id=f"derms-{settings.controller_id}",
+            subscriptions=topics.controller_subscriptions(),
+            rng=rng,
+            will=presence.will(),
+            tls=TlsFiles(
+                ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file
+            ),
+            manual_ack=True,
+            session_expiry_s=_SESSION_EXPIRY_S,
+            protocol=protocol,
+            on_connect=met,
+            on_disconnect=lambda: mqtt.set(False),
+        )
         await stack.enter_async_context(link)
         recorder = Recorder(
             store=store,
@@ -144,6 +166,7 @@ async def controller(
         )
         await stack.enter_async_context(recorder)
         registrar = Registrar(store)
+        stack.push_async_callback(registrar.finish)
         outbox = Outbox(
             sink=link,
             topics=topics,
@@ -175,7 +198,7 @@ async def controller(
             on_metered=loop.observed_load,
         )
         view = LiveView(
-            fleet=fleet, loop=loop, recorder=recorder, mqtt=mqtt, store=LinkState(clock), clock=clock, params=params
+            fleet=fleet, loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params
         )
         app = build_app(
             view=view,
@@ -197,8 +220,8 @@ async def controller(
                     "ingest": ingest.run,
                     "outbox": outbox.run,
                     "control-loop": loop.run,
-                    "presence": lambda: _be_present(link, topics, settings.controller_id, epoch, clock),
-                    "gauges": lambda: _keep_gauges(metrics, recorder, mqtt),
+                    "presence": lambda: presence.run(link),
+                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state),
                 }
             )
         )
@@ -294,38 +317,14 @@ def _default_feeder(settings: Settings, stored: Feeder | None) -> Feeder:
     return changed
 
 
-def _link(
-    settings: Settings,
-    url: str,
-    topics: Topics,
-    epoch: int,
-    rng: random.Random,
-    state: LinkState,
-    protocol: Literal["auto", 4],
-) -> MqttLink:
+def _address(settings: Settings, url: str) -> BrokerAddress:
+    """The broker, with the login that the settings give beside the URL."""
     address = parse_broker_url(url)
-    password = settings.mqtt_password
     if settings.mqtt_username is not None:
         address = replace(address, username=settings.mqtt_username)
-    if password is not None:
-        address = replace(address, password=password.get_secret_value())
-    gone = ControllerPresence(
-        controller_id=settings.controller_id, epoch=epoch, heartbeat_ms=0, version=__version__, online=False
-    )
-    topic, payload = encode_controller(topics, gone)
-    return MqttLink(
-        address,
-        client_id=f"derms-{settings.controller_id}",
-        subscriptions=topics.controller_subscriptions(),
-        rng=rng,
-        will=Will(topic=topic, payload=payload),
-        tls=TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file),
-        manual_ack=True,
-        session_expiry_s=_SESSION_EXPIRY_S,
-        protocol=protocol,
-        on_connect=lambda: state.set(True),
-        on_disconnect=lambda: state.set(False),
-    )
+    if settings.mqtt_password is not None:
+        address = replace(address, password=settings.mqtt_password.get_secret_value())
+    return address
 
 
 def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> None:
@@ -333,46 +332,27 @@ def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> N
     fleet.undelivered(row, lease)
 
 
-async def _be_present(link: MqttLink, topics: Topics, controller_id: str, epoch: int, clock: Clock) -> None:
-    """Say who controls, at every heartbeat and at the end; the last will says it when we cannot."""
-
-    async def say(online: bool) -> None:
-        presence = ControllerPresence(
-            controller_id=controller_id,
-            epoch=epoch,
-            heartbeat_ms=clock.now_ms(),
-            version=__version__,
-            online=online,
-        )
-        topic, payload = encode_controller(topics, presence)
-        try:
-            await link.publish(topic, payload, qos=1, retain=True)
-        except BrokerError as error:
-            log.debug("The heartbeat was not sent: %s", error)
-
-    try:
-        while True:
-            await say(True)
-            await asyncio.sleep(_HEARTBEAT_S)
-    finally:
-        # A broker that keeps silent at the end must not turn a clean stop into a failure.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await say(False)
-
-
-async def _keep_gauges(metrics: Metrics, recorder: Recorder, mqtt: LinkState) -> None:
-    """Carry the recorder's counts into the metrics."""
-    before = {"stored": 0, "spooled": 0, "lost": 0}
+async def _keep_gauges(
+    metrics: Metrics, recorder: Recorder, store: PostgresStore, mqtt: LinkState, store_state: LinkState
+) -> None:
+    """Carry the recorder's counts into the metrics, and its state into the health."""
+    before = {"stored": 0, "refused": 0, "spooled": 0, "lost": 0}
     while True:
-        now = {"stored": recorder.stored, "spooled": recorder.spooled, "lost": recorder.lost}
+        now = {
+            "stored": recorder.stored - store.refused,
+            "refused": store.refused,
+            "spooled": recorder.spooled,
+            "lost": recorder.lost,
+        }
         for result, count in now.items():
-            metrics.recorder_rows_total.labels(result=result).inc(count - before[result])
-        before = now
+            # A row is refused a moment before its batch counts as stored.
+            metrics.recorder_rows_total.labels(result=result).inc(max(count - before[result], 0))
+            before[result] = max(count, before[result])
         metrics.recorder_queue_rows.set(recorder.queued)
         metrics.spool_bytes.set(recorder.spool_bytes)
         metrics.store_connected.set(not recorder.store_away)
         metrics.mqtt_connected.set(mqtt.connected)
+        store_state.set(not recorder.store_away)
         await asyncio.sleep(_GAUGES_S)
 
 

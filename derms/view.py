@@ -85,7 +85,6 @@ class LiveView:
 
     def health(self) -> HealthOut:
         """How the daemon and its parts do."""
-        self._store.set(not self._recorder.store_away)
         now_s = self._clock.monotonic_s()
         tick_s = self._loop.last_tick_s
         tick_age_s = now_s - (self._started_s if tick_s is None else tick_s)
@@ -137,15 +136,15 @@ class LiveView:
             soc=None if reading is None else reading.soc,
             status=None if reading is None else reading.status,
             online=self._fleet.online[row],
-            freshness=self._freshness(age_s),
+            freshness=self._freshness(row, age_s),
             telemetry_at=None if reading is None else _instant(reading.at_ms),
             age_s=age_s if np.isfinite(age_s) else None,
             lease=out,
         )
 
-    def _freshness(self, age_s: float) -> Freshness:
+    def _freshness(self, row: int, age_s: float) -> Freshness:
         if not np.isfinite(age_s):
-            return Freshness.NEVER
+            return Freshness.LOST if self._fleet.spoke(row) else Freshness.NEVER
         if age_s <= self._params.stale_after_s:
             return Freshness.GOOD
         return Freshness.STALE if age_s <= self._params.lost_after_s else Freshness.LOST
@@ -184,7 +183,7 @@ class LiveView:
             devices_total=len(rows),
             devices_by_type=dict(Counter(device.kind.value for device in devices)),
             devices_by_origin=dict(Counter(device.origin.value for device in devices)),
-            freshness=dict(Counter(self._freshness(self._fleet.age_s(row, now_s=now_s)).value for row in rows)),
+            freshness=dict(Counter(self._freshness(row, self._fleet.age_s(row, now_s=now_s)).value for row in rows)),
             active_events=[event_out(event, EventState.ACTIVE) for event in mine if is_active(event, now)],
             next_event=event_out(upcoming[0], EventState.SCHEDULED) if upcoming else None,
         )

@@ -49,8 +49,9 @@ class Battery:
         return spec.p_discharge_max_kw * _taper((self.soc - spec.soc_min) / (spec.soc_max - spec.taper_from))
 
     def look(self, now: Surroundings) -> Outlook:
-        """What it would take now, and how full it is."""
-        return Outlook(available_kw=self.charge_limit_kw(), soc=self.soc, capacity_kwh=self.spec.capacity_kwh)
+        """What it could take or give now, whichever is more, and how full it is."""
+        available_kw = max(self.charge_limit_kw(), self.discharge_limit_kw())
+        return Outlook(available_kw=available_kw, soc=self.soc, capacity_kwh=self.spec.capacity_kwh)
 
     def step(self, now: Surroundings, dt_s: float, command_kw: float | None) -> Step:
         """Charge (> 0) or discharge (< 0), within what the cells allow."""

@@ -57,9 +57,7 @@ def routes(
                 next_step="list the events before sending it again",
             ) from error
         on_event(event)
-        response = answer(_shown(event, now), status=201)
-        response.headers["Location"] = f"/api/events/{event.event_id}"
-        return response
+        return answer(_shown(event, now), status=201)
 
     async def get_events(_: web.Request) -> web.Response:
         now = _now(clock)

@@ -177,7 +177,7 @@ class FeederSummaryOut(msgspec.Struct, frozen=True, kw_only=True):
     headroom_kw: float | None
     """What there was to allocate [kW]; null: there is no limit."""
     commanded_kw: float
-    """Sum of the leases [kW]."""
+    """Sum of the leases of EVs and batteries [kW]."""
     shortfall_kw: float
     """Excess over the limit that nothing can relieve [kW]."""
     pv_kw: float

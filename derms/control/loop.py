@@ -160,7 +160,7 @@ class ControlLoop:
             dt_s=min(elapsed_s, 3.0 * self._params.interval_s),
             feeder=_state_of(feeder, metered_kw, metered_age_s),
             constraints=constraints_on(feeder.feeder_id, self.events.values(), now, loads),
-            devices=self._fleet.columns(rows, now_s=now_s, now_ms=now_ms, controllable=True),
+            devices=self._fleet.columns(rows, now_s=now_s, now_ms=now_ms),
         )
         memory = _aligned(state, rows.tolist())
         decision, state.memory = decide(picture, memory, self._params)
@@ -225,12 +225,15 @@ class ControlLoop:
         metrics.feeder_commanded_kw.labels(feeder_id).set(decision.commanded_kw)
         metrics.feeder_reserved_kw.labels(feeder_id).set(decision.reserved_kw)
         metrics.feeder_shortfall_kw.labels(feeder_id).set(decision.shortfall_kw)
-        over = decision.load_kw > decision.import_limit_kw or decision.shortfall_kw > 0.0
-        keys = {"feeder": feeder_id, "load_kw": round(decision.load_kw, 2), "limit_kw": decision.import_limit_kw}
+        exceeds_import = decision.load_kw > decision.import_limit_kw or decision.shortfall_kw > 0.0
+        over = exceeds_import or -decision.load_kw > decision.export_limit_kw
+        limit_kw = decision.import_limit_kw if exceeds_import else decision.export_limit_kw
+        keys = {"feeder": feeder_id, "load_kw": round(decision.load_kw, 2), "limit_kw": limit_kw}
         if over and not state.over:
-            log.warning("Feeder %s is above its import limit", feeder_id, extra=keys)
+            direction = "import" if exceeds_import else "export"
+            log.warning("Feeder %s is above its %s limit", feeder_id, direction, extra=keys)
         elif state.over and not over:
-            log.info("Feeder %s is within its import limit again", feeder_id, extra=keys)
+            log.info("Feeder %s is within its limits again", feeder_id, extra=keys)
         state.over = over
         log.debug(
             "tick",

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -339,6 +339,9 @@ class Connection(asyncio.Protocol):
         else:
             future.set_result(None)
 
+    def _subscribed(self, topic: str) -> bool:
+        return any(topic_matches_sub(pattern, topic) for pattern, _ in self._options.subscriptions)
+
     def _on_message(self, _c: Client, _u: object, message: MQTTMessage) -> None:
         receipt = 0
         if message.qos == 1 and self._options.manual_ack:
@@ -347,6 +350,10 @@ class Connection(asyncio.Protocol):
             topic = message.topic
         except UnicodeDecodeError:
             # no reader could be told about it; keeping it unacknowledged would only block the ones behind it
+            self.acknowledge([receipt])
+            return
+        if message.retain and self.level == 4 and not self._subscribed(topic):
+            # amqtt hands out retained messages that others have subscribed to
             self.acknowledge([receipt])
             return
         self._full = not self._deliver(Message(topic, bytes(message.payload), message.retain, receipt))

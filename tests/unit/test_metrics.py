@@ -41,7 +41,7 @@ def test_every_outcome_is_there_from_the_start() -> None:
     metrics = Metrics(version="1")
     seen = families(metrics)
     assert seen["derms_messages_total"] == {(("outcome", outcome.value),): 0.0 for outcome in Outcome}
-    assert len(seen["derms_recorder_rows_total"]) == 3
+    assert len(seen["derms_recorder_rows_total"]) == 4
     assert seen["derms_build_info"] == {(("version", "1"),): 1.0}
 
 

@@ -186,12 +186,15 @@ async def test_a_replay_keeps_up_with_what_arrives(bench: Bench) -> None:
         assert bench.store.order == list(range(seq))
 
 
-async def test_a_full_sample_queue_refuses_the_newest_and_leaves_its_message(bench: Bench) -> None:
+async def test_a_full_sample_queue_drops_only_what_no_broker_waits_for(bench: Bench) -> None:
     async with bench.recorder(run=False, samples=3) as recorder:
-        assert put(recorder, 1, 2, 3, 4) == [True, True, True, False]
+        assert put(recorder, 1, 2, 3) == [True, True, True]
+        assert not recorder.put_sample(sample(4), Message("t", b"", receipt=0))
         assert recorder.lost == 1
-    assert bench.safe == [1, 2, 3]
-    assert bench.store.order == [1, 2, 3]
+        # one that is waited for is taken all the same: unanswered, it would hold up every answer behind it
+        assert put(recorder, 5) == [True]
+    assert bench.safe == [1, 2, 3, 5]
+    assert bench.store.order == [1, 2, 3, 5]
 
 
 async def test_full_queues_of_setpoints_and_decisions_drop_their_oldest(bench: Bench) -> None:

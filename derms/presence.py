@@ -1,0 +1,68 @@
+"""Who controls: the retained heartbeat on `der/controller/<id>`, and the last will that ends it."""
+
+import asyncio
+import contextlib
+import logging
+
+from derms import __version__
+from derms.contract import ControllerPresence, Topics, encode_controller
+from derms.errors import BrokerError
+from derms.mqtt import MqttLink, Will
+from derms.ports import Clock
+from derms.runtime import wait_first
+
+_HEARTBEAT_S = 10.0
+_GOODBYE_S = 1.0
+"""A broker that keeps silent at the end must not hold up a clean stop [s]."""
+
+log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Says who controls: at once when the broker is met, at every heartbeat, and at the end."""
+
+    def __init__(self, topics: Topics, controller_id: str, epoch: int, clock: Clock) -> None:
+        """Nothing is said before `run`."""
+        self._topics = topics
+        self._controller_id = controller_id
+        self._epoch = epoch
+        self._clock = clock
+        self._met = asyncio.Event()
+
+    def will(self) -> Will:
+        """What the broker says in our name when we are cut off."""
+        topic, payload = self._message(online=False, at_ms=0)
+        return Will(topic=topic, payload=payload)
+
+    def announce(self) -> None:
+        """Say it now: a connection is up, and the will may have been published."""
+        self._met.set()
+
+    async def run(self, link: MqttLink) -> None:
+        """Speak until cancelled, then say goodbye."""
+        try:
+            while True:
+                self._met.clear()
+                await self._say(link, online=True)
+                await wait_first(self._met, timeout_s=_HEARTBEAT_S)
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await self._say(link, online=False)
+
+    async def _say(self, link: MqttLink, *, online: bool) -> None:
+        topic, payload = self._message(online=online, at_ms=self._clock.now_ms())
+        try:
+            await link.publish(topic, payload, qos=1, retain=True)
+        except BrokerError as error:
+            log.debug("The heartbeat was not sent: %s", error)
+
+    def _message(self, *, online: bool, at_ms: int) -> tuple[str, bytes]:
+        said = ControllerPresence(
+            controller_id=self._controller_id,
+            epoch=self._epoch,
+            heartbeat_ms=at_ms,
+            version=__version__,
+            online=online,
+        )
+        return encode_controller(self._topics, said)
