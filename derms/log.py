@@ -11,6 +11,10 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from derms.errors import UsageError
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -21,7 +25,12 @@ def configure_logging(*, level: str = "info", pretty: bool | None = None, stream
         level: The least severe level that is logged, by name.
         pretty: For people or as JSON lines; None: for people when the stream is a terminal.
         stream: Where to; stderr when not given.
+
+    Raises:
+        UsageError: There is no such level.
     """
+    if level.lower() not in LEVELS:
+        raise UsageError(f"the log level {level!r}", why=f"it is one of {', '.join(LEVELS)}", next_step="choose one")
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     handler.setFormatter(PrettyFormatter() if (stream.isatty() if pretty is None else pretty) else JsonFormatter())
