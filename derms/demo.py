@@ -27,7 +27,7 @@ from derms.runtime import SystemClock, running, wait_first
 from derms.serve import Controller, controller
 from derms.settings import AuthUser, Settings
 from derms.settings_load import load_settings
-from sim.runner import run_fleet
+from sim.runner import check_speed, run_fleet
 from sim.scenario import Scenario, demo_scenario
 from sim.world import HeadSample, SimWorld
 
@@ -151,6 +151,7 @@ class Demo:
             DermsError: Something cannot start.
         """
         options = self._options
+        check_speed(options.speed)
         scenario = await asyncio.to_thread(demo_scenario, options.seed, options.devices)
         user = AuthUser(username="demo", password=secrets.token_urlsafe(9), role=Role.OPERATOR)  # type: ignore[arg-type]  # a text becomes a secret
         async with _own_directory() as directory:

@@ -13,7 +13,8 @@ from typing import Any, TextIO
 
 from derms.errors import UsageError
 
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -28,10 +29,8 @@ def configure_logging(*, level: str = "info", pretty: bool | None = None, stream
     Raises:
         UsageError: There is no such level.
     """
-    if level.upper() not in _LEVELS:
-        raise UsageError(
-            f"log level {level!r}", why=f"it is one of {', '.join(_LEVELS).lower()}", next_step="name one of them"
-        )
+    if level.lower() not in LEVELS:
+        raise UsageError(f"the log level {level!r}", why=f"it is one of {', '.join(LEVELS)}", next_step="choose one")
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     handler.setFormatter(PrettyFormatter() if (stream.isatty() if pretty is None else pretty) else JsonFormatter())

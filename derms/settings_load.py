@@ -14,6 +14,8 @@ from derms.settings import IsolatedSettings, Settings, read_env_file
 from derms.settings_machine import toml_file
 from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
 
+_FLAGS = {"control_interval_s": "--interval", "feeder_import_limit_kw": "--limit"}
+"""The flags that are not named as their setting is."""
 _SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users"})
 
 
@@ -96,7 +98,7 @@ def _unknown(field: str) -> tuple[str, str, str]:
 def _given_as(field: str, flags: Mapping[str, object], named: Mapping[str, Named]) -> str:
     """The name under which the value that counts was given."""
     if field in flags:
-        return "--" + field.replace("_", "-")
+        return _FLAGS.get(field, "--" + field.replace("_", "-"))
     # What neither a flag nor a variable gave stands in the TOML file, under its own name.
     return named[field].name if field in named else field
 

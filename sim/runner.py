@@ -231,15 +231,29 @@ class _Fleet:
                     _log.info("The simulation now plays `%s`.", profile, extra={"profile": profile.value})
 
 
+def check_speed(speed: float) -> None:
+    """See that a simulation can run at this many simulated seconds in a second.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    _check_range("speed", speed, 0.01, 100_000.0, "times the speed of life")
+
+
 def _check(options: SimOptions) -> None:
+    check_speed(options.speed)
     limits = (
-        ("speed", options.speed, 0.01, 100_000.0, "times the speed of life"),
         ("interval", options.interval_s, 0.05, 3_600.0, "s"),
         ("duration", options.duration_s, 0.1, 1e9, "s"),
     )
     for name, value, low, high, unit in limits:
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"{name} {value:g} {unit}", why=f"it lies between {low:g} and {high:g}")
+        if value is not None:
+            _check_range(name, value, low, high, unit)
+
+
+def _check_range(name: str, value: float, low: float, high: float, unit: str) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} {value:g} {unit}", why=f"it lies between {low:g} and {high:g}")
 
 
 def _first_known(group: ExceptionGroup[Exception]) -> DermsError | None:

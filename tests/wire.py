@@ -89,21 +89,29 @@ class Observer:
         return [lease for lease in read if device_id in ("", lease.device_id)]
 
     def samples(self) -> list[tuple[str, int, int, float, Seen]]:
-        """Every measurement: device, instant [epoch ms], seq or -1, power in the load convention [kW], message."""
+        """Every measurement: device, instant [epoch ms], seq or -1, power in the load convention [kW], message.
+
+        What has not the form of one is passed over.
+        """
         found = []
         for seen in self.seen("telemetry"):
-            message = seen.json
-            if "messageType" in message:
-                p_kw = message["payload"]["readings"]["powerKw"]
-                kind, device_id, at_ms = message["deviceType"], message["deviceId"], message["timestampMs"]
-            else:
-                device_id, kind = seen.topic.rsplit("/", 1)[1], message["type"]
-                p_kw = message["p_actual_kw"]
-                at_ms = message["ts"] if "ts" in message else _epoch_ms(message["timestamp"])
-            if kind == "pv" and ("v" not in message or "messageType" in message):
-                p_kw = -p_kw
-            found.append((device_id, at_ms, message.get("seq", -1), p_kw, seen))
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                found.append((*_measurement(seen), seen))
         return found
+
+
+def _measurement(seen: Seen) -> tuple[str, int, int, float]:
+    message = seen.json
+    device_id = seen.topic.rsplit("/", 1)[1]
+    if "messageType" in message:
+        kind, at_ms = message["deviceType"], message["timestampMs"]
+        p_kw = message["payload"]["readings"]["powerKw"]
+    else:
+        kind, p_kw = message["type"], message["p_actual_kw"]
+        at_ms = message["ts"] if "ts" in message else _epoch_ms(message["timestamp"])
+    if kind == "pv" and ("v" not in message or "messageType" in message):
+        p_kw = -p_kw
+    return device_id, at_ms, message.get("seq", -1), p_kw
 
 
 def _epoch_ms(text: str) -> int:
