@@ -1,11 +1,6 @@
-"""The composition root of `derms demo`: broker, database, daemon and a simulated feeder in one process.
-
-The report judges the controller by what truly flowed through the feeder's head, as the physics knows it, and not by
-what the controller believes.
-"""
+"""The composition root of `derms demo`: broker, database, daemon and a simulated feeder in one process."""
 
 import asyncio
-import itertools
 import logging
 import os
 import random
@@ -13,7 +8,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +16,7 @@ from pathlib import Path
 from derms.api.schemas import DeviceOut, EventIn, EventOut, FeederSummaryOut
 from derms.client import ApiClient
 from derms.contract import Topics
+from derms.demo_report import PATIENCE_S, DemoReport, judge, window_of
 from derms.model import Role
 from derms.mqtt import parse_broker_url
 from derms.runtime import SystemClock, running, wait_first
@@ -29,12 +25,8 @@ from derms.settings import AuthUser, Settings
 from derms.settings_load import load_settings
 from sim.runner import check_speed, run_fleet
 from sim.scenario import Scenario, demo_scenario
-from sim.world import HeadSample, SimWorld
+from sim.world import SimWorld
 
-TOLERANCE = 0.01
-"""Over the limit by less than this share of it does not count."""
-PATIENCE_S = 5.0
-"""The limit was not held if the head stayed above it for longer [s]."""
 _EVENT_SHARE = 0.75
 """Of the limit: what the demo's DR event allows."""
 _POLL_S = 0.5
@@ -71,40 +63,6 @@ class Moment:
     """What flows through the head, as the physics knows it [kW]."""
     stored: int
     sent: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """A DR event as it was obeyed."""
-
-    event_id: str
-    limit_kw: float
-    start_ms: int
-    end_ms: int
-    compliant_after_s: float | None
-    """From its start until the head was within its limit [s]; None: it never was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoReport:
-    """What the demo came to."""
-
-    limit_kw: float
-    uncontrolled_peak_kw: float
-    """What the same fleet under the same sky draws by itself."""
-    peak_kw: float
-    """What it drew under control."""
-    held: bool
-    longest_over_s: float
-    """The longest the head stayed above the limit in force."""
-    over_share: float
-    """Share of the time above it, 0..1."""
-    used_share: float
-    """Mean of head power to limit in force while the limit bound, 0..1."""
-    windows: tuple[Window, ...]
-    samples_stored: int
-    setpoints_sent: int
-    devices: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +209,7 @@ class Demo:
         limit_kw = scenario.feeder.import_limit_kw
         assert limit_kw is not None
         heads = list(world.heads)
-        windows = tuple(_window_of(event, heads) for event in self._events)
+        windows = tuple(window_of(event, heads) for event in self._events)
         judged = judge(heads, limit_kw, windows)
         return DemoReport(
             limit_kw=limit_kw,
@@ -266,60 +224,6 @@ class Demo:
             setpoints_sent=counts["setpoints"],
             devices=len(scenario.members),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """How a limit was held."""
-
-    longest_over_s: float
-    over_share: float
-    used_share: float
-
-
-def judge(heads: Sequence[HeadSample], limit_kw: float, windows: Sequence[Window]) -> Judgement:
-    """Compare what flowed with the limit in force at each instant. Pure.
-
-    Args:
-        heads: What flowed, in order of time.
-        limit_kw: The static limit.
-        windows: The events, each tighter than the static limit within [start, end).
-    """
-    over_ms = longest_ms = stretch_ms = 0
-    used = [0.0]
-    for before, sample in itertools.pairwise(heads):
-        bounds = [window.limit_kw for window in windows if window.start_ms <= sample.at_ms < window.end_ms]
-        bound_kw = min([limit_kw, *bounds])
-        lasted_ms = sample.at_ms - before.at_ms
-        if sample.head_kw > bound_kw * (1.0 + TOLERANCE):
-            stretch_ms += lasted_ms
-            over_ms += lasted_ms
-            longest_ms = max(longest_ms, stretch_ms)
-        else:
-            stretch_ms = 0
-        if sample.head_kw > 0.5 * bound_kw:
-            used.append(sample.head_kw / bound_kw)
-    whole_ms = heads[-1].at_ms - heads[0].at_ms if heads else 0
-    return Judgement(
-        longest_over_s=longest_ms / 1000.0,
-        over_share=over_ms / whole_ms if whole_ms else 0.0,
-        used_share=sum(used) / max(len(used) - 1, 1),
-    )
-
-
-def _window_of(event: EventOut, heads: Sequence[HeadSample]) -> Window:
-    limit_kw = event.import_limit_kw
-    assert limit_kw is not None
-    start_ms, end_ms = (round(instant.timestamp() * 1000) for instant in (event.start, event.end))
-    inside = [sample for sample in heads if start_ms <= sample.at_ms < end_ms]
-    first = next((sample for sample in inside if sample.head_kw <= limit_kw * (1.0 + TOLERANCE)), None)
-    return Window(
-        event_id=event.event_id,
-        limit_kw=limit_kw,
-        start_ms=start_ms,
-        end_ms=end_ms,
-        compliant_after_s=None if first is None else max(first.at_ms - start_ms, 0) / 1000.0,
-    )
 
 
 def _event_plan(duration_s: float | None) -> list[tuple[float, float]]:

@@ -28,13 +28,15 @@ from derms.control.loop import ControlLoop
 from derms.enrolment import FirstSight
 from derms.fleet import Fleet
 from derms.ingest import Ingest
+from derms.log import log_unhandled
 from derms.metrics import Metrics
-from derms.model import Device, Enrolment, Feeder, Setpoint
+from derms.model import Device, Enrolment, Setpoint
 from derms.mqtt import BrokerAddress, MqttLink, TlsFiles, parse_broker_url
 from derms.ports import Clock
 from derms.presence import Presence
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
+from derms.registry import restore
 from derms.runtime import SystemClock, running, stop_on_signals
 from derms.settings import Settings
 from derms.spool import Spool
@@ -76,6 +78,7 @@ async def serve(settings: Settings) -> None:
     Raises:
         DermsError: It cannot start.
     """
+    log_unhandled(asyncio.get_running_loop())
     stop, up = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
     body = asyncio.create_task(_serve_until(settings, stop, up), name="serve")
@@ -124,7 +127,7 @@ async def controller(
         authenticator = await stack.enter_async_context(_authenticator(settings, clock))
         data_dir = settings.data_dir or default_data_dir(os.environ, os.geteuid())
         store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
-        fleet, feeders = await _restored(store, settings, registrations, clock)
+        fleet, feeders = await restore(store, settings, registrations, clock)
         epoch = await store.next_epoch()
         broker_url, broker_note = settings.mqtt_url, ""
         protocol: Literal["auto", 4] = "auto"
@@ -264,57 +267,6 @@ def _authenticator(settings: Settings, clock: Clock) -> Authenticator:
         for user in settings.auth_users
     ]
     return Authenticator(secret, ttl_h=settings.token_ttl_h, clock=clock, users=users)
-
-
-async def _restored(
-    store: PostgresStore, settings: Settings, registrations: Sequence[Device], clock: Clock
-) -> tuple[Fleet, list[Feeder]]:
-    """Read the registry and the leases that still live, so that a restart goes on where it stopped."""
-    feeders = {feeder.feeder_id: feeder for feeder in await store.load_feeders()}
-    wanted = _default_feeder(settings, feeders.get(settings.feeder_id))
-    if feeders.get(settings.feeder_id) != wanted:
-        await store.save_feeder(wanted)
-        feeders[settings.feeder_id] = wanted
-    known = await store.load_devices()
-    fleet = Fleet()
-    for device in known:
-        fleet.register(device, spoke=True)
-    if registrations:
-        await store.save_devices(registrations)
-        for device in registrations:
-            # Announced beforehand, so their default control is known: they need not be feared at their rating.
-            fleet.register(device, spoke=True)
-    leases = await store.live_setpoints(_now(clock))
-    resumed = fleet.resume(leases, now_s=clock.monotonic_s(), now_ms=clock.now_ms())
-    log.info("The registry is read", extra={"feeders": len(feeders), "devices": len(fleet), "leases": resumed})
-    return fleet, list(feeders.values())
-
-
-def _default_feeder(settings: Settings, stored: Feeder | None) -> Feeder:
-    """The default feeder: as stored, but what the settings say outright is what counts."""
-    fresh = Feeder(
-        feeder_id=settings.feeder_id,
-        name=settings.feeder_name,
-        import_limit_kw=settings.feeder_import_limit_kw,
-        export_limit_kw=settings.feeder_export_limit_kw,
-        margin_kw=settings.feeder_margin_kw,
-    )
-    if stored is None:
-        return fresh
-    said = {
-        field: getattr(fresh, field)
-        for field, setting in (
-            ("name", "feeder_name"),
-            ("import_limit_kw", "feeder_import_limit_kw"),
-            ("export_limit_kw", "feeder_export_limit_kw"),
-            ("margin_kw", "feeder_margin_kw"),
-        )
-        if setting in settings.model_fields_set
-    }
-    changed = replace(stored, **said)
-    if changed != stored:
-        log.info("The settings change feeder %s", stored.feeder_id, extra=said)
-    return changed
 
 
 def _address(settings: Settings, url: str) -> BrokerAddress:

@@ -9,7 +9,8 @@ from rich.live import Live
 from derms.api.schemas import EventOut
 from derms.cli.live import FeederView
 from derms.cli.words import direction
-from derms.demo import Demo, DemoOptions, DemoReport, Moment, Stage
+from derms.demo import Demo, DemoOptions, Moment, Stage
+from derms.demo_report import DemoReport
 from derms.log import configure_logging
 from derms.runtime import stop_on_signals
 

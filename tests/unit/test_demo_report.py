@@ -1,6 +1,6 @@
 import pytest
 
-from derms.demo import Window, judge
+from derms.demo_report import Window, judge
 from sim.world import HeadSample
 
 
