@@ -50,6 +50,8 @@ class Reason(IntEnum):
     EXPORT_LIMIT = 7
     UPTAKE = 8
     """It took less than it was granted; the rest went to others."""
+    SILENT = 9
+    """It has gone quiet; what it had is renewed, and its room kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

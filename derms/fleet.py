@@ -14,7 +14,6 @@ from derms.model import (
     Device,
     DeviceKind,
     DeviceStatus,
-    Dialect,
     Enrolment,
     Outcome,
     Setpoint,
@@ -32,7 +31,7 @@ _FLOATS = (
     "p_min_kw", "capacity_kwh", "min_soc_reserve", "target_soc", "priority", "default_power_kw",
     "lease_kw", "lease_until_s", "may_kw", "may_until_s", "acknowledged_s",
 )  # fmt: skip
-_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "spoke")
+_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "spoke", "names_lease")
 
 
 @dataclass(slots=True)
@@ -133,6 +132,9 @@ class Fleet:
         if reading.capacity_kwh is not None and reading.kind is DeviceKind.EV:
             # The charger is registered, the car that stands at it changes.
             f["capacity_kwh"][row] = reading.capacity_kwh
+        if reading.applied_seq is not None:
+            # From now on only this counts: a device that can name its lease and names another follows another.
+            i["names_lease"][row] = 1
         if not np.isfinite(f["acknowledged_s"][row]) and self._follows(row, reading):
             f["acknowledged_s"][row] = now_s
             f["may_kw"][row] = f["lease_kw"][row]
@@ -149,7 +151,7 @@ class Fleet:
         lease = self.leases[row]
         if lease is None:
             return False
-        if reading.dialect is Dialect.V1:
+        if self._ints["names_lease"][row] == 1:
             return reading.applied_epoch == lease.epoch and reading.applied_seq == lease.seq
         if reading.p_setpoint_kw is not None:
             return abs(reading.p_setpoint_kw - lease.p_setpoint_kw) <= _ACKNOWLEDGE_KW

@@ -47,6 +47,8 @@ class Bounds:
     """PV that can be told."""
     held: Bools
     """Devices that may draw but cannot be told: silent, faulty, or under local control."""
+    waiting: Bools
+    """Of those, the merely stale ones that hold a lease: it is renewed as it is, never raised."""
     reserve_kw: Floats
     """What is kept for each held device [kW]; 0 for the others."""
     cap_kw: Floats
@@ -78,6 +80,7 @@ def device_bounds(devices: DeviceColumns, fresh: Ints, params: Params) -> Bounds
     worst = np.where(fresh == Freshness.NEVER, devices.p_import_max_kw, worst)
     reserve = np.where(held, worst, 0.0)
 
+    waiting = held & listens & devices.controllable & (fresh == Freshness.STALE) & np.isfinite(devices.lease_kw)
     cap = np.fmin(devices.p_import_max_kw, devices.available_kw)
     full = devices.soc >= np.where(devices.kind == BATTERY, devices.target_soc, 1.0)
     cap = np.where(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]), 0.0, cap)
@@ -95,6 +98,7 @@ def device_bounds(devices: DeviceColumns, fresh: Ints, params: Params) -> Bounds
         flexible=flexible,
         curtailable=(devices.kind == PV) & devices.controllable & good,
         held=held,
+        waiting=waiting,
         reserve_kw=reserve,
         cap_kw=cap,
         minimum_kw=devices.p_min_kw,

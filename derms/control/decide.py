@@ -14,7 +14,7 @@ import numpy as np
 from derms.columns import PV, Bools, Decision, DeviceColumns, Floats, Ints, Memory, Params, Picture, Reason
 from derms.control.allocate import allocate, needs, water_fill
 from derms.control.bounds import Bounds, FixedLoad, device_bounds, fixed_load, freshness_of
-from derms.control.dynamics import Leases, shape_export, shape_import
+from derms.control.dynamics import Leases, keep_silent, shape_export, shape_import
 from derms.control.limits import Limits, limits_in_force
 
 
@@ -50,11 +50,12 @@ def decide(picture: Picture, memory: Memory, params: Params) -> tuple[Decision, 
         picture.dt_s,
         frozen=fixed.blind,
     )
+    kept = keep_silent(bounds.waiting, devices, headroom, params)
     cap = _generation_caps(limits, feeder.margin_kw, fixed, devices, bounds, told.p_kw)
     curtailed = shape_export(cap, bounds.curtailable, devices, params, picture.dt_s)
     decision = Decision(
-        target_kw=np.where(bounds.curtailable, curtailed.p_kw, told.p_kw),
-        send=told.send | curtailed.send,
+        target_kw=np.where(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw)),
+        send=told.send | curtailed.send | kept.send,
         reason=_reasons(given.waiting, bounds, devices, told, cap, headroom),
         freshness=fresh,
         import_limit_kw=limits.import_kw,
@@ -107,6 +108,7 @@ def _reasons(
     reason = np.full(devices.kind.shape, Reason.NONE, dtype=np.int64)
     below = bounds.flexible & (told.p_kw < bounds.cap_kw - 1e-6)
     reason[below & np.isfinite(headroom_kw)] = Reason.IMPORT_LIMIT
+    reason[bounds.waiting] = Reason.SILENT
     reason[bounds.uptake] = Reason.UPTAKE
     reason[waiting] = Reason.MINIMUM_POWER
     reason[told.ramping & ~waiting] = Reason.RAMP

@@ -75,6 +75,24 @@ def shape_import(
     )
 
 
+def keep_silent(waiting: Bools, devices: DeviceColumns, headroom_kw: float, params: Params) -> Leases:
+    """Renew the leases of devices that have gone quiet a moment ago, as they are.
+
+    A device that reports more slowly than others must not fall off its lease between two reports. It is never raised
+    on an old reading; when there is no room at all it is told to go to its default control, in case it listens. Its
+    room stays reserved either way.
+
+    Args:
+        waiting: Which rows are meant.
+        devices: The columns.
+        headroom_kw: What the others may draw together [kW].
+        params: The engine's constants.
+    """
+    lowest = np.minimum(devices.lease_kw, np.maximum(devices.default_power_kw, 0.0))
+    p_kw = np.where(waiting, devices.lease_kw if headroom_kw >= 0.0 else lowest, np.nan)
+    return Leases(p_kw=p_kw, send=waiting & _due(p_kw, devices, params), ramping=np.zeros_like(waiting))
+
+
 def shape_export(cap_kw: Floats, curtailable: Bools, devices: DeviceColumns, params: Params, dt_s: float) -> Leases:
     """Turn generation caps (magnitudes) into leases for PV: tighter at once, looser by ramp.
 

@@ -27,6 +27,8 @@ def reason_text(reason: Reason, decision: Decision, feeder_id: str) -> str:
             return f"{feeder_id} {_limit('export', decision.export_source)}"
         case Reason.UPTAKE:
             return "takes less than it was granted"
+        case Reason.SILENT:
+            return "not heard of late: as before"
     assert_never(reason)
 
 

@@ -60,6 +60,9 @@ def test_renewing_at_the_same_power_keeps_the_acknowledgement() -> None:
         ({"dialect": Dialect.PLAIN, "p_setpoint_kw": 6.0}, False),
         ({"dialect": Dialect.ENVELOPE, "p_actual_kw": 3.5}, True),
         ({"dialect": Dialect.ENVELOPE, "p_actual_kw": 5.0}, False),
+        ({"p_setpoint_kw": 3.6}, True),  # v1, but it never says `applied`
+        ({"p_setpoint_kw": 6.0}, False),
+        ({"applied_epoch": 7, "applied_seq": 1, "p_setpoint_kw": 3.6}, False),  # it can say, and says another
     ],
 )
 def test_a_device_that_names_no_lease_is_judged_by_what_it_does(said: dict[str, object], follows: bool) -> None:

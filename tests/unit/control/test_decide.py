@@ -140,6 +140,24 @@ def test_a_lost_head_meter_freezes_every_raise() -> None:
     assert tick(rows, seeing)[0].target_kw[0] > 2.0
 
 
+def test_a_device_that_went_quiet_keeps_its_lease_and_gets_no_more() -> None:
+    quiet = Row(p_actual_kw=3.0, lease_kw=3.0, may_kw=3.0, lease_left_s=2.0, age_s=10.0, acknowledged_s=20.0)
+    decision, _ = tick([quiet], feeder(50.0))
+    assert (decision.target_kw[0], decision.send[0], decision.reason[0]) == (3.0, True, Reason.SILENT)
+    assert decision.reserved_kw == pytest.approx(3.0)
+    # without any room it is told to go down, and its room stays reserved all the same
+    decision, _ = tick([Row(kind=LOAD, p_actual_kw=9.0), quiet], feeder(10.0))
+    assert (decision.target_kw[1], decision.send[1]) == (0.0, True)
+    assert decision.reserved_kw == pytest.approx(3.0)
+
+
+def test_a_device_that_is_lost_is_told_nothing() -> None:
+    lost = Row(p_actual_kw=3.0, lease_kw=3.0, may_kw=3.0, lease_left_s=2.0, age_s=40.0)
+    decision, _ = tick([lost], feeder(50.0))
+    assert np.isnan(decision.target_kw[0])
+    assert not decision.send[0]
+
+
 def test_without_a_head_meter_the_assumed_unmetered_load_is_kept_free() -> None:
     decision, _ = tick([Row(kind=LOAD, p_actual_kw=3.0), Row()], feeder(10.0, assumed_unmetered_kw=2.0))
     assert decision.headroom_kw == pytest.approx(5.0)
@@ -223,7 +241,8 @@ def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_th
     state = feeder(limit_kw, metered_kw=metered_kw if meter else np.nan, metered_age_s=0.5 if meter else np.inf)
     buckets = np.linspace(-1.0, 1.0, len(rows))
     decision, memory = tick(rows, state, memory=Memory(bucket_kwh=buckets))
-    told = [i for i, row in enumerate(rows) if row.kind in ("ev", "battery") and np.isfinite(decision.target_kw[i])]
+    storage = [i for i, row in enumerate(rows) if row.kind in ("ev", "battery") and np.isfinite(decision.target_kw[i])]
+    told = [i for i in storage if decision.reason[i] != Reason.SILENT]
     # leases of EVs and batteries together stay within the headroom, or at the relief bound below it
     assert decision.target_kw[told].sum() <= max(decision.headroom_kw, 0.0) + 1e-6
     assert np.isfinite(memory.bucket_kwh).all()
