@@ -6,7 +6,6 @@ What a process wrote is in files, and is shown when the test that started it fai
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -221,12 +220,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def stop_signal(pid: int) -> None:
-    """Kill -9, by id."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

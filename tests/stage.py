@@ -23,7 +23,7 @@ import pytest
 from derms.broker import find_mosquitto
 from derms.store.embedded import EmbeddedPostgres
 from sim.scenario import demo_scenario
-from tests.brokers import RunningBroker
+from tests.brokers import Kind, RunningBroker
 from tests.processes import Daemon, Program, running_programs
 from tests.wire import Observer, observing
 
@@ -54,14 +54,18 @@ class Backstage:
 class Broker:
     """A broker that a test may kill and start again where it was."""
 
-    def __init__(self, backstage: Backstage, directory: Path) -> None:
+    def __init__(self, backstage: Backstage, directory: Path, kind: Kind | None = None) -> None:
         self._backstage = backstage
-        self._running = RunningBroker(directory, "mosquitto" if find_mosquitto() else "amqtt")
+        self._running = RunningBroker(directory, kind or ("mosquitto" if find_mosquitto() else "amqtt"))
         self.start()
 
     @property
     def url(self) -> str:
         return self._running.url
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
 
     def start(self) -> None:
         self._backstage.run(self._running.restart())
@@ -72,6 +76,8 @@ class Broker:
 
     def stop(self) -> None:
         self._backstage.run(self._running.stop())
+
+    close = stop
 
 
 class Database:
@@ -86,6 +92,11 @@ class Database:
     def url(self) -> str:
         return self._server.url
 
+    @property
+    def pid(self) -> int:
+        assert self._server.pid is not None
+        return self._server.pid
+
     def start(self) -> None:
         if not self._up:
             self._backstage.run(self._server.__aenter__(), 120.0)
@@ -93,8 +104,7 @@ class Database:
 
     def kill(self) -> None:
         """Kill -9; it stays down until `start`."""
-        assert self._server.pid is not None
-        os.kill(self._server.pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         self.stop()
 
     def stop(self) -> None:

@@ -54,12 +54,17 @@ def test_a_simulation_loads_no_server_libraries() -> None:
     assert _loaded("import sim.runner") == ["paho"]
 
 
+def _table(*rows: tuple[object, ...]) -> list[object]:
+    """The first two rows as they are, the rest for the slow run: each is a process."""
+    return [*rows[:2], *(pytest.param(*row, marks=pytest.mark.slow) for row in rows[2:])]
+
+
 AGENT = '{"broker_host": "127.0.0.1", "device_id": "pi-1", "device_type": "battery", '
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [
+    _table(
         (None, "agent.json"),
         ("", "JSON"),
         ("[1]", "object"),
@@ -71,7 +76,7 @@ AGENT = '{"broker_host": "127.0.0.1", "device_id": "pi-1", "device_type": "batte
         ('{"device_id": "x", "device_type": "toaster"}', "toaster"),
         (AGENT + '"broker_port": 99999}', "broker_port"),
         (AGENT + '"publish_interval_seconds": 0}', "publish_interval_seconds"),
-    ],
+    ),
 )
 def test_an_agent_refuses_a_bad_configuration_in_one_line(
     programs: Programs, tmp_path: Path, text: str | None, said: str
@@ -88,7 +93,7 @@ def test_an_agent_refuses_a_bad_configuration_in_one_line(
 
 @pytest.mark.parametrize(
     ("text", "line", "said"),
-    [
+    _table(
         ("ts,device_id,p_kw\n0,load-1,2.5\n1,load-1,lots\n", "line 3", "lots"),
         ("ts,device_id,p_kw\n0,load-1,nan\n", "line 2", "nan"),
         ("ts,device_id,p_kw\n0,a/b,1\n", "line 2", "a/b"),
@@ -99,7 +104,7 @@ def test_an_agent_refuses_a_bad_configuration_in_one_line(
         ("ts,device_id,p_kw\nyesterday,load-1,1\n", "line 2", "yesterday"),
         ("", "empty", ""),
         ("\0\1\2", "", ""),
-    ],
+    ),
 )
 def test_a_bad_row_is_named_with_its_line_and_reason(
     programs: Programs, tmp_path: Path, text: str, line: str, said: str
@@ -120,7 +125,7 @@ def test_a_bad_row_is_named_with_its_line_and_reason(
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [
+    _table(
         ("demo --for never", "never"),
         ("demo --for 0s", "0s"),
         ("demo --for -5s", "-5s"),
@@ -143,7 +148,7 @@ def test_a_bad_row_is_named_with_its_line_and_reason(
         ("serve --colour red", "--colour"),
         ("token --role king", "king"),
         ("nonsense", "nonsense"),
-    ],
+    ),
 )
 def test_what_cannot_be_meant_is_refused_with_code_2(programs: Programs, words: str, said: str) -> None:
     program = programs.derms(*words.split())
@@ -155,13 +160,13 @@ def test_what_cannot_be_meant_is_refused_with_code_2(programs: Programs, words: 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [
+    _table(
         ("api_port = 'many'\n", "api_port"),
         ("apiport = 1\n", "apiport"),
         ("api_port = \n", "TOML"),
         ("lease_s = 2\ncontrol_interval_s = 5\n", "lease_s"),
         ("stale_after_s = 90\n", "stale_after_s"),
-    ],
+    ),
 )
 def test_a_bad_settings_file_is_refused_with_code_2(
     programs: Programs, tmp_path: Path, content: str, said: str
@@ -176,7 +181,7 @@ def test_a_bad_settings_file_is_refused_with_code_2(
 
 @pytest.mark.timeout(120)
 def test_a_demo_without_a_terminal_reports_and_ends_by_itself(programs: Programs) -> None:
-    demo = programs.derms("demo", "--for", "20s", "--devices", 20)
+    demo = programs.derms("demo", "--for", "14s", "--devices", 20)
     code = demo.wait(60.0)
     assert code == 0, demo.stdout + demo.stderr
     for words in ("limit  ", "peak without control", "peak under control", "complied after", "samples stored",

@@ -34,17 +34,6 @@ def test_every_controllable_device_gets_leases_in_its_own_dialect(stack: Stack) 
     assert set(spoken.values()) == {"v1"}
 
 
-def test_leases_are_renewed_before_a_third_of_their_life_is_left(stack: Stack) -> None:
-    since_ms = time.time() * 1000
-    eventually(lambda: time.time() * 1000 > since_ms + 9_000, "nine seconds of watching")
-    for device_id in _controllable(stack):
-        leases = stack.wire.leases(device_id)
-        for before, after in itertools.pairwise(leases):
-            left_ms = before.valid_until_ms - after.at_ms
-            assert left_ms >= LEASE_S * 1000 / 3 - 100, f"{device_id} was renewed with {left_ms} ms left"
-        assert leases[-1].valid_until_ms - time.time() * 1000 > LEASE_S * 1000 / 3 - 600
-
-
 def test_seq_rises_with_every_setpoint_within_one_epoch(stack: Stack) -> None:
     leases = [lease for lease in stack.wire.leases() if not lease.retained]
     assert {lease.epoch for lease in leases} == {1}
@@ -53,20 +42,23 @@ def test_seq_rises_with_every_setpoint_within_one_epoch(stack: Stack) -> None:
 
 
 def test_devices_confirm_the_leases_they_follow(stack: Stack) -> None:
-    confirmed: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    for device_id, _, _, _, seen in stack.wire.samples():
-        if applied := seen.json.get("applied"):
-            confirmed[device_id].add((applied["epoch"], applied["seq"]))
-    sent = {device_id: {(lease.epoch, lease.seq) for lease in stack.wire.leases(device_id)} for device_id in confirmed}
-    assert len(confirmed) == len(_controllable(stack)) - 2  # the older dialects have no room for it
-    for device_id, names in confirmed.items():
-        assert names <= sent[device_id]
+    def confirmed() -> dict[str, set[tuple[int, int]]]:
+        found: dict[str, set[tuple[int, int]]] = defaultdict(set)
+        for device_id, _, _, _, seen in stack.wire.samples():
+            if applied := seen.json.get("applied"):
+                found[device_id].add((applied["epoch"], applied["seq"]))
+        return found
+
+    wanted = _controllable(stack) - {"pi-batt-01", "pi-ev-01"}  # the older dialects have no room for it
+    eventually(lambda: confirmed().keys() == wanted, "everyone confirms, and nobody else")
+    for device_id, names in confirmed().items():
+        assert names <= {(lease.epoch, lease.seq) for lease in stack.wire.leases(device_id)}
 
 
 def test_what_may_be_drawn_stays_below_the_limit_at_every_instant(stack: Stack) -> None:
     """Background (the head less what the storage draws) plus, for each, the larger of old and new lease until it says
     which one it follows. The feeder's margin is there for what households and clouds do between two ticks."""
-    eventually(lambda: len(_heads(stack)) > 40, "twenty seconds of readings")
+    eventually(lambda: len(_heads(stack)) > 36, "eighteen seconds of readings")
     power: dict[str, float] = {}
     may: dict[str, dict[tuple[int, int], float]] = defaultdict(dict)
     storage = {device["device_id"] for device in stack.daemon.ask("/api/devices")["devices"]
@@ -91,6 +83,17 @@ def test_what_may_be_drawn_stays_below_the_limit_at_every_instant(stack: Stack) 
             checked += 1
     assert checked > 30
     assert worst_kw <= stack.limit_kw
+
+
+def test_leases_are_renewed_before_a_third_of_their_life_is_left(stack: Stack) -> None:
+    first_ms = stack.wire.leases()[0].at_ms
+    eventually(lambda: time.time() * 1000 > first_ms + 2_000 * LEASE_S, "two whole lives of watching")
+    for device_id in _controllable(stack):
+        leases = stack.wire.leases(device_id)
+        for before, after in itertools.pairwise(leases):
+            left_ms = before.valid_until_ms - after.at_ms
+            assert left_ms >= LEASE_S * 1000 / 3 - 100, f"{device_id} was renewed with {left_ms} ms left"
+        assert leases[-1].valid_until_ms - time.time() * 1000 > LEASE_S * 1000 / 3 - 600
 
 
 def test_the_head_stays_within_its_limit_and_uses_it(stack: Stack) -> None:

@@ -100,7 +100,7 @@ def test_hundreds_of_strangers_cannot_make_the_feeder_exceed_its_limit(stack: St
         return [p_kw for name, at_ms, _, p_kw, _ in stack.wire.samples()
                 if name == "meter-feeder-1" and at_ms > since_ms]  # fmt: skip
 
-    eventually(lambda: len(heads()) > 20, "ten more seconds")
+    eventually(lambda: len(heads()) > 12, "six more seconds")
     assert max(heads()) <= stack.limit_kw
     assert stack.daemon.metric("derms_tick_failures_total") == 0.0
     assert stack.daemon.metric('derms_recorder_rows_total{result="lost"}') == 0.0

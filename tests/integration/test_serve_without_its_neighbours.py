@@ -1,11 +1,18 @@
 """The daemon while its database or its broker is away, at the start and under load; and its devices while it is."""
 
+import os
+import signal
 import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.processes import ROOT, Programs, eventually
-from tests.stage import Broker, Database, closed_port, query, stored_samples
+from derms.broker import Kind, find_mosquitto
+from tests.processes import ROOT, Daemon, Programs, alive, children_of, eventually
+from tests.stage import Backstage, Broker, Database, closed_port, query, stored_samples
 from tests.wire import Observer, observing
 
 DEVICES = 12
@@ -171,9 +178,17 @@ def test_devices_return_to_default_control_when_their_controller_is_killed(
         eventually(lambda: published <= set(stored_samples(postgres_url)), "what came meanwhile is stored too")
 
 
+@pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
 def test_the_ten_line_device_of_the_examples_gets_a_setpoint(
-    programs: Programs, stage_broker: Broker, postgres_url: str
+    programs: Programs, backstage: Backstage, tmp_path: Path, postgres_url: str, kind: Kind
 ) -> None:
+    if kind == "mosquitto" and find_mosquitto() is None:
+        pytest.skip("there is no mosquitto on this machine")
+    with closing(Broker(backstage, tmp_path / "broker", kind)) as stage_broker:
+        _try_the_example(programs, stage_broker, postgres_url)
+
+
+def _try_the_example(programs: Programs, stage_broker: Broker, postgres_url: str) -> None:
     serve = programs.serve(mqtt_url=stage_broker.url, database_url=postgres_url)
     serve.wait_logged("The controller runs")
     port = stage_broker.url.rsplit(":", 1)[1]
@@ -182,3 +197,101 @@ def test_the_ten_line_device_of_the_examples_gets_a_setpoint(
     rows = "SELECT p_setpoint_kw, applied_epoch, p_actual_kw FROM telemetry WHERE p_setpoint_kw > 1"
     eventually(lambda: query(postgres_url, rows), "it follows the setpoint", 15.0)
     assert query(postgres_url, rows)[0][1] == 1
+    device.end()
+    assert serve.terminate(10.0) == 0
+
+
+def _frozen(processes: Iterable[int], *, frozen: bool) -> None:
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+
+def _started(programs: Programs, broker: Broker, database_url: str, **settings: object) -> Daemon:
+    serve = programs.serve(mqtt_url=broker.url, database_url=database_url, **settings)
+    serve.wait_logged("The controller runs")
+    eventually(lambda: serve.health()["mqtt"] == "ok", "it is connected")
+    return serve
+
+
+@pytest.mark.slow
+def test_a_frozen_broker_does_not_hold_the_end_up(programs: Programs, stage_broker: Broker, postgres_url: str) -> None:
+    serve = _started(programs, stage_broker, postgres_url)
+    with observing(stage_broker.url) as wire:
+        _sim(programs, stage_broker)
+        eventually(lambda: len(_leased_since(wire, 0)) == DEVICES - 2, "everyone has a lease")
+        _frozen([stage_broker.pid], frozen=True)
+        try:
+            assert serve.terminate(10.0) == 0
+        finally:
+            _frozen([stage_broker.pid], frozen=False)
+    assert "Traceback" not in serve.stderr
+
+
+@pytest.mark.slow
+def test_a_frozen_database_holds_up_neither_control_nor_the_end_and_loses_nothing(
+    programs: Programs, stage_broker: Broker, database: Database
+) -> None:
+    database.start()
+    serve = _started(programs, stage_broker, database.url)
+    with observing(stage_broker.url) as wire:
+        _sim(programs, stage_broker)
+        eventually(lambda: len(_leased_since(wire, 0)) == DEVICES - 2, "everyone has a lease")
+        processes = [database.pid, *children_of(database.pid)]
+        _frozen(processes, frozen=True)
+        try:
+            since_ms = _now_ms()
+            eventually(lambda: len(_leased_since(wire, since_ms)) == DEVICES - 2, "everyone is renewed")
+            assert serve.terminate(10.0) == 0
+        finally:
+            _frozen(processes, frozen=False)
+        published = {sample[:3] for sample in wire.samples()}
+        _started(programs, stage_broker, database.url, state_dir=serve.home / "state" / "derms")
+        eventually(lambda: published <= set(stored_samples(database.url)), "every measurement is stored")
+
+
+@pytest.mark.slow
+def test_a_locked_table_does_not_hold_control_up(programs: Programs, stage_broker: Broker, postgres_url: str) -> None:
+    serve = _started(programs, stage_broker, postgres_url)
+    with observing(stage_broker.url) as wire:
+        _sim(programs, stage_broker)
+        eventually(lambda: len(_leased_since(wire, 0)) == DEVICES - 2, "everyone has a lease")
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("LOCK TABLE telemetry IN ACCESS EXCLUSIVE MODE")
+            since_ms = _now_ms()
+            eventually(lambda: len(_leased_since(wire, since_ms)) == DEVICES - 2, "everyone is renewed")
+            eventually(lambda: serve.metric('derms_recorder_rows_total{result="spooled"}') > 0, "rows are spooled")
+        published = {sample[:3] for sample in wire.samples()}
+        eventually(lambda: published <= set(stored_samples(postgres_url)), "every measurement is stored", 40.0)
+
+
+@pytest.mark.slow
+def test_a_frozen_controller_sends_nothing_old_when_it_wakes(
+    programs: Programs, stage_broker: Broker, postgres_url: str
+) -> None:
+    serve = _started(programs, stage_broker, postgres_url)
+    with observing(stage_broker.url) as wire:
+        _sim(programs, stage_broker)
+        eventually(lambda: len(_leased_since(wire, 0)) == DEVICES - 2, "everyone has a lease")
+        _frozen([serve.pid], frozen=True)
+        until_ms = max(lease.valid_until_ms for lease in wire.leases()) + 1_000
+        eventually(lambda: _now_ms() > until_ms, "every lease is over")
+        _frozen([serve.pid], frozen=False)
+        woken_ms = _now_ms()
+        eventually(lambda: len(_leased_since(wire, woken_ms)) == DEVICES - 2, "everyone is led again")
+        assert all(lease.valid_until_ms > lease.at_ms for lease in wire.leases() if lease.at_ms > woken_ms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.6, 0.9, 1.2, 1.6, 2.2])
+def test_an_end_in_the_middle_of_a_start_leaves_nothing_behind(
+    programs: Programs, own_dir: Path, after_s: float
+) -> None:
+    serve = programs.serve("--data-dir", own_dir, embedded_broker_port=0)
+    began_s = time.monotonic()
+    eventually(lambda: time.monotonic() > began_s + after_s, "some of the start is done")
+    servants = children_of(serve.pid)
+    assert serve.terminate(10.0) in (0, -signal.SIGTERM)  # the latter: before it could listen to signals
+    assert "Traceback" not in serve.stderr
+    eventually(lambda: not any(map(alive, servants)), "its database and broker are gone", 5.0)
+    again = programs.serve("--data-dir", own_dir, embedded_broker_port=0)
+    again.wait_logged("The controller runs")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from derms.errors import UsageError
 from derms.log import configure_logging, log_unhandled
 
 
@@ -100,3 +101,8 @@ async def test_the_error_of_a_forgotten_task_is_logged() -> None:
     assert line["level"] == "error"
     assert line["task"] == "the-task"
     assert "RuntimeError: forgotten" in line["error"]
+
+
+def test_a_level_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="loud"):
+        configure_logging(level="loud")
