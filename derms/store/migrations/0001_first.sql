@@ -80,8 +80,8 @@ EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'TimescaleDB is there but not used, telemetry is partitioned by day: %', SQLERRM;
 END $$;
 
--- Make the partition of one UTC day; a hypertable makes its own. Attached, not created in place: that would lock readers
--- out.
+-- Make the partition of one UTC day; a hypertable makes its own. Attached, not created in place: that would lock
+-- readers out.
 CREATE FUNCTION make_telemetry_day(day date) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     part text := 'telemetry_' || to_char(day, 'YYYYMMDD');
