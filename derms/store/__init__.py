@@ -55,6 +55,8 @@ async def open_store(
         await _reached(store, rng)
         await store.migrate()
         await store.make_days_ahead()
+        layout = await store.telemetry_layout()
+        _log.info("the store is ready", extra={"database": store.where, "telemetry": layout})
         yield store
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from psycopg.rows import dict_row
@@ -126,6 +126,11 @@ class PostgresStore:
                     )
                 done.append(todo[0].name)
                 _log.info("applied a migration", extra={"migration": todo[0].name})
+
+    async def telemetry_layout(self) -> Literal["hypertable", "partitions"]:
+        """How the first migration made `telemetry`: TimescaleDB's way, or PostgreSQL's own."""
+        rows = await self._select("SELECT relkind = 'p' AS parted FROM pg_class WHERE oid = 'telemetry'::regclass")
+        return "partitions" if rows[0]["parted"] else "hypertable"
 
     async def make_days_ahead(self) -> None:
         """Make the partitions of today and tomorrow, so that no batch at midnight pays for it."""

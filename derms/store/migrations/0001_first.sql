@@ -59,13 +59,38 @@ CREATE TABLE telemetry (
     PRIMARY KEY (device_id, at, seq)
 ) PARTITION BY RANGE (at);
 
--- Make the partition of one UTC day. Attached, not created in place: that would lock readers out.
+-- A hypertable instead, where TimescaleDB is loaded. Whatever fails here is undone, and the partitioned table stays.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') THEN
+        RETURN;
+    END IF;
+    -- Its library ends the session when it was not preloaded, and nothing can catch that. Any role can see the settings
+    -- that a preloaded library defines; those that were only written into the configuration are not listed.
+    IF NOT EXISTS (SELECT FROM pg_settings WHERE name LIKE 'timescaledb.%') THEN
+        RAISE EXCEPTION 'it is not in shared_preload_libraries';
+    END IF;
+    CREATE EXTENSION IF NOT EXISTS timescaledb;
+    CREATE TABLE telemetry_plain (LIKE telemetry INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES);
+    DROP TABLE telemetry;
+    ALTER TABLE telemetry_plain RENAME TO telemetry;
+    ALTER INDEX telemetry_plain_pkey RENAME TO telemetry_pkey;
+    PERFORM create_hypertable('telemetry', 'at', chunk_time_interval => interval '1 day');
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'TimescaleDB is there but not used, telemetry is partitioned by day: %', SQLERRM;
+END $$;
+
+-- Make the partition of one UTC day; a hypertable makes its own. Attached, not created in place: that would lock
+-- readers out.
 CREATE FUNCTION make_telemetry_day(day date) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     part text := 'telemetry_' || to_char(day, 'YYYYMMDD');
     since timestamptz := day::timestamp AT TIME ZONE 'UTC';
     until timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
 BEGIN
+    IF (SELECT relkind FROM pg_class WHERE oid = 'telemetry'::regclass) <> 'p' THEN
+        RETURN;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtext('derms.make_telemetry_day'));
     IF EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
                WHERE c.relname = part AND i.inhparent = 'telemetry'::regclass) THEN
