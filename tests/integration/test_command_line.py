@@ -183,3 +183,13 @@ def test_a_demo_without_a_terminal_reports_and_ends_by_itself(programs: Programs
                   "setpoints sent", "the limit was held"):  # fmt: skip
         assert words in demo.stdout
     assert demo.stderr == ""
+
+
+@pytest.mark.timeout(120)
+def test_demos_that_start_at_once_do_not_take_each_others_ports(programs: Programs) -> None:
+    demos = [programs.derms("demo", "--for", "4s", "--devices", 12) for _ in range(3)]
+    codes = [demo.wait(90.0) for demo in demos]
+    # Whether a limit is held is not asked of three demos that share the machine's cores: 5 would be a port in use.
+    assert set(codes) <= {0, 1}, [demo.stderr for demo in demos]
+    brokers = [line for demo in demos for line in demo.stdout.splitlines() if line.startswith("broker ")]
+    assert len(set(brokers)) == len(demos)
