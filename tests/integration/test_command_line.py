@@ -1,8 +1,10 @@
 """The commands as a person types them: what they load, what they say, and with which code they end."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -183,6 +185,31 @@ def test_a_demo_without_a_terminal_reports_and_ends_by_itself(programs: Programs
                   "setpoints sent", "the limit was held"):  # fmt: skip
         assert words in demo.stdout
     assert demo.stderr == ""
+
+
+@pytest.mark.timeout(120)
+def test_a_demo_whose_reader_has_had_enough_ends_well_and_leaves_nothing() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o711)  # as root the database runs under an account that has to pass
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "derms", "demo", "--for", "60s", "--devices", "12"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": directory},
+            cwd=ROOT,
+            text=True,
+        )
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        try:
+            demo.stdout.readline()
+            demo.stdout.close()
+            assert demo.wait(45.0) == 0
+            assert demo.stderr.read() == ""
+            assert os.listdir(directory) == []
+        finally:
+            demo.kill()
+            demo.stderr.close()
 
 
 @pytest.mark.timeout(120)
