@@ -198,7 +198,7 @@ class EmbeddedBroker:
         return AddressInUseError(
             f"port {self._wanted_port or self.port} on {self._bind} is taken",
             why="another program listens there",
-            next_step="stop it, or give the broker another port",
+            next_step="stop it, or set DERMS_EMBEDDED_BROKER_PORT to a free port",
         )
 
     async def _start_child(self) -> None:

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from derms.api.schemas import DeviceOut, EventIn, EventOut, FeederSummaryOut
 from derms.client import ApiClient
 from derms.contract import Topics
 from derms.demo_report import PATIENCE_S, DemoReport, judge, window_of
+from derms.errors import AddressInUseError
 from derms.model import Role
 from derms.mqtt import parse_broker_url
 from derms.runtime import SystemClock, running, wait_first
@@ -30,7 +31,8 @@ from sim.world import SimWorld
 _EVENT_SHARE = 0.75
 """Of the limit: what the demo's DR event allows."""
 _POLL_S = 0.5
-_ANNOUNCED_PORTS = {"api": 8080, "broker": 1883}
+_API_PORT = 8080
+_BROKER_PORT = 1883
 _DRAIN_S = 5.0
 """What the recorder is given to write what it holds, before the report counts rows [s]."""
 
@@ -113,12 +115,10 @@ class Demo:
         scenario = await asyncio.to_thread(demo_scenario, options.seed, options.devices)
         user = AuthUser(username="demo", password=secrets.token_urlsafe(9), role=Role.OPERATOR)  # type: ignore[arg-type]  # a text becomes a secret
         async with _own_directory() as directory:
-            settings = _settings(scenario, options, directory, user)
             rng = random.Random(options.seed)
-            async with (
-                controller(settings, clock=self._clock, rng=rng, registrations=scenario.devices) as daemon,
-                ApiClient(daemon.api_url) as client,
-            ):
+            async with AsyncExitStack() as stack:
+                daemon = await self._started(stack, scenario, directory, user, rng)
+                client = await stack.enter_async_context(ApiClient(daemon.api_url))
                 await client.login(user.username, user.password.get_secret_value())
                 self._on_stage(
                     Stage(
@@ -131,6 +131,24 @@ class Demo:
                     )
                 )
                 return await self._play(scenario, daemon, client, rng, stop)
+
+    async def _started(
+        self, stack: AsyncExitStack, scenario: Scenario, directory: Path, user: AuthUser, rng: random.Random
+    ) -> Controller:
+        """Bring the daemon up, on the announced ports where they are free."""
+
+        async def up(*, api_port: int, broker_port: int) -> Controller:
+            settings = _settings(scenario, self._options, directory, user, api_port=api_port, broker_port=broker_port)
+            return await stack.enter_async_context(
+                controller(settings, clock=self._clock, rng=rng, registrations=scenario.devices)
+            )
+
+        try:
+            return await up(api_port=_free_or_any(_API_PORT), broker_port=_free_or_any(_BROKER_PORT))
+        except* AddressInUseError:
+            # Between our look and the start, which takes a second or so: another demo, most likely.
+            log.debug("A port was taken meanwhile; the system chooses")
+        return await up(api_port=0, broker_port=0)
 
     async def _play(
         self,
@@ -233,14 +251,16 @@ def _event_plan(duration_s: float | None) -> list[tuple[float, float]]:
     return [(0.45 * duration_s, 0.3 * duration_s)]
 
 
-def _settings(scenario: Scenario, options: DemoOptions, directory: Path, user: AuthUser) -> Settings:
+def _settings(
+    scenario: Scenario, options: DemoOptions, directory: Path, user: AuthUser, *, api_port: int, broker_port: int
+) -> Settings:
     """The daemon's settings, whatever the environment says of a real one."""
     return load_settings(
         isolated=True,
         data_dir=directory,
         state_dir=directory / "state",
-        api_port=_free_or_any(_ANNOUNCED_PORTS["api"]),
-        embedded_broker_port=_free_or_any(_ANNOUNCED_PORTS["broker"]),
+        api_port=api_port,
+        embedded_broker_port=broker_port,
         controller_id="controller-demo",
         auth_users=(user,),
         control_interval_s=options.interval_s,

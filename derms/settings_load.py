@@ -115,5 +115,4 @@ def _named(text: str) -> str:
 def _clean(value: object) -> str:
     if isinstance(value, SecretStr):
         return "********"
-    text = str(value)
-    return (mask_url(text) if "@" in text or "://" in text else text)[:120]
+    return mask_url(str(value))[:120]

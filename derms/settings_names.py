@@ -39,6 +39,9 @@ COMPOSED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Our setting -> the predecessor's names it is made of; the first, the host, decides whether it is made at all."""
 
 _PASSWORD_IN_QUERY = re.compile(r"((?:^|&)[^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
+_BEGINS_AS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PASSWORD_IN_WORDS = re.compile(r"(password\s*=\s*).*", re.IGNORECASE | re.DOTALL)
+"""In ``host=h password=p``, as PostgreSQL's own tools take it and people therefore try; it may hold blanks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ def _host(host: str) -> str:
 
 
 def mask_url(url: str) -> str:
-    """The URL without its password, fit to be printed."""
+    """The URL, or what was given for one, without its password, fit to be printed."""
+    if not _BEGINS_AS_URL.match(url):
+        url = _PASSWORD_IN_WORDS.sub(r"\g<1>********", url)
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     cut = min((i for i in (rest.find(c) for c in "/?#") if i >= 0), default=len(rest))
     # An unencoded "/" or "?" in a password ends the authority early: then everything up to the last "@" is suspect.

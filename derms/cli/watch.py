@@ -17,6 +17,17 @@ from derms.runtime import stop_on_signals
 _LINE_S = 5.0
 
 
+class _Console(Console):
+    """A console that ends well when its reader has had enough."""
+
+    def on_broken_pipe(self) -> None:
+        """End with 0, as every other command does; Rich's own 1 would say that the limit was not held."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(0) from None
+
+
 async def watch(options: DemoOptions, *, live: bool) -> bool:
     """Run the demo and show it.
 
@@ -32,7 +43,7 @@ async def watch(options: DemoOptions, *, live: bool) -> bool:
     """
     stop = asyncio.Event()
     stop_on_signals(stop)
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Console(highlight=False, soft_wrap=True)
     report = await (_watch_live if live else _watch_lines)(options, console, stop)
     print_report(report, console)
     return report.held

@@ -19,9 +19,9 @@ from psycopg.pq import TransactionStatus
 from derms.errors import ConfigError, DermsError, StoreError
 from derms.ports import Clock
 
-Connection = psycopg.AsyncConnection[Any]
-
 _CONNECT_S = 5
+_CANCEL_S = 0.5
+"""What a server is given to hear that a query is given up [s]."""
 _LONGEST_PAUSE_S = 10.0
 _OPTIONS = {
     "connect_timeout": _CONNECT_S,
@@ -43,6 +43,20 @@ _HOPELESS = re.compile(
     r"|no pg_hba\.conf entry|is not permitted to log in|permission denied for database|authentication method"
     r"|does not support SSL|certificate verify failed|invalid port number|invalid (sslmode|connection option)",
 )
+
+
+class Connection(psycopg.AsyncConnection[Any]):
+    """A connection that hangs up on a query that is given up.
+
+    The library waits twice 5 s more for a server that does not answer, which is more than its callers have.
+    """
+
+    async def cancel_safe(self, *, timeout: float = _CANCEL_S) -> None:
+        """Ask the server to stop the query, and close the connection whatever comes of it."""
+        try:
+            await super().cancel_safe(timeout=min(timeout, _CANCEL_S))
+        finally:
+            self.pgconn.finish()
 
 
 class Link:
@@ -137,7 +151,7 @@ class Link:
 
     async def _connect(self) -> Connection:
         try:
-            connection = await psycopg.AsyncConnection.connect(
+            connection = await Connection.connect(
                 **{**_OPTIONS, **self._parameters}, autocommit=True, prepare_threshold=None
             )
         except psycopg.Error as error:

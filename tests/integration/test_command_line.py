@@ -1,8 +1,10 @@
 """The commands as a person types them: what they load, what they say, and with which code they end."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -188,3 +190,38 @@ def test_a_demo_without_a_terminal_reports_and_ends_by_itself(programs: Programs
                   "setpoints sent", "the limit was held"):  # fmt: skip
         assert words in demo.stdout
     assert demo.stderr == ""
+
+
+@pytest.mark.timeout(120)
+def test_a_demo_whose_reader_has_had_enough_ends_well_and_leaves_nothing() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o711)  # as root the database runs under an account that has to pass
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "derms", "demo", "--for", "60s", "--devices", "12"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": directory},
+            cwd=ROOT,
+            text=True,
+        )
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        try:
+            demo.stdout.readline()
+            demo.stdout.close()
+            assert demo.wait(45.0) == 0
+            assert demo.stderr.read() == ""
+            assert os.listdir(directory) == []
+        finally:
+            demo.kill()
+            demo.stderr.close()
+
+
+@pytest.mark.timeout(120)
+def test_demos_that_start_at_once_do_not_take_each_others_ports(programs: Programs) -> None:
+    demos = [programs.derms("demo", "--for", "4s", "--devices", 12) for _ in range(3)]
+    codes = [demo.wait(90.0) for demo in demos]
+    # Whether a limit is held is not asked of three demos that share the machine's cores: 5 would be a port in use.
+    assert set(codes) <= {0, 1}, [demo.stderr for demo in demos]
+    brokers = [line for demo in demos for line in demo.stdout.splitlines() if line.startswith("broker ")]
+    assert len(set(brokers)) == len(demos)

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +23,7 @@ from derms.runtime import SystemClock
 from derms.store import open_store
 from derms.store.bulk import Refused
 from derms.store.embedded import EmbeddedPostgres
+from derms.store.link import Link
 from derms.store.postgres import PostgresStore
 from tests.fakes_store import T0_MS, decision, event, sample, setpoint
 
@@ -255,3 +259,22 @@ async def test_a_silent_server_does_not_hold_a_call_for_ever(tmp_path: Path) -> 
             async with asyncio.timeout(20):
                 await store.ping()
         await store.close()
+
+
+async def test_a_database_that_falls_silent_costs_its_caller_little_more_than_it_allowed(postgres_url: str) -> None:
+    link = Link(postgres_url, clock=SystemClock(), rng=random.Random(1))
+    async with link.use(10.0) as connection:
+        pid = connection.info.backend_pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began_s = time.monotonic()
+        with pytest.raises(StoreError, match="did not answer"):
+            async with link.use(0.5) as connection:
+                await connection.execute("SELECT 1")
+        # 0.5 s for the query and 0.5 s for asking the server to stop it; the library alone would take 5 s more.
+        assert time.monotonic() - began_s < 4.0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    async with link.use(10.0) as connection:
+        assert connection.info.backend_pid != pid
+    await link.close()

@@ -304,6 +304,7 @@ def test_secrets_are_not_in_repr_str_or_describe(monkeypatch: pytest.MonkeyPatch
         ("DERMS_MQTT_URL", "http://u:hunter2@h"),
         ("DERMS_MQTT_URL", "u:hunter2@h"),
         ("DERMS_DATABASE_URL", "postgresql://h/n?password=hunter2&a=\x01"),
+        ("DERMS_DATABASE_URL", "host=h user=u password=hunter2"),
         ("AUTH_USERS", '[{"username":"a","password":"hunter2"'),
         ("AUTH_USERS", '[{"username":"a","password":"hunter2"},{"username":"a","password":"hunter2"}]'),
         ("AUTH_USERS", '[{"username":"a","password":["hunter2"],"role":"king"}]'),
@@ -329,6 +330,9 @@ def test_secrets_are_not_in_a_refusal_nor_in_its_traceback(
         ("mqtt://u:p@q@h", "mqtt://u:********@h"),
         ("mqtt://u:p/q@h/x", "mqtt://u:********@h/x"),
         ("postgresql:///n?user=u&password=p&x=1", "postgresql:///n?user=u&password=********&x=1"),
+        ("host=h password=p q", "host=h password=********"),
+        ("host=h Password = 'p@q/r'", "host=h Password = ********"),
+        ("host=h password=p://q", "host=h password=********"),
     ],
 )
 def test_the_password_of_a_url_is_masked(url: str, masked: str) -> None:
