@@ -1,16 +1,17 @@
-"""What one tick sees and keeps: columns, one row a device. Pure values, no behaviour.
+"""What one tick sees and keeps: columns, one row a device, one row a node. Pure values, no behaviour.
 
-All powers are in kW in the load convention; NaN means "unknown", never zero. A row keeps its place for the life of
-the process, so `Memory` needs no ids.
+All powers are in kW in the load convention; NaN means "unknown", never zero. Nodes stand parents first, and a device
+names its node by row. Rows have no ids here: `Memory.aligned` moves what is remembered when rows join, move or leave.
 """
 
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, fields
+from enum import IntEnum, StrEnum
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from derms.model import DeviceKind, DeviceStatus
+from derms.model import DeviceKind, DeviceStatus, FeederMode
 
 KINDS = tuple(DeviceKind)
 KIND_CODE = {kind: code for code, kind in enumerate(KINDS)}
@@ -18,6 +19,9 @@ PV, BATTERY, EV, LOAD, METER = (KIND_CODE[kind] for kind in DeviceKind)
 """Kind codes: the order of `DeviceKind`."""
 STATUS_CODE = {status: code for code, status in enumerate(DeviceStatus)}
 """Status codes: the order of `DeviceStatus`."""
+MODE_CODE = {mode: code for code, mode in enumerate(FeederMode)}
+AUTO, ADVISE, OFF = (MODE_CODE[mode] for mode in FeederMode)
+"""Mode codes: the order of `FeederMode`; the larger, the less is done."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,6 +35,28 @@ class Freshness(IntEnum):
     STALE = 1
     LOST = 2
     NEVER = 3
+
+
+class Override(IntEnum):
+    """What an operator has laid upon one device; it ends by itself."""
+
+    NONE = 0
+    HOLD = 1
+    """It is kept at `override_kw` as long as every limit allows that, before all others."""
+    BLOCK = 2
+    """It is kept at nothing: no charge, no discharge, no generation."""
+
+
+class Policy(StrEnum):
+    """In what order and in what proportion a feeder's headroom is given; one file each in `derms.control.policies`."""
+
+    DEFICIT = "deficit"
+    PROPORTIONAL = "proportional"
+    PRIORITY = "priority"
+    LEAST_LAXITY = "least_laxity"
+    SESSIONS = "sessions"
+    FAIR = "fair"
+    EQUAL = "equal"
 
 
 class Reason(IntEnum):
@@ -52,16 +78,26 @@ class Reason(IntEnum):
     """It took less than it was granted; the rest went to others."""
     SILENT = 9
     """It has gone quiet; what it had is renewed, and its room kept."""
+    HELD = 10
+    """An operator holds it at a power."""
+    BLOCKED = 11
+    """An operator has blocked it."""
+    DISOBEDIENT = 12
+    """It does not follow its leases; what it really draws is reserved."""
+    ABSORB = 13
+    """It charges beyond its target because export would be over its limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceColumns:
-    """The devices of one feeder; every array has shape (n,)."""
+    """The devices of one tree of nodes; every array has shape (n,)."""
 
+    node: Ints
+    """Row of the node each hangs on."""
     kind: Ints
     """Codes of `DeviceKind`."""
     controllable: Bools
-    """Enrolled, of a kind that takes setpoints, and spoken to in auto or advise mode."""
+    """Enrolled and of a kind that takes setpoints."""
     status: Ints
     """Codes of `DeviceStatus`."""
     spoke: Bools
@@ -74,58 +110,85 @@ class DeviceColumns:
     """What it says it can do now [kW], a magnitude; NaN: it does not say."""
     ready_in_s: Floats
     """Until the driver needs it [s]; NaN: not said."""
+    energy_needed_kwh: Floats
+    """What the session still needs as it last said [kWh]; NaN: it does not say."""
     p_import_max_kw: Floats
     p_export_max_kw: Floats
     p_min_kw: Floats
+    """Smallest non-zero charging power [kW]; between 0 and it there is nothing."""
+    p_step_kw: Floats
+    """Above the smallest power it takes whole steps of this [kW], counted from 0; 0: any power."""
     capacity_kwh: Floats
     min_soc_reserve: Floats
     target_soc: Floats
     priority: Floats
     default_power_kw: Floats
+    override: Ints
+    """Codes of `Override`."""
+    override_kw: Floats
+    """Where it is held [kW]; NaN: it is not."""
     lease_kw: Floats
     """The newest lease sent that has not ended [kW]; NaN: none."""
     lease_left_s: Floats
     """Its life left [s]; <= 0: none, or to be sent again."""
+    told_s: Floats
+    """Since it was told its present power [s]; a renewal at the same power does not count; inf: not in this run."""
     may_kw: Floats
     """The most it may draw under any lease that may still be followed [kW]; NaN: none is alive."""
+    may_low_kw: Floats
+    """The least (most export) under any lease that may still be followed [kW]; NaN: none is alive."""
+    may_left_s: Floats
+    """Until the last of them is over and its default control is reached [s]; <= 0: none."""
     acknowledged_s: Floats
     """Since it was seen following its newest lease [s]; -inf: not yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeederState:
-    """The feeder itself."""
+class NodeColumns:
+    """One tree of nodes, parents first; every array has shape (m,)."""
 
-    import_limit_kw: float
+    parent: Ints
+    """Row of the parent, always smaller than the own; -1: the root."""
+    mode: Ints
+    """Codes of `FeederMode`; the least active on the way to the root counts."""
+    import_limit_kw: Floats
     """Static, a magnitude [kW]; inf: none."""
-    export_limit_kw: float
-    margin_kw: float
-    assumed_unmetered_kw: float
-    metered_kw: float
-    """Newest head meter reading [kW]; NaN: there is no meter."""
-    metered_age_s: float
+    export_limit_kw: Floats
+    margin_kw: Floats
+    assumed_unmetered_kw: Floats
+    metered_kw: Floats
+    """Newest reading of the node's head meter [kW]; NaN: there is no meter."""
+    metered_age_s: Floats
+    """Since it arrived [s]; inf: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """One active DR event as it bears on this feeder; only ever tightens."""
+    """One active DR event or program as it bears on one node; only ever tightens."""
 
     source: str
+    node: int = 0
     import_limit_kw: float = np.inf
     export_limit_kw: float = np.inf
     shed_kw: float = 0.0
-    """This feeder's share of what is to be shed against its draw at the start [kW]."""
+    """This node's share of what is to be shed against its draw at the start [kW]."""
+    shed_fraction: float = 0.0
+    """To be shed of what its flexible devices drew at the start, 0..1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Everything one tick for one feeder may know."""
+    """Everything one tick for one tree may know."""
 
     dt_s: float
-    """Since the last tick of this feeder [s]."""
-    feeder: FeederState
+    """Since the last tick of this tree [s]."""
+    nodes: NodeColumns
     constraints: tuple[Constraint, ...]
     devices: DeviceColumns
+    policy: Policy = Policy.DEFICIT
+    lockstep: bool = False
+    """All leases of one decision take effect together and are seen followed before the next tick: so in
+    co-simulations with steps of minutes, never on a wire. A raise then needs not wait for the others to be lowered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,58 +215,195 @@ class Params:
     """A bucket holds at most this many hours of the device's rating."""
     bucket_fade_s: float = 300.0
     """Time constant with which the bucket of a device that wants nothing fades [s]."""
-    turn_s: float = 300.0
+    turn_s: float = 900.0
     """About how long a device that runs at its smallest power keeps its turn [s]."""
+    wait_max_s: float = 2400.0
+    """A device that wants power and has had none this long goes before all others of its tier [s]."""
     uptake_s: float = 6.0
     """After this long under a lease, what a device does not take is given to others [s]."""
+    obey_s: float = 1.0
+    """A reading made this long after a lease was sent should show it followed [s]."""
+    recovery_s: float = 120.0
+    """After a DR event the limit rises back to the static one over this long [s]."""
+    rebound_s: float = 3600.0
+    """So long after an event, at most, the load is kept under the peak before it [s]."""
+    peak_s: float = 900.0
+    """How far back the peak before an event is looked for [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceMemory:
+    """What a tick remembers of each device; every array has shape (n,). A field's default is its metadata."""
+
+    bucket_kwh: Floats
+    """Deficit bucket [kWh]: positive is owed."""
+    strikes: Floats
+    """Ticks in a row in which it was seen not to follow its lease; negative: disobedient, ticks of following."""
+    stated_kwh: Floats
+    """The energy need it last stated [kWh]; NaN: none."""
+    left_kwh: Floats
+    """Of that, not yet delivered by the readings since [kWh]; NaN: it states none."""
+    got_kwh: Floats
+    """Delivered in this session [kWh]."""
+    wanting: Floats
+    """1.0: it wanted power at the last tick."""
+    waited_s: Floats
+    """Since it last had power while wanting some [s]."""
+    running_s: Floats
+    """Since it was last switched on [s]; 0: off."""
+
+    @classmethod
+    def empty(cls, rows: int = 0) -> Self:
+        """Of `rows` devices never seen before."""
+        return cls(**{item.name: np.full(rows, _UNKNOWN.get(item.name, 0.0)) for item in fields(cls)})
+
+    def aligned(self, index: Ints) -> Self:
+        """Rows in a new order: `index[k]` is the old row of new row k; -1: a device never seen before."""
+        return _aligned(self, index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeMemory:
+    """What a tick remembers of each node; every array has shape (m,)."""
+
+    fixed_import_kw: Floats
+    """The uncontrolled net load as the import side believes it (slow to fall) [kW]; NaN: never looked."""
+    fixed_export_kw: Floats
+    """The same for the export side (slow to rise) [kW]."""
+    residual_kw: Floats
+    """Metered minus known devices, when last metered [kW]."""
+    peak_kw: Floats
+    """The highest load of the running `peak_s` window [kW]; NaN: none yet."""
+    peak_before_kw: Floats
+    """Of the window before it [kW]; NaN: none yet."""
+    peak_age_s: Floats
+    """Since the running window began [s]."""
+    event_kw: Floats
+    """The import limit of the DR event that bears or last bore [kW]; NaN: none."""
+    event_peak_kw: Floats
+    """The peak before that event [kW]; NaN: none."""
+    since_event_s: Floats
+    """Since it ended [s]; 0 while it bears; NaN: none."""
+    export_over: Floats
+    """1.0: generation was curtailed, or export was above its limit, at the last tick."""
+
+    @classmethod
+    def empty(cls, rows: int = 0) -> Self:
+        """Of `rows` nodes never looked at."""
+        return cls(**{item.name: np.full(rows, _UNKNOWN.get(item.name, 0.0)) for item in fields(cls)})
+
+    def aligned(self, index: Ints) -> Self:
+        """Rows in a new order, as `DeviceMemory.aligned`."""
+        return _aligned(self, index)
+
+
+_UNKNOWN = dict.fromkeys(
+    ("stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw", "peak_before_kw", "event_kw",
+     "event_peak_kw", "since_event_s"),
+    np.nan,
+)  # fmt: skip
+"""What is not known of a row never seen before; everything else starts at 0."""
+
+
+_Rows = TypeVar("_Rows", DeviceMemory, NodeMemory)
+
+
+def _aligned(memory: _Rows, index: Ints) -> _Rows:
+    """Move rows; -1 in `index` is a new row."""
+    fresh = type(memory).empty(1)
+    known = index >= 0
+    moved = {}
+    for item in fields(memory):
+        column = np.full(index.shape, getattr(fresh, item.name)[0])
+        column[known] = getattr(memory, item.name)[index[known]]
+        moved[item.name] = column
+    return type(memory)(**moved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What a tick leaves for the next one of the same feeder."""
+    """What a tick leaves for the next one of the same tree."""
 
-    bucket_kwh: Floats
-    """Deficit buckets, shape (n,) [kWh]: positive is owed."""
-    fixed_import_kw: float = np.nan
-    """The uncontrolled net load as the import side believes it (slow to fall) [kW]."""
-    fixed_export_kw: float = np.nan
-    """The same for the export side (slow to rise) [kW]."""
-    residual_kw: float = 0.0
-    """Metered minus known devices, when last metered [kW]."""
-    shed_limits: tuple[tuple[str, float], ...] = ()
-    """Import limits that sheds turned into when they started: (source, kW)."""
+    devices: DeviceMemory
+    nodes: NodeMemory
+    sheds: tuple[tuple[str, int, float], ...] = ()
+    """Import limits that sheds turned into when they started: (source, node row, kW)."""
 
     @staticmethod
-    def empty(rows: int = 0) -> "Memory":
-        """A memory of nothing, for `rows` devices."""
-        return Memory(bucket_kwh=np.zeros(rows))
+    def empty(devices: int = 0, nodes: int = 1) -> "Memory":
+        """A memory of nothing."""
+        return Memory(devices=DeviceMemory.empty(devices), nodes=NodeMemory.empty(nodes))
+
+    def aligned(self, devices: Ints, nodes: Ints) -> "Memory":
+        """Rows in a new order: for each new row its old one, or -1."""
+        new_row = {old: new for new, old in enumerate(nodes.tolist()) if old >= 0}
+        return Memory(
+            devices=self.devices.aligned(devices),
+            nodes=self.nodes.aligned(nodes),
+            sheds=tuple((source, new_row[node], kw) for source, node, kw in self.sheds if node in new_row),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDecision:
+    """What one tick found and decided for each node, everything below it included; arrays of shape (m,)."""
+
+    import_limit_kw: Floats
+    """In force [kW]; inf: none."""
+    export_limit_kw: Floats
+    import_source: tuple[str, ...]
+    """Who set it: `static`, an event's or a program's id, `recovery` after an event."""
+    export_source: tuple[str, ...]
+    measured_kw: Floats
+    """Fresh head meter [kW]; NaN: none."""
+    background_kw: Floats
+    """Metered minus known devices; without a fresh meter what is assumed or remembered [kW]."""
+    load_kw: Floats
+    """Net load: metered, else the sum of what is known [kW]."""
+    reserved_kw: Floats
+    """Held back for silent, faulty and disobedient devices [kW]."""
+    headroom_kw: Floats
+    """For flexible devices to import, after margin, uncontrolled load and reservations [kW]; inf: no limit."""
+    export_headroom_kw: Floats
+    """What PV may generate, after margin and what the others consume [kW]; inf: no limit."""
+    commanded_kw: Floats
+    """The sum of the leases of EVs and batteries [kW]."""
+    shortfall_kw: Floats
+    """Import above the limit that nothing controllable can relieve [kW]."""
+    export_shortfall_kw: Floats
+    """Export above the limit that nothing controllable can relieve [kW]."""
+    envelope_import_kw: Floats
+    """The worst load if the controller, the broker or any path died now [kW]."""
+    envelope_import_s: Floats
+    """When that would be, from now [s]."""
+    envelope_export_kw: Floats
+    """The worst export (a magnitude) if they died now [kW]; negative: it would import at the least."""
+    envelope_export_s: Floats
+    default_over_kw: Floats
+    """By how much the default controls alone, with background and reservations, pass a limit [kW]; 0: they do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What one tick decided, and from what."""
+    """What one tick decided, and from what; device arrays have shape (n,)."""
 
     target_kw: Floats
-    """The setpoint of each device, shape (n,) [kW]; NaN: none."""
+    """The setpoint of each device [kW]; NaN: none."""
     send: Bools
     """Which setpoints go out now: changed, or due for renewal."""
+    life_s: Floats
+    """How long each lease is to live [s]."""
     reason: Ints
     """Codes of `Reason`."""
+    reason_node: Ints
+    """The node whose limit binds the device; -1: none does."""
     freshness: Ints
     """Codes of `Freshness`."""
-    import_limit_kw: float
-    """In force [kW]; inf: none."""
-    export_limit_kw: float
-    import_source: str
-    export_source: str
-    measured_kw: float
-    """Fresh head meter [kW]; NaN: none."""
-    background_kw: float
-    """Metered minus known devices; without a fresh meter what is assumed or remembered [kW]."""
-    load_kw: float
-    """The feeder's net load: metered, else the sum of what is known [kW]."""
-    reserved_kw: float
-    headroom_kw: float
-    """For flexible devices, after margin, uncontrolled load and reservations [kW]; inf: no limit."""
-    commanded_kw: float
-    shortfall_kw: float
+    disobedient: Bools
+    capability_kw: Floats
+    """The smaller of rating and what it says it can do [kW]."""
+    cap_kw: Floats
+    """The most it could be given, after SOC, energy need, uptake and override [kW]."""
+    share_kw: Floats
+    """What allocation gave it before ramps [kW]."""
+    nodes: NodeDecision

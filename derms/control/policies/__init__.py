@@ -1,0 +1,1 @@
+"""Policies: one file each; `PLUGS` names them all. Pure."""
