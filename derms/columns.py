@@ -257,7 +257,7 @@ class DeviceMemory:
         """Of `rows` devices never seen before."""
         return cls(**{item.name: np.full(rows, _UNKNOWN.get(item.name, 0.0)) for item in fields(cls)})
 
-    def aligned(self, index: Ints) -> Self:
+    def aligned(self, index: Ints) -> "DeviceMemory":
         """Rows in a new order: `index[k]` is the old row of new row k; -1: a device never seen before."""
         return _aligned(self, index)
 
@@ -292,7 +292,7 @@ class NodeMemory:
         """Of `rows` nodes never looked at."""
         return cls(**{item.name: np.full(rows, _UNKNOWN.get(item.name, 0.0)) for item in fields(cls)})
 
-    def aligned(self, index: Ints) -> Self:
+    def aligned(self, index: Ints) -> "NodeMemory":
         """Rows in a new order, as `DeviceMemory.aligned`."""
         return _aligned(self, index)
 

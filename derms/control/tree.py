@@ -63,7 +63,7 @@ class Tree:
 
     def at_nodes(self, node: Ints, value: Floats) -> Floats:
         """Sum device values, shape (n,), into the nodes they hang on, shape (m,), without what is below."""
-        return np.bincount(node, weights=value, minlength=self.parent.size)
+        return np.bincount(node, weights=value, minlength=self.parent.size).astype(np.float64, copy=False)
 
     def subtree(self, node: Ints, value: Floats) -> Floats:
         """Sum device values, shape (n,), into every node above them, shape (m,)."""
