@@ -5,13 +5,13 @@ names its node by row. Rows have no ids here: `Memory.aligned` moves what is rem
 """
 
 from dataclasses import dataclass, fields
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from derms.model import DeviceKind, DeviceStatus, FeederMode
+from derms.model import DeviceKind, DeviceStatus, FeederMode, Policy
 
 KINDS = tuple(DeviceKind)
 KIND_CODE = {kind: code for code, kind in enumerate(KINDS)}
@@ -22,6 +22,9 @@ STATUS_CODE = {status: code for code, status in enumerate(DeviceStatus)}
 MODE_CODE = {mode: code for code, mode in enumerate(FeederMode)}
 AUTO, ADVISE, OFF = (MODE_CODE[mode] for mode in FeederMode)
 """Mode codes: the order of `FeederMode`; the larger, the less is done."""
+
+REVERT_S = 10.0
+"""A device whose lease has ended reaches its default control by a ramp of at most this length [s]."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -45,18 +48,6 @@ class Override(IntEnum):
     """It is kept at `override_kw` as long as every limit allows that, before all others."""
     BLOCK = 2
     """It is kept at nothing: no charge, no discharge, no generation."""
-
-
-class Policy(StrEnum):
-    """In what order and in what proportion a feeder's headroom is given; one file each in `derms.control.policies`."""
-
-    DEFICIT = "deficit"
-    PROPORTIONAL = "proportional"
-    PRIORITY = "priority"
-    LEAST_LAXITY = "least_laxity"
-    SESSIONS = "sessions"
-    FAIR = "fair"
-    EQUAL = "equal"
 
 
 class Reason(IntEnum):
@@ -239,14 +230,14 @@ class DeviceMemory:
     """Deficit bucket [kWh]: positive is owed."""
     strikes: Floats
     """Ticks in a row in which it was seen not to follow its lease; negative: disobedient, ticks of following."""
+    last_kw: Floats
+    """Its power as read at the last tick [kW]; NaN: never."""
     stated_kwh: Floats
     """The energy need it last stated [kWh]; NaN: none."""
     left_kwh: Floats
     """Of that, not yet delivered by the readings since [kWh]; NaN: it states none."""
     got_kwh: Floats
     """Delivered in this session [kWh]."""
-    wanting: Floats
-    """1.0: it wanted power at the last tick."""
     waited_s: Floats
     """Since it last had power while wanting some [s]."""
     running_s: Floats
@@ -298,7 +289,7 @@ class NodeMemory:
 
 
 _UNKNOWN = dict.fromkeys(
-    ("stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw", "peak_before_kw", "event_kw",
+    ("last_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw", "peak_before_kw", "event_kw",
      "event_peak_kw", "since_event_s"),
     np.nan,
 )  # fmt: skip

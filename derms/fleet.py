@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from derms.columns import KIND_CODE, METER, STATUS_CODE, DeviceColumns, Floats, Ints
+from derms.columns import KIND_CODE, METER, REVERT_S, STATUS_CODE, DeviceColumns, Floats, Ints, Override
 from derms.model import (
     Device,
     DeviceKind,
     DeviceStatus,
     Enrolment,
     Outcome,
+    OverrideKind,
     Setpoint,
     Telemetry,
 )
@@ -23,15 +24,16 @@ from derms.model import (
 _ACKNOWLEDGE_KW = 0.05
 """How close to its lease a device that names no lease must be to count as following it [kW]."""
 
-_REVERT_S = 10.0
-"""A device whose lease has ended reaches its default control by a ramp of at most this length [s]."""
-
 _FLOATS = (
     "received_s", "p_actual_kw", "p_setpoint_kw", "soc", "available_kw", "p_import_max_kw", "p_export_max_kw",
-    "p_min_kw", "capacity_kwh", "min_soc_reserve", "target_soc", "priority", "default_power_kw",
-    "lease_kw", "lease_until_s", "may_kw", "may_until_s", "acknowledged_s",
+    "p_min_kw", "p_step_kw", "capacity_kwh", "min_soc_reserve", "target_soc", "priority", "default_power_kw",
+    "energy_needed_kwh", "override_kw", "override_until_s",
+    "lease_kw", "lease_until_s", "told_at_s", "may_kw", "may_low_kw", "may_until_s", "acknowledged_s",
 )  # fmt: skip
-_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "spoke", "names_lease")
+_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "spoke", "names_lease", "override")
+_OVERRIDE_CODE = {OverrideKind.HOLD: Override.HOLD, OverrideKind.BLOCK: Override.BLOCK}
+_TOLD = [KIND_CODE[kind] for kind in (DeviceKind.PV, DeviceKind.BATTERY, DeviceKind.EV)]
+"""Kinds that take setpoints."""
 
 
 @dataclass(slots=True)
@@ -47,8 +49,11 @@ class Fleet:
     online: list[bool | None] = field(default_factory=list)
     """The device's retained status by row; None: it never said."""
     _row: dict[str, int] = field(default_factory=dict)
+    registry_version: int = 0
+    """Rises with every change of a registration."""
     _rows_of: dict[str, Ints] = field(default_factory=dict)
-    """`rows_of`, kept until a registration changes."""
+    """`rows_of` of every feeder, as of `_rows_version`."""
+    _rows_version: int = -1
     _floats: dict[str, Floats] = field(default_factory=lambda: {name: np.full(64, np.nan) for name in _FLOATS})
     _ints: dict[str, Ints] = field(default_factory=lambda: {name: np.full(64, -1, dtype=np.int64) for name in _INTS})
 
@@ -79,9 +84,8 @@ class Fleet:
             self.leases.append(None)
             self.online.append(None)
             self._grow(row + 1)
-            self._floats["received_s"][row] = -np.inf
-            self._floats["lease_until_s"][row] = -np.inf
-            self._floats["may_until_s"][row] = -np.inf
+            for name in ("received_s", "lease_until_s", "may_until_s", "told_at_s", "override_until_s"):
+                self._floats[name][row] = -np.inf
             self._floats["acknowledged_s"][row] = np.inf
             self._ints["status"][row] = STATUS_CODE[DeviceStatus.OK]
             self._ints["spoke"][row] = spoke
@@ -90,14 +94,28 @@ class Fleet:
         f["p_import_max_kw"][row] = device.p_import_max_kw
         f["p_export_max_kw"][row] = device.p_export_max_kw
         f["p_min_kw"][row] = device.p_min_kw
+        f["p_step_kw"][row] = device.p_step_kw
         f["capacity_kwh"][row] = np.nan if device.capacity_kwh is None else device.capacity_kwh
         f["min_soc_reserve"][row] = device.min_soc_reserve
         f["target_soc"][row] = device.target_soc
         f["priority"][row] = device.priority
         f["default_power_kw"][row] = device.default_power_kw
         i["kind"][row] = KIND_CODE[device.kind]
-        self._rows_of.clear()
+        self.registry_version += 1
         return row
+
+    def override(self, row: int, kind: OverrideKind | None, *, p_kw: float | None = None, until_s: float = 0.0) -> None:
+        """Lay an override upon a device, or take it off.
+
+        Args:
+            row: The device's row.
+            kind: What kind; None releases it.
+            p_kw: Where it is held [kW].
+            until_s: When it ends, on the controller's monotonic clock [s].
+        """
+        self._ints["override"][row] = Override.NONE if kind is None else _OVERRIDE_CODE[kind]
+        self._floats["override_kw"][row] = np.nan if p_kw is None else p_kw
+        self._floats["override_until_s"][row] = -np.inf if kind is None else until_s
 
     def observe(self, row: int, reading: Telemetry, *, now_s: float) -> Outcome:
         """Take a reading in.
@@ -129,6 +147,7 @@ class Fleet:
         f["p_setpoint_kw"][row] = np.nan if reading.p_setpoint_kw is None else reading.p_setpoint_kw
         f["soc"][row] = np.nan if reading.soc is None else reading.soc
         f["available_kw"][row] = np.nan if reading.p_max_kw is None else reading.p_max_kw
+        f["energy_needed_kwh"][row] = np.nan if reading.energy_needed_kwh is None else reading.energy_needed_kwh
         if reading.capacity_kwh is not None and reading.kind is DeviceKind.EV:
             # The charger is registered, the car that stands at it changes.
             f["capacity_kwh"][row] = reading.capacity_kwh
@@ -137,8 +156,8 @@ class Fleet:
             i["names_lease"][row] = 1
         if not np.isfinite(f["acknowledged_s"][row]) and self._follows(row, reading):
             f["acknowledged_s"][row] = now_s
-            f["may_kw"][row] = f["lease_kw"][row]
-            f["may_until_s"][row] = f["lease_until_s"][row] + _REVERT_S
+            f["may_kw"][row] = f["may_low_kw"][row] = f["lease_kw"][row]
+            f["may_until_s"][row] = f["lease_until_s"][row] + REVERT_S
         return Outcome.ACCEPTED
 
     def _stepped_back(self, row: int, reading: Telemetry) -> bool:
@@ -167,9 +186,15 @@ class Fleet:
         repeats = alive and f["lease_kw"][row] == lease.p_setpoint_kw and np.isfinite(f["acknowledged_s"][row])
         if not repeats:
             f["acknowledged_s"][row] = np.inf
-        before_kw = f["may_kw"][row] if alive else self.devices[row].default_power_kw
-        f["may_kw"][row] = max(lease.p_setpoint_kw, before_kw)
-        f["may_until_s"][row] = max(until_s + _REVERT_S, f["may_until_s"][row])
+        device = self.devices[row]
+        # Without a lease PV makes what the sun gives, whatever its default control says.
+        free_kw = -device.p_export_max_kw if device.kind is DeviceKind.PV else device.default_power_kw
+        high_kw, low_kw = (f["may_kw"][row], f["may_low_kw"][row]) if alive else (device.default_power_kw, free_kw)
+        f["may_kw"][row] = max(lease.p_setpoint_kw, high_kw)
+        f["may_low_kw"][row] = min(lease.p_setpoint_kw, low_kw)
+        f["may_until_s"][row] = max(until_s + REVERT_S, f["may_until_s"][row])
+        if f["lease_kw"][row] != lease.p_setpoint_kw or not f["lease_until_s"][row] > now_s:
+            f["told_at_s"][row] = now_s
         f["lease_kw"][row] = lease.p_setpoint_kw
         f["lease_until_s"][row] = until_s
         self.leases[row] = lease
@@ -201,28 +226,42 @@ class Fleet:
 
     def rows_of(self, feeder_id: str) -> Ints:
         """The rows of a feeder's devices that are neither retired nor quarantined, in order of id."""
-        if feeder_id not in self._rows_of:
-            mine = (row for row, device in enumerate(self.devices) if device.feeder_id == feeder_id)
-            active = [row for row in mine if self.devices[row].enrolment is Enrolment.ACTIVE]
+        if self._rows_version != self.registry_version:
+            found: dict[str, list[int]] = {}
             # In order of id, not of arrival: sums of floats depend on their order, and a decision must not.
-            in_order = sorted(active, key=lambda row: self.devices[row].device_id)
-            self._rows_of[feeder_id] = np.array(in_order, dtype=np.int64)
-        return self._rows_of[feeder_id]
+            for row in sorted(range(len(self.devices)), key=lambda row: self.devices[row].device_id):
+                if self.devices[row].enrolment is Enrolment.ACTIVE:
+                    found.setdefault(self.devices[row].feeder_id, []).append(row)
+            self._rows_of = {key: np.array(rows, dtype=np.int64) for key, rows in found.items()}
+            self._rows_version = self.registry_version
+        return self._rows_of.get(feeder_id, np.empty(0, dtype=np.int64))
 
-    def meter(self, feeder_id: str, *, now_s: float) -> tuple[float, float]:
-        """The newest head meter reading of a feeder and its age: (kW, s); (nan, inf) where there is no meter."""
-        rows = self.rows_of(feeder_id)
-        meters = rows[self._ints["kind"][rows] == METER]
-        if not meters.size:
-            return (np.nan, np.inf)
-        row = int(meters[np.argmax(self._floats["received_s"][meters])])
-        return (float(self._floats["p_actual_kw"][row]), self.age_s(row, now_s=now_s))
+    def meters(self, rows: Ints, node: Ints, nodes: int, *, now_s: float) -> tuple[Floats, Floats]:
+        """The newest head meter reading of each node and its age.
 
-    def columns(self, rows: Ints, *, now_s: float, now_ms: int) -> DeviceColumns:
+        Args:
+            rows: Row numbers, shape (n,).
+            node: The node each hangs on, shape (n,).
+            nodes: How many nodes there are.
+            now_s: The controller's monotonic clock [s].
+
+        Returns:
+            Power [kW] and age [s], shape (nodes,) each; NaN and inf where there is no meter.
+        """
+        power, age = np.full(nodes, np.nan), np.full(nodes, np.inf)
+        at = np.flatnonzero(self._ints["kind"][rows] == METER)
+        # Oldest first, so that where a node has several the newest stays.
+        at = at[np.argsort(self._floats["received_s"][rows[at]], kind="stable")]
+        power[node[at]] = self._floats["p_actual_kw"][rows[at]]
+        age[node[at]] = now_s - self._floats["received_s"][rows[at]]
+        return power, age
+
+    def columns(self, rows: Ints, node: Ints, *, now_s: float, now_ms: int) -> DeviceColumns:
         """Copy out what a tick may see of some rows.
 
         Args:
             rows: Row numbers, shape (n,).
+            node: The node each hangs on, shape (n,).
             now_s: The controller's monotonic clock [s].
             now_ms: The controller's wall clock [epoch ms].
         """
@@ -230,10 +269,11 @@ class Fleet:
         i = {name: column[rows] for name, column in self._ints.items()}
         alive = f["lease_until_s"] > now_s
         may_alive = f["may_until_s"] > now_s
-        kinds = {KIND_CODE[kind] for kind in (DeviceKind.PV, DeviceKind.BATTERY, DeviceKind.EV)}
+        overridden = f["override_until_s"] > now_s
         return DeviceColumns(
+            node=node,
             kind=i["kind"],
-            controllable=np.isin(i["kind"], list(kinds)),
+            controllable=np.isin(i["kind"], _TOLD),
             status=i["status"],
             spoke=i["spoke"] == 1,
             age_s=now_s - f["received_s"],
@@ -241,17 +281,24 @@ class Fleet:
             soc=f["soc"],
             available_kw=f["available_kw"],
             ready_in_s=np.where(i["ready_by_ms"] > 0, (i["ready_by_ms"] - now_ms) / 1000.0, np.nan),
+            energy_needed_kwh=f["energy_needed_kwh"],
             p_import_max_kw=f["p_import_max_kw"],
             p_export_max_kw=f["p_export_max_kw"],
             p_min_kw=f["p_min_kw"],
+            p_step_kw=f["p_step_kw"],
             capacity_kwh=f["capacity_kwh"],
             min_soc_reserve=f["min_soc_reserve"],
             target_soc=f["target_soc"],
             priority=f["priority"],
             default_power_kw=f["default_power_kw"],
+            override=np.where(overridden, i["override"], Override.NONE),
+            override_kw=np.where(overridden, f["override_kw"], np.nan),
             lease_kw=np.where(alive | may_alive, f["lease_kw"], np.nan),
             lease_left_s=f["lease_until_s"] - now_s,
+            told_s=now_s - f["told_at_s"],
             may_kw=np.where(may_alive, f["may_kw"], np.nan),
+            may_low_kw=np.where(may_alive, f["may_low_kw"], np.nan),
+            may_left_s=f["may_until_s"] - now_s,
             acknowledged_s=np.where(np.isfinite(f["acknowledged_s"]), now_s - f["acknowledged_s"], -np.inf),
         )
 
@@ -269,7 +316,7 @@ class Fleet:
                 continue
             self.commanded(row, lease, now_s=now_s)
             self._floats["lease_until_s"][row] = now_s + left_s
-            self._floats["may_until_s"][row] = now_s + left_s + _REVERT_S
+            self._floats["may_until_s"][row] = now_s + left_s + REVERT_S
             count += 1
         return count
 

@@ -64,6 +64,36 @@ class FeederMode(StrEnum):
     """Nothing is computed."""
 
 
+class Policy(StrEnum):
+    """In what order and in what proportion a feeder's headroom is given; one file each in `derms.control.policies`."""
+
+    DEFICIT = "deficit"
+    PROPORTIONAL = "proportional"
+    PRIORITY = "priority"
+    LEAST_LAXITY = "least_laxity"
+    SESSIONS = "sessions"
+    FAIR = "fair"
+    EQUAL = "equal"
+
+
+class OverrideKind(StrEnum):
+    """What an operator lays upon one device; a release takes it off again."""
+
+    HOLD = "hold"
+    """It is kept at a power as long as every limit allows that, before all others."""
+    BLOCK = "block"
+    """It is kept at nothing: no charge, no discharge, no generation."""
+
+
+class ProgramKind(StrEnum):
+    """How a DR program says what is to be shed."""
+
+    FIXED_CAP = "fixed_cap"
+    """A target in kW."""
+    PRICE_ELASTIC = "price_elastic"
+    """A share of the flexible load, from incentive and penalty."""
+
+
 class Role(StrEnum):
     """What a user may do; each may all that the ones before it may."""
 
@@ -110,6 +140,8 @@ class Telemetry:
     capacity_kwh: float | None = None
     ready_by_ms: int | None = None
     """When the driver needs the car [epoch ms]."""
+    energy_needed_kwh: float | None = None
+    """What the session still needs, where it asks for energy instead of a state of charge [kWh]."""
     status: DeviceStatus = DeviceStatus.OK
     applied_epoch: int | None = None
     applied_seq: int | None = None
@@ -155,6 +187,8 @@ class Device:
     """Rating in the export direction (discharging, generation) [kW], a magnitude."""
     p_min_kw: float = 0.0
     """The smallest non-zero charging power [kW]; between 0 and it there is nothing."""
+    p_step_kw: float = 0.0
+    """Above `p_min_kw` it takes whole multiples of this [kW]; 0: any power."""
     capacity_kwh: float | None = None
     min_soc_reserve: float = 0.2
     """No discharge below it, 0..1."""
@@ -180,6 +214,43 @@ class Feeder:
     assumed_unmetered_kw: float = 0.0
     """Load that nobody measures, used while there is no fresh head meter [kW]."""
     mode: FeederMode = FeederMode.AUTO
+    policy: Policy = Policy.DEFICIT
+    """How its headroom is given; the root's counts for everything below it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOverride:
+    """What an operator has laid upon one device, until an instant."""
+
+    device_id: str
+    kind: OverrideKind
+    p_kw: float | None = None
+    """Where it is held [kW], load convention; None for a block."""
+    reason: str
+    created_by: str
+    created_at: datetime
+    until: datetime
+    """It ends by itself; the instant is not inside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrProgram:
+    """A standing agreement that tightens its feeders' limits while it is active and in its window [start, end)."""
+
+    program_id: str
+    name: str
+    kind: ProgramKind
+    feeder_ids: tuple[str, ...] = ()
+    """Empty: all of them."""
+    start: datetime
+    end: datetime
+    target_shed_kw: float = 0.0
+    """Of a fixed cap: to be taken once, from the feeders together [kW]."""
+    incentive_per_kwh: float = 0.0
+    """What shedding earns [currency/kWh]."""
+    penalty_per_kwh: float = 0.0
+    """What not shedding costs [currency/kWh]."""
+    active: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,12 +288,16 @@ class DecisionRecord:
     """The fresh head meter [kW]; None: there is none."""
     background_kw: float
     reserved_kw: float
-    """Held back for silent devices [kW]."""
+    """Held back for silent, faulty and disobedient devices [kW]."""
     headroom_kw: float | None
     """What was there to allocate [kW]; None: there is no limit."""
     commanded_kw: float
     """The sum of the leases of EVs and batteries [kW]."""
     shortfall_kw: float
     """By how much the limit cannot be held with what is controllable [kW]; 0 when it can."""
+    envelope_kw: float
+    """The worst import if the controller, the broker or any path died now [kW]."""
+    envelope_in_s: float
+    """When that would be, from then [s]."""
     setpoints_sent: int
     duration_ms: float

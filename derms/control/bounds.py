@@ -11,18 +11,18 @@ import numpy as np
 from derms.columns import (
     BATTERY,
     EV,
-    LOAD,
     PV,
     STATUS_CODE,
     Bools,
     DeviceColumns,
-    FeederState,
     Floats,
     Freshness,
     Ints,
-    Memory,
+    Override,
     Params,
 )
+from derms.control.needs import Needs
+from derms.control.obedience import Obedience
 from derms.model import DeviceStatus
 
 
@@ -46,134 +46,139 @@ class Bounds:
     curtailable: Bools
     """PV that can be told."""
     held: Bools
-    """Devices that may draw but cannot be told: silent, faulty, or under local control."""
+    """Devices that may draw but cannot be told: silent, faulty, disobedient, or under local control."""
     waiting: Bools
-    """Of those, the merely stale ones that hold a lease: it is renewed as it is, never raised."""
+    """Of those, the merely stale or disobedient ones that hold a lease: it is renewed as it is, never raised."""
     reserve_kw: Floats
     """What is kept for each held device [kW]; 0 for the others."""
+    capability_kw: Floats
+    """The smaller of rating and what it says it can do [kW]."""
     cap_kw: Floats
     """The most a flexible device can take now [kW]."""
     minimum_kw: Floats
     """Its smallest non-zero power [kW]."""
     discharge_kw: Floats
     """What a battery can give now [kW], a magnitude; 0 for the others."""
+    forced_kw: Floats
+    """Discharge an operator holds it at [kW], negative; 0 for the others."""
+    generation_kw: Floats
+    """The most PV may make, after overrides [kW], a magnitude; 0 for the others."""
     uptake: Bools
     """Capped by what it is seen to take."""
+    absorbing: Bools
+    """It may charge beyond its target, because export is over."""
     full: Bools
 
 
-def device_bounds(devices: DeviceColumns, fresh: Ints, params: Params) -> Bounds:
-    """Work out each device's bounds from its registration, its newest reading and its leases."""
-    good = fresh == Freshness.GOOD
+def device_bounds(
+    devices: DeviceColumns,
+    commanded: Bools,
+    fresh: Ints,
+    obedience: Obedience,
+    needs: Needs,
+    export_over: Bools,
+    params: Params,
+    dt_s: float,
+) -> Bounds:
+    """Work out each device's bounds from its registration, its newest reading and its leases.
+
+    Args:
+        devices: The columns.
+        commanded: Whom the controller commands at all: the node's mode lets it, shape (n,).
+        fresh: Codes of `Freshness`, shape (n,).
+        obedience: Who follows.
+        needs: What they need.
+        export_over: Behind which node export is over its limit, shape (n,).
+        params: The engine's constants.
+        dt_s: Since the last tick [s].
+    """
+    good = (fresh == Freshness.GOOD) & commanded
     storage = (devices.kind == EV) | (devices.kind == BATTERY)
     listens = (devices.status == STATUS_CODE[DeviceStatus.OK]) | (
         devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]
     )
-    flexible = storage & devices.controllable & good & listens
+    flexible = storage & devices.controllable & good & listens & ~obedience.disobedient
     held = storage & ~flexible
-    may = np.where(np.isfinite(devices.may_kw), devices.may_kw, devices.default_power_kw)
-    last = np.where(np.isfinite(devices.p_actual_kw), devices.p_actual_kw, -np.inf)
-    alive = np.isfinite(devices.may_kw)
-    # While its lease lives, or while it is merely stale, the worse of what it drew and what it was allowed; once both
-    # are over the contract says it is on its default control. One that never spoke has promised nothing.
-    worst = np.where(alive | (fresh <= Freshness.STALE), np.maximum(may, last), devices.default_power_kw)
-    worst = np.where(fresh == Freshness.NEVER, devices.p_import_max_kw, worst)
-    reserve = np.where(held, worst, 0.0)
-
-    waiting = held & listens & devices.controllable & (fresh == Freshness.STALE) & np.isfinite(devices.lease_kw)
-    cap = np.fmin(devices.p_import_max_kw, devices.available_kw)
-    full = devices.soc >= np.where(devices.kind == BATTERY, devices.target_soc, 1.0)
-    cap = np.where(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]), 0.0, cap)
-    seen = np.maximum(1.1 * devices.p_actual_kw, 0.0) + 0.05 * devices.p_import_max_kw
-    took = np.maximum(seen, devices.p_min_kw)
-    uptake = flexible & (devices.acknowledged_s > params.uptake_s) & (devices.lease_kw > 0.0) & (took < cap)
-    uptake &= devices.p_actual_kw < 0.85 * devices.lease_kw
-    cap = np.where(uptake, np.minimum(cap, took), cap)
+    leased = devices.controllable & commanded & np.isfinite(devices.lease_kw)
+    waiting = held & listens & leased & ((fresh == Freshness.STALE) | (obedience.disobedient & good))
+    blocked = devices.override == Override.BLOCK
+    hold = np.where(devices.override == Override.HOLD, devices.override_kw, np.nan)
+    absorbing = export_over & flexible & (devices.kind == BATTERY) & (devices.soc >= devices.target_soc)
+    full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
+    capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
+    cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
+                          obedience.draw_kw, params, dt_s)  # fmt: skip
+    held_down = blocked | (hold <= 0.0)
+    cap = np.where(held_down, 0.0, np.fmin(cap, hold))
     cap = np.where(flexible & (cap >= devices.p_min_kw), cap, 0.0)
-
-    above_reserve = devices.soc > devices.min_soc_reserve
-    discharge = np.fmin(devices.p_export_max_kw, devices.available_kw)
-    discharge = np.where(flexible & (devices.kind == BATTERY) & above_reserve, discharge, 0.0)
+    discharge = _discharge_kw(devices, flexible & ~blocked & ~(hold >= 0.0))
+    curtailable = (devices.kind == PV) & devices.controllable & good
+    generation = np.where(blocked, 0.0, np.fmin(devices.p_export_max_kw, -hold))
     return Bounds(
         flexible=flexible,
-        curtailable=(devices.kind == PV) & devices.controllable & good,
+        curtailable=curtailable,
         held=held,
         waiting=waiting,
-        reserve_kw=reserve,
+        reserve_kw=np.where(held, _worst_kw(devices, fresh, obedience), 0.0),
+        capability_kw=capability,
         cap_kw=cap,
         minimum_kw=devices.p_min_kw,
         discharge_kw=discharge,
+        forced_kw=np.where(flexible & (hold < 0.0), -np.minimum(discharge, np.where(hold < 0.0, -hold, 0.0)), 0.0),
+        generation_kw=np.where(curtailable, np.maximum(generation, 0.0), 0.0),
         uptake=uptake,
+        absorbing=absorbing,
         full=full,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedLoad:
-    """What the feeder carries that is not told what to do [kW]."""
-
-    metered: bool
-    """There is a fresh head meter."""
-    blind: bool
-    """There was a head meter and it is silent: hold, raise nothing."""
-    import_kw: float
-    """As the import side believes it: risen at once, fallen slowly. Without reservations."""
-    export_kw: float
-    """As the export side believes it, without PV: fallen at once, risen slowly."""
-    residual_kw: float
-    """Metered minus every known device; remembered, or assumed, without a meter."""
-    load_kw: float
-    """The feeder's net load."""
+def _is_full(devices: DeviceColumns, needs: Needs) -> Bools:
+    """A battery is full at its target, a car when the battery is; one that asked for energy when it has that."""
+    by_soc = devices.soc >= np.where(devices.kind == BATTERY, devices.target_soc, 1.0)
+    return np.where(needs.states_energy, needs.done, by_soc).astype(np.bool_)
 
 
-def fixed_load(
-    feeder: FeederState,
+def _worst_kw(devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
+    """The worst a device that cannot be told may be drawing, shape (n,) [kW].
+
+    While its lease lives, or while it is merely stale, the worse of what it drew and what it was allowed; once both
+    are over the contract says it is on its default control. One that never spoke has promised nothing.
+    """
+    may = np.where(np.isfinite(devices.may_kw), devices.may_kw, devices.default_power_kw)
+    last = np.where(np.isfinite(obedience.draw_kw), obedience.draw_kw, -np.inf)
+    alive = np.isfinite(devices.may_kw)
+    worst = np.where(alive | (fresh <= Freshness.STALE), np.maximum(may, last), devices.default_power_kw)
+    worst = np.where(fresh == Freshness.NEVER, devices.p_import_max_kw, worst)
+    # What is measured fresh counts for one that does as it likes; what it was told does not.
+    astray = obedience.disobedient & (fresh == Freshness.GOOD)
+    return np.where(astray, np.fmax(last, devices.lease_kw), worst)
+
+
+def _cap_kw(
     devices: DeviceColumns,
-    bounds: Bounds,
-    fresh: Ints,
-    memory: Memory,
+    flexible: Bools,
+    capability_kw: Floats,
+    full: Bools,
+    needs: Needs,
+    draw_kw: Floats,
     params: Params,
     dt_s: float,
-) -> FixedLoad:
-    """Split the feeder's load into what is told and what is not.
-
-    With a fresh head meter the uncontrolled part is what it reads less what the controlled devices report. Without
-    one it is the sum of the `load` devices and PV plus the residual last seen, or the assumed unmetered load where
-    no meter ever was.
-    """
-    power = np.where(np.isfinite(devices.p_actual_kw), devices.p_actual_kw, 0.0)
-    generation = float(np.sum(power[devices.kind == PV]))
-    # A silent panel may be making nothing: it is not counted on where there is no meter to see it.
-    seen_pv = float(np.sum(power[(devices.kind == PV) & (fresh == Freshness.GOOD)]))
-    told = float(np.sum(power[bounds.flexible | bounds.held]))
-    base = float(np.sum(power[devices.kind == LOAD]))
-    has_meter = np.isfinite(feeder.metered_kw)
-    metered = bool(has_meter and feeder.metered_age_s <= params.stale_after_s)
-    if metered:
-        residual = feeder.metered_kw - told - generation - base
-        now_import = feeder.metered_kw - told
-        now_export = now_import - generation
-        load = feeder.metered_kw
-    else:
-        residual = memory.residual_kw if has_meter else feeder.assumed_unmetered_kw
-        now_import = base + seen_pv + residual
-        now_export = base + residual
-        load = now_import + told
-    belief = 1.0 - np.exp(-dt_s / params.background_fall_s)
-    return FixedLoad(
-        metered=metered,
-        blind=bool(has_meter and not metered),
-        import_kw=_believe(now_import, memory.fixed_import_kw, belief, upward=True),
-        export_kw=_believe(now_export, memory.fixed_export_kw, belief, upward=False),
-        residual_kw=float(residual),
-        load_kw=float(load),
-    )
+) -> tuple[Floats, Bools]:
+    """The most each device can take now [kW], and whom what it is seen to take has capped; shape (n,) each."""
+    cap = np.where(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]), 0.0, capability_kw)
+    # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
+    finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
+    cap = np.where(needs.states_energy, np.minimum(cap, finishing), cap)
+    seen = np.maximum(1.1 * draw_kw, 0.0) + 0.05 * devices.p_import_max_kw
+    took = np.maximum(seen, devices.p_min_kw)
+    settled_s = min(params.uptake_s, 1.5 * params.interval_s)
+    uptake = flexible & (devices.acknowledged_s > settled_s) & (devices.lease_kw > 0.0) & (took < cap)
+    uptake &= draw_kw < 0.85 * devices.lease_kw
+    return np.where(uptake, np.minimum(cap, took), cap), uptake
 
 
-def _believe(now_kw: float, before_kw: float, belief: float, *, upward: bool) -> float:
-    """Follow a change for the worse at once, one for the better slowly."""
-    if not np.isfinite(before_kw):
-        return float(now_kw)
-    if (now_kw >= before_kw) == upward:
-        return float(now_kw)
-    return float(before_kw + belief * (now_kw - before_kw))
+def _discharge_kw(devices: DeviceColumns, willing: Bools) -> Floats:
+    """What a battery can give now, above its reserve, shape (n,) [kW], a magnitude."""
+    above_reserve = devices.soc > devices.min_soc_reserve
+    able = np.fmin(devices.p_export_max_kw, devices.available_kw)
+    return np.where(willing & (devices.kind == BATTERY) & above_reserve, able, 0.0)

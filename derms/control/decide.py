@@ -2,119 +2,332 @@
 
 ::
 
-    freshness -> bounds -> fixed load -> limits -> headroom -> allocation -> ramps -> leases + the record
+    obedience, needs -> bounds -> background -> limits -> headroom -> policy -> allocation -> ramps -> leases
+                                                                            -> the envelope + the record
 
 The same inputs give the same bytes out. Everything it needs to know of the past is in `Memory`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from derms.columns import PV, Bools, Decision, DeviceColumns, Floats, Ints, Memory, Params, Picture, Reason
-from derms.control.allocate import allocate, needs, water_fill
-from derms.control.bounds import Bounds, FixedLoad, device_bounds, fixed_load, freshness_of
-from derms.control.dynamics import Leases, keep_silent, shape_export, shape_import
+from derms.columns import (
+    ADVISE,
+    AUTO,
+    EV,
+    OFF,
+    PV,
+    Bools,
+    Decision,
+    DeviceColumns,
+    DeviceMemory,
+    Floats,
+    Freshness,
+    Ints,
+    Memory,
+    NodeDecision,
+    Override,
+    Params,
+    Picture,
+    Reason,
+)
+from derms.control.allocate import Allocation, allocate
+from derms.control.background import Background, background_of
+from derms.control.bounds import Bounds, device_bounds, freshness_of
+from derms.control.dynamics import Leases, Pace, due, keep_silent, shape_export, shape_import
+from derms.control.envelope import Envelope, envelope_of, lease_lives
+from derms.control.fill import Seats, serve
 from derms.control.limits import Limits, limits_in_force
+from derms.control.needs import Needs, needs_of
+from derms.control.obedience import Obedience, judge
+from derms.control.policies import PLUGS, settle
+from derms.control.tree import Tree
+from derms.control.wants import Round, Wants, Wish
+
+_WAITED_KW = 1e-6
+"""A device that draws less than this has no power [kW]."""
 
 
 def decide(picture: Picture, memory: Memory, params: Params) -> tuple[Decision, Memory]:
-    """Decide every setpoint of one feeder.
+    """Decide every setpoint of one tree of nodes.
 
     Args:
         picture: What is known now.
-        memory: What the last tick of this feeder left; shorter than the fleet where devices have joined since.
+        memory: What the last tick of this tree left, row for row (`Memory.aligned`).
         params: The engine's constants.
 
     Returns:
         The decision, and the memory for the next tick.
     """
-    devices, feeder = picture.devices, picture.feeder
-    buckets = _grown(memory.bucket_kwh, devices.kind.size)
-    fresh = freshness_of(devices, params)
-    bounds = device_bounds(devices, fresh, params)
-    fixed = fixed_load(feeder, devices, bounds, fresh, memory, params, picture.dt_s)
-    limits = limits_in_force(feeder, picture.constraints, load_kw=fixed.load_kw, remembered=memory.shed_limits)
-    reserved = float(np.sum(bounds.reserve_kw))
-    headroom = limits.import_kw - feeder.margin_kw - fixed.import_kw - reserved
-    given = allocate(headroom, devices, bounds, buckets, params, picture.dt_s)
-    rank = given.bucket_kwh + 1e-6 * needs(devices, bounds.cap_kw, params).weight
-    told = shape_import(
-        given.target_kw,
-        -bounds.discharge_kw,
-        bounds.flexible,
-        devices,
-        headroom,
-        rank,
-        params,
-        picture.dt_s,
-        frozen=fixed.blind,
+    mode = _mode_of_devices(picture)
+    if not np.any(mode == ADVISE):
+        return _decide(picture, memory, params, mode == AUTO)
+    advice, advised_memory = _decide(picture, memory, params, mode <= ADVISE)
+    silenced = replace(advice, send=np.zeros_like(advice.send))
+    if not np.any(mode == AUTO):
+        return silenced, advised_memory
+    # Where only a part is advised, the rest must be held without its help: two decisions, each shown where it counts.
+    decision, memory = _decide(picture, memory, params, mode == AUTO)
+    only_advised = mode == ADVISE
+    return (
+        replace(
+            decision,
+            target_kw=np.where(only_advised, advice.target_kw, decision.target_kw),
+            reason=np.where(only_advised, advice.reason, decision.reason),
+            reason_node=np.where(only_advised, advice.reason_node, decision.reason_node),
+            cap_kw=np.where(only_advised, advice.cap_kw, decision.cap_kw),
+            share_kw=np.where(only_advised, advice.share_kw, decision.share_kw),
+        ),
+        memory,
     )
-    kept = keep_silent(bounds.waiting, devices, headroom, params)
-    cap = _generation_caps(limits, feeder.margin_kw, fixed, devices, bounds, told.p_kw)
-    curtailed = shape_export(cap, bounds.curtailable, devices, params, picture.dt_s)
+
+
+def _mode_of_devices(picture: Picture) -> Ints:
+    """The least active mode on each device's way to the root, shape (n,)."""
+    tree = Tree.of(picture.nodes.parent)
+    return -tree.down_min(-picture.nodes.mode.astype(np.float64)).astype(np.int64)[picture.devices.node]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What a tick has found out before it gives anything away."""
+
+    seats: Seats
+    fresh: Ints
+    obedience: Obedience
+    needs: Needs
+    bounds: Bounds
+    background: Background
+    limits: Limits
+    headroom_kw: Floats
+    """To be held, with relief if need be, shape (m,) [kW]."""
+    room_kw: Floats
+    """To be given, shape (m,) [kW]; at most the headroom."""
+    reserved_kw: Floats
+
+
+def _decide(picture: Picture, memory: Memory, params: Params, commanded: Bools) -> tuple[Decision, Memory]:
+    devices = picture.devices
+    seen, memory = _look(picture, memory, params, commanded)
+    seats, bounds = seen.seats, seen.bounds
+    pace = Pace(
+        dt_s=picture.dt_s,
+        lockstep=picture.lockstep,
+        frozen=seats.tree.down_any(seen.background.blind)[devices.node],
+    )
+    wants = _wants(picture, memory.devices, seen, params)
+    wish = _held_first(PLUGS[picture.policy](wants), devices, bounds)
+    given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, seats)
+    target = given.target_kw + bounds.forced_kw
+    rank = _rank(wants)
+    told = shape_import(
+        target, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, seats,
+        params, pace,
+    )  # fmt: skip
+    kept = keep_silent(bounds.waiting, devices, seats, seen.headroom_kw, params)
+    export_room = _export_room(picture, seen, told.p_kw)
+    cap = _generation_caps(export_room, bounds, seats)
+    curtailed = shape_export(cap, bounds.curtailable, devices, params, pace)
+    p_kw = np.where(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw))
+    life, outlive = lease_lives(p_kw, devices, bounds, seen.background, seats.tree, seen.limits.import_kw, params)
+    send = told.send | curtailed.send | kept.send | outlive | (np.isfinite(p_kw) & (devices.lease_left_s > life))
+    envelope = envelope_of(
+        p_kw, send, life, devices, bounds, seen.background, seats.tree, seen.limits.import_kw, seen.limits.export_kw,
+        params,
+    )  # fmt: skip
+    generating = np.where(bounds.curtailable, np.fmin(cap, np.fmax(-devices.p_actual_kw, 0.0)), 0.0)
+    export_short = np.maximum(-export_room, 0.0)
+    curtails = seats.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
     decision = Decision(
-        target_kw=np.where(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw)),
-        send=told.send | curtailed.send | kept.send,
-        reason=_reasons(given.waiting, bounds, devices, told, cap, headroom),
-        freshness=fresh,
-        import_limit_kw=limits.import_kw,
-        export_limit_kw=limits.export_kw,
-        import_source=limits.import_source,
-        export_source=limits.export_source,
-        measured_kw=feeder.metered_kw if fixed.metered else np.nan,
-        background_kw=fixed.residual_kw,
-        load_kw=fixed.load_kw,
-        reserved_kw=reserved,
-        headroom_kw=headroom,
-        commanded_kw=float(np.nansum(told.p_kw)),
-        shortfall_kw=given.shortfall_kw,
+        target_kw=p_kw,
+        send=send,
+        life_s=life,
+        reason=_reasons(given, seen, devices, told, cap, generating),
+        reason_node=given.bound_node,
+        freshness=seen.fresh,
+        disobedient=seen.obedience.disobedient,
+        capability_kw=bounds.capability_kw,
+        cap_kw=bounds.cap_kw,
+        share_kw=target,
+        nodes=_node_record(picture, seen, given, envelope, told, export_room, export_short),
     )
     return decision, replace(
         memory,
-        bucket_kwh=given.bucket_kwh,
-        fixed_import_kw=fixed.import_kw,
-        fixed_export_kw=fixed.export_kw,
-        residual_kw=fixed.residual_kw if fixed.metered else memory.residual_kw,
-        shed_limits=limits.shed_limits,
+        devices=_device_memory(memory.devices, wants, given, p_kw, seats, params, picture.dt_s),
+        nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
+        sheds=seen.limits.sheds,
     )
 
 
-def _grown(bucket_kwh: Floats, rows: int) -> Floats:
-    """Give devices that have joined an empty bucket."""
-    return np.concatenate((bucket_kwh, np.zeros(rows - bucket_kwh.size)))
+def _look(picture: Picture, memory: Memory, params: Params, commanded: Bools) -> tuple[_Seen, Memory]:
+    """Everything up to the headroom."""
+    devices, nodes, dt_s = picture.devices, picture.nodes, picture.dt_s
+    seats = Seats.of(Tree.of(nodes.parent), devices.node)
+    fresh = freshness_of(devices, params)
+    good = fresh == Freshness.GOOD
+    obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)
+    needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
+    export_over = seats.tree.down_any(memory.nodes.export_over > 0.0)[devices.node]
+    bounds = device_bounds(devices, commanded, fresh, obedience, needs, export_over, params, dt_s)
+    background, node_memory = background_of(
+        nodes, seats.tree, devices, obedience.draw_kw, bounds, fresh, memory.nodes, params, dt_s
+    )
+    draws = np.where(bounds.flexible & np.isfinite(obedience.draw_kw), obedience.draw_kw, 0.0)
+    limits, node_memory = limits_in_force(
+        nodes,
+        picture.constraints,
+        load_kw=background.load_kw,
+        flexible_kw=seats.sums(draws),
+        sheds=memory.sheds,
+        memory=node_memory,
+        params=params,
+        dt_s=dt_s,
+    )
+    reserved = seats.sums(bounds.reserve_kw)
+    taken = nodes.margin_kw + background.import_kw + reserved
+    headroom = limits.import_kw - taken
+    soft = np.maximum(limits.soft_import_kw - taken, 0.0)
+    seen = _Seen(
+        seats=seats,
+        fresh=fresh,
+        obedience=obedience,
+        needs=needs,
+        bounds=bounds,
+        background=background,
+        limits=limits,
+        headroom_kw=headroom,
+        room_kw=np.where(headroom < 0.0, headroom, np.minimum(headroom, soft)),
+        reserved_kw=reserved,
+    )
+    return seen, replace(memory, devices=device_memory, nodes=node_memory)
 
 
-def _generation_caps(
-    limits: Limits, margin_kw: float, fixed: FixedLoad, devices: DeviceColumns, bounds: Bounds, told_kw: Floats
-) -> Floats:
-    """What each PV may generate, shape (n,) [kW], a magnitude: in proportion to rating, its rating at the most."""
-    rating = np.where(bounds.curtailable, devices.p_export_max_kw, 0.0)
-    if np.isinf(limits.export_kw):
-        return rating
+def _wants(picture: Picture, memory: DeviceMemory, seen: _Seen, params: Params) -> Wants:
+    devices, bounds, needs = picture.devices, seen.bounds, seen.needs
+    # A discharge that an operator ordered makes room as relief does.
+    room = seen.room_kw - seen.seats.sums(bounds.forced_kw)
+    return Wants(
+        is_ev=devices.kind == EV,
+        cap_kw=bounds.cap_kw,
+        minimum_kw=bounds.minimum_kw,
+        step_kw=devices.p_step_kw,
+        priority=devices.priority,
+        gap=needs.gap,
+        below_reserve=needs.below_reserve & bounds.flexible,
+        left_kwh=needs.left_kwh,
+        asked_kwh=needs.asked_kwh,
+        got_kwh=needs.got_kwh,
+        time_left_s=needs.time_left_s,
+        departs=needs.departs,
+        bucket_kwh=memory.bucket_kwh,
+        waited_s=memory.waited_s,
+        running_s=memory.running_s,
+        drawing_kw=np.fmax(devices.lease_kw, 0.0),
+        node=devices.node,
+        room_kw=room,
+        tree=seen.seats.tree,
+        dt_s=picture.dt_s,
+        params=params,
+    )
+
+
+def _held_first(wish: Wish, devices: DeviceColumns, bounds: Bounds) -> Wish:
+    """Serve what an operator holds before what the policy says."""
+    held = bounds.flexible & (devices.override == Override.HOLD) & (bounds.cap_kw > 0.0)
+    if not held.any():
+        return wish
+    first = Round(ceiling_kw=np.where(held, bounds.cap_kw, 0.0), weight=np.ones_like(bounds.cap_kw))
+    top = float(np.max(np.abs(wish.turn))) + 1.0
+    return Wish(rounds=(first, *wish.rounds), turn=np.where(held, wish.turn + 2.0 * top, wish.turn))
+
+
+def _rank(wants: Wants) -> Floats:
+    """Who is raised first into room that has become free: who waits longest, then who is owed most."""
+    return wants.waited_s + np.maximum(wants.bucket_kwh, 0.0) + 1e-3 * wants.priority
+
+
+def _export_room(picture: Picture, seen: _Seen, told_kw: Floats) -> Floats:
+    """What curtailable PV may generate below each node, shape (m,) [kW]; negative: export is over without any."""
+    devices, bounds = picture.devices, seen.bounds
     # PV that cannot be told makes what it makes; what EVs and batteries are told they may not all take, so the
     # smaller of told and measured is counted on.
-    silent = (devices.kind == PV) & ~bounds.curtailable
-    loose = np.where(np.isfinite(devices.p_actual_kw), devices.p_actual_kw, -devices.p_export_max_kw)
-    consumed = np.where(bounds.flexible, np.fmin(told_kw, devices.p_actual_kw), 0.0)
-    net = fixed.export_kw + float(np.sum(np.where(silent, loose, 0.0))) + float(np.sum(consumed))
-    return water_fill(max(limits.export_kw - margin_kw + net, 0.0), rating, rating)
+    loose = (devices.kind == PV) & ~bounds.curtailable
+    made = np.where(np.isfinite(devices.p_actual_kw), -np.abs(devices.p_actual_kw), -devices.p_export_max_kw)
+    consumed = np.where(bounds.flexible, np.fmin(told_kw, seen.obedience.draw_kw), 0.0)
+    net = seen.background.export_kw + seen.seats.sums(np.where(loose, made, 0.0) + consumed)
+    return seen.limits.export_kw - picture.nodes.margin_kw + net
+
+
+def _generation_caps(export_room_kw: Floats, bounds: Bounds, seats: Seats) -> Floats:
+    """What each PV may generate, shape (n,) [kW], a magnitude: in proportion to rating, its rating at the most."""
+    ceiling = bounds.generation_kw
+    if np.all(np.isinf(export_room_kw)):
+        return ceiling
+    return serve(seats, np.maximum(export_room_kw, 0.0), [Round(ceiling_kw=ceiling, weight=ceiling)])
+
+
+def _device_memory(
+    memory: DeviceMemory, wants: Wants, given: Allocation, p_kw: Floats, seats: Seats, params: Params, dt_s: float
+) -> DeviceMemory:
+    """Settle the buckets, and note who waits and who runs."""
+    has_power = np.nan_to_num(p_kw) > _WAITED_KW
+    wanting = wants.cap_kw > 0.0
+    return replace(
+        memory,
+        bucket_kwh=settle(wants, given.target_kw, seats),
+        waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
+        running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
+    )
 
 
 def _reasons(
-    waiting: Bools, bounds: Bounds, devices: DeviceColumns, told: Leases, cap_kw: Floats, headroom_kw: float
+    given: Allocation, seen: _Seen, devices: DeviceColumns, told: Leases, cap_kw: Floats, generating_kw: Floats
 ) -> Ints:
     """Name what binds each device; where several do, the one closest to the wire."""
+    bounds, fresh = seen.bounds, seen.fresh
     reason = np.full(devices.kind.shape, Reason.NONE, dtype=np.int64)
     below = bounds.flexible & (told.p_kw < bounds.cap_kw - 1e-6)
-    reason[below & np.isfinite(headroom_kw)] = Reason.IMPORT_LIMIT
+    reason[below & (given.bound_node >= 0)] = Reason.IMPORT_LIMIT
+    reason[bounds.flexible & bounds.absorbing & (told.p_kw > 0.0)] = Reason.ABSORB
     reason[bounds.waiting] = Reason.SILENT
     reason[bounds.uptake] = Reason.UPTAKE
-    reason[waiting] = Reason.MINIMUM_POWER
-    reason[told.ramping & ~waiting] = Reason.RAMP
+    reason[given.waiting] = Reason.MINIMUM_POWER
+    reason[told.ramping & ~given.waiting] = Reason.RAMP
     nothing = bounds.flexible & (bounds.cap_kw <= 0.0)
     reason[nothing] = Reason.UNAVAILABLE
     reason[nothing & bounds.full] = Reason.FULL
-    reason[bounds.flexible & (told.p_kw < 0.0)] = Reason.RELIEF
-    reason[bounds.curtailable & (cap_kw < devices.p_export_max_kw - 1e-6)] = Reason.EXPORT_LIMIT
+    holding = (bounds.flexible | bounds.curtailable) & (devices.override == Override.HOLD)
+    reason[holding & ((told.p_kw >= bounds.cap_kw - 1e-6) | (bounds.cap_kw <= 0.0))] = Reason.HELD
+    reason[bounds.flexible & (told.p_kw < 0.0) & ~(bounds.forced_kw < 0.0)] = Reason.RELIEF
+    reason[bounds.curtailable & (cap_kw < bounds.generation_kw - 1e-6)] = Reason.EXPORT_LIMIT
+    reason[(bounds.flexible | bounds.curtailable) & (devices.override == Override.BLOCK)] = Reason.BLOCKED
+    reason[seen.obedience.disobedient & (fresh == Freshness.GOOD)] = Reason.DISOBEDIENT
     return reason
+
+
+def _node_record(
+    picture: Picture, seen: _Seen, given: Allocation, envelope: Envelope, told: Leases, export_room_kw: Floats,
+    export_short_kw: Floats,
+) -> NodeDecision:  # fmt: skip
+    limits, background = seen.limits, seen.background
+    return NodeDecision(
+        import_limit_kw=np.minimum(limits.import_kw, limits.soft_import_kw),
+        export_limit_kw=limits.export_kw,
+        import_source=limits.import_source,
+        export_source=limits.export_source,
+        measured_kw=np.where(background.metered, picture.nodes.metered_kw, np.nan),
+        background_kw=background.residual_kw,
+        load_kw=background.load_kw,
+        reserved_kw=seen.reserved_kw,
+        headroom_kw=seen.room_kw,
+        export_headroom_kw=export_room_kw,
+        commanded_kw=seen.seats.sums(np.nan_to_num(told.p_kw)),
+        shortfall_kw=given.shortfall_kw,
+        export_shortfall_kw=export_short_kw,
+        envelope_import_kw=envelope.import_kw,
+        envelope_import_s=envelope.import_s,
+        envelope_export_kw=envelope.export_kw,
+        envelope_export_s=envelope.export_s,
+        default_over_kw=envelope.default_over_kw,
+    )

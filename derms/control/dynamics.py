@@ -1,7 +1,7 @@
 """From targets to leases: down at once, up by ramp and only into room that is free. Pure.
 
 Lower before raise: what another device has only been *told* to leave is still occupied, until it is seen to
-follow, or its older lease has ended. So a raise is granted only out of ``headroom - sum(occupied)``.
+follow, or its older lease has ended. So a raise is granted only out of ``headroom - sum(occupied)``, on every node.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from derms.columns import Bools, DeviceColumns, Floats, Params
+from derms.control.fill import Seats, serve
+from derms.control.wants import Round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +23,21 @@ class Leases:
     """Held below the target by the ramp or by room that is not free yet."""
 
 
-def occupied_kw(devices: DeviceColumns) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast this tick may go."""
+
+    dt_s: float
+    """Since the last tick [s]."""
+    lockstep: bool
+    """`Picture.lockstep`."""
+    frozen: Bools
+    """Raise nothing here: a head meter above is silent; shape (n,)."""
+
+
+def occupied_kw(devices: DeviceColumns, draw_kw: Floats) -> Floats:
     """The most each device may be drawing at this moment [kW], shape (n,): measured, or still allowed."""
-    actual = np.where(np.isfinite(devices.p_actual_kw), devices.p_actual_kw, devices.default_power_kw)
+    actual = np.where(np.isfinite(draw_kw), draw_kw, devices.default_power_kw)
     return np.fmax(actual, devices.may_kw)
 
 
@@ -32,12 +46,12 @@ def shape_import(
     floor_kw: Floats,
     flexible: Bools,
     devices: DeviceColumns,
-    headroom_kw: float,
+    draw_kw: Floats,
+    headroom_kw: Floats,
     rank: Floats,
+    seats: Seats,
     params: Params,
-    dt_s: float,
-    *,
-    frozen: bool,
+    pace: Pace,
 ) -> Leases:
     """Turn targets into leases for EVs and batteries.
 
@@ -46,37 +60,43 @@ def shape_import(
         floor_kw: The least each can do now, shape (n,) [kW]: 0, or what a battery can give, negative.
         flexible: Which rows are meant.
         devices: The columns.
-        headroom_kw: What they may draw together [kW]; inf: no limit.
+        draw_kw: Measured power, shape (n,) [kW].
+        headroom_kw: What they may draw together below each node, shape (m,) [kW]; inf: no limit.
         rank: Who is raised first, larger first, shape (n,).
+        seats: Where they hang.
         params: The engine's constants.
-        dt_s: Since the last tick [s].
-        frozen: Raise nothing: the head meter is silent.
+        pace: How fast.
     """
-    busy = np.where(flexible, occupied_kw(devices), 0.0)
+    busy = np.where(flexible, occupied_kw(devices, draw_kw), 0.0)
     base = np.where(np.isfinite(devices.lease_kw), devices.lease_kw, np.minimum(busy, target_kw))
     base = np.maximum(base, floor_kw)
     lowered = np.minimum(target_kw, base)
-    step = np.maximum(devices.p_import_max_kw * dt_s / params.ramp_up_s, devices.p_min_kw)
+    step = np.maximum(
+        devices.p_import_max_kw * pace.dt_s / params.ramp_up_s, np.fmax(devices.p_min_kw, devices.p_step_kw)
+    )
+    if pace.lockstep:
+        busy = np.where(flexible, np.minimum(busy, lowered), 0.0)
     # From discharge to charge the ramp counts from where the device is, so that relief ends gently too.
     want = np.where(flexible, np.minimum(target_kw, base + step), 0.0)
-    rise = np.where(flexible, np.maximum(want - np.maximum(busy, lowered), 0.0), 0.0)
-    free = 0.0 if frozen else headroom_kw - float(np.sum(busy))
-    granted = _grant(rise, max(free, 0.0), rank, busy, devices.p_min_kw)
+    own = np.maximum(busy, lowered)
+    rise = np.where(flexible & ~pace.frozen, np.maximum(want - own, 0.0), 0.0)
+    free = headroom_kw - seats.sums(busy)
+    granted = serve(seats, free, [Round(ceiling_kw=rise, rank=rank)])
+    granted = np.where(np.maximum(own, 0.0) + granted < devices.p_min_kw, 0.0, granted)
     # Up to what it may draw anyway, a device is not "raised": that room is already its own.
-    p_kw = np.where(granted > 0.0, np.maximum(busy, lowered) + granted, np.minimum(want, np.maximum(busy, lowered)))
-    p_kw = np.where((p_kw > 0.0) & (p_kw < devices.p_min_kw), 0.0, p_kw)
-    if frozen:
-        p_kw = np.minimum(p_kw, base)
-    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, params)
+    p_kw = np.where(granted > 0.0, own + granted, np.minimum(want, own))
+    p_kw = _lawful(p_kw, devices)
+    p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
+    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, seats, params)
     return Leases(
         p_kw=np.where(flexible, p_kw, np.nan),
-        send=flexible & _due(p_kw, devices, params),
+        send=flexible & due(p_kw, devices, params),
         ramping=flexible & (p_kw < target_kw - 1e-6),
     )
 
 
-def keep_silent(waiting: Bools, devices: DeviceColumns, headroom_kw: float, params: Params) -> Leases:
-    """Renew the leases of devices that have gone quiet a moment ago, as they are.
+def keep_silent(waiting: Bools, devices: DeviceColumns, seats: Seats, headroom_kw: Floats, params: Params) -> Leases:
+    """Renew the leases of devices that have gone quiet a moment ago, or do not follow, as they are.
 
     A device that reports more slowly than others must not fall off its lease between two reports. It is never raised
     on an old reading; when there is no room at all it is told to go to its default control, in case it listens. Its
@@ -85,15 +105,17 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, headroom_kw: float, para
     Args:
         waiting: Which rows are meant.
         devices: The columns.
-        headroom_kw: What the others may draw together [kW].
+        seats: Where they hang.
+        headroom_kw: What the others may draw together below each node, shape (m,) [kW].
         params: The engine's constants.
     """
     lowest = np.minimum(devices.lease_kw, np.maximum(devices.default_power_kw, 0.0))
-    p_kw = np.where(waiting, devices.lease_kw if headroom_kw >= 0.0 else lowest, np.nan)
-    return Leases(p_kw=p_kw, send=waiting & _due(p_kw, devices, params), ramping=np.zeros_like(waiting))
+    roomy = ~seats.tree.down_any(headroom_kw < 0.0)[seats.node]
+    p_kw = np.where(waiting, np.where(roomy, devices.lease_kw, lowest), np.nan)
+    return Leases(p_kw=p_kw, send=waiting & due(p_kw, devices, params), ramping=np.zeros_like(waiting))
 
 
-def shape_export(cap_kw: Floats, curtailable: Bools, devices: DeviceColumns, params: Params, dt_s: float) -> Leases:
+def shape_export(cap_kw: Floats, curtailable: Bools, devices: DeviceColumns, params: Params, pace: Pace) -> Leases:
     """Turn generation caps (magnitudes) into leases for PV: tighter at once, looser by ramp.
 
     Args:
@@ -101,43 +123,43 @@ def shape_export(cap_kw: Floats, curtailable: Bools, devices: DeviceColumns, par
         curtailable: Which rows are meant.
         devices: The columns.
         params: The engine's constants.
-        dt_s: Since the last tick [s].
+        pace: How fast.
     """
-    step = devices.p_export_max_kw * dt_s / params.ramp_up_s
+    step = devices.p_export_max_kw * pace.dt_s / params.ramp_up_s
     before = np.where(np.isfinite(devices.lease_kw), -devices.lease_kw, devices.p_export_max_kw)
     p_kw = -np.minimum(cap_kw, before + step) + 0.0  # + 0.0: a cap of nothing is 0, not -0
     return Leases(
         p_kw=np.where(curtailable, p_kw, np.nan),
-        send=curtailable & _due(p_kw, devices, params),
+        send=curtailable & due(p_kw, devices, params),
         ramping=curtailable & (cap_kw > before + step),
     )
 
 
-def _grant(rise_kw: Floats, free_kw: float, rank: Floats, busy_kw: Floats, minimum_kw: Floats) -> Floats:
-    """Give the free room to those that rise, in order of rank, each all it asks or what is left."""
-    order = np.argsort(-rank, kind="stable")
-    asked = rise_kw[order]
-    before = np.cumsum(asked) - asked
-    granted = np.zeros_like(rise_kw)
-    granted[order] = np.clip(free_kw - before, 0.0, asked)
-    starts_below = np.maximum(busy_kw, 0.0) + granted < minimum_kw
-    return np.where(starts_below, 0.0, granted)
+def due(p_kw: Floats, devices: DeviceColumns, params: Params) -> Bools:
+    """Changed, or due for renewal: before a third of the life is left, also if the next tick comes late."""
+    renew = devices.lease_left_s <= params.lease_s / 3.0 + 2.0 * params.interval_s
+    return ~(np.abs(p_kw - devices.lease_kw) <= 1e-9) | renew
+
+
+def _lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
+    """Down to a power the device can run at: whole steps, nothing between 0 and its smallest power."""
+    step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
+    whole = np.floor(p_kw / step + 1e-6) * step
+    p_kw = np.where((devices.p_step_kw > 0.0) & (p_kw > 0.0), np.minimum(whole, p_kw), p_kw)
+    return np.where((p_kw > 0.0) & (p_kw < devices.p_min_kw - 1e-9), 0.0, p_kw)
 
 
 def _settle_small_changes(
-    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: float, params: Params
-) -> Floats:
-    """Keep leases that would change by less than the deadband, unless keeping them breaks the limit."""
+    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats, seats: Seats,
+    params: Params,
+) -> Floats:  # fmt: skip
+    """Keep leases that would change by less than the deadband, unless keeping them breaks a limit."""
     band = params.deadband * devices.p_import_max_kw
     lawful = (devices.lease_kw >= devices.p_min_kw) | (devices.lease_kw <= 0.0)
     keep = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)
     kept = np.where(keep, devices.lease_kw, p_kw)
-    if float(np.sum(kept[flexible])) > headroom_kw:
-        return np.where(keep & (devices.lease_kw < p_kw), devices.lease_kw, p_kw)
-    return kept
-
-
-def _due(p_kw: Floats, devices: DeviceColumns, params: Params) -> Bools:
-    """Changed, or due for renewal: before a third of the life is left, also if the next tick comes late."""
-    renew = devices.lease_left_s <= params.lease_s / 3.0 + 2.0 * params.interval_s
-    return ~(np.abs(p_kw - devices.lease_kw) <= 1e-9) | renew
+    broken = seats.sums(np.where(flexible, kept, 0.0)) > headroom_kw
+    if not broken.any():
+        return kept
+    down_only = seats.tree.down_any(broken)[seats.node]
+    return np.where(down_only & (devices.lease_kw > p_kw), p_kw, kept)

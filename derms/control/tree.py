@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Floats, Ints
+from derms.columns import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Tree:
         """Sum each node with everything below it.
 
         Args:
-            own: Each node's own value, shape (m,).
+            own: Each node's own values, shape (m,) or (m, k).
         """
         total = own.astype(np.float64, copy=True)
         for level in self.levels[:0:-1]:
@@ -60,6 +60,13 @@ class Tree:
         for level in self.levels[1:]:
             least[level] = np.minimum(least[level], least[self.parent[level]])
         return least
+
+    def down_any(self, own: Bools) -> Bools:
+        """Whether it holds for any node on the way from each node to its root, itself included; shape (m,)."""
+        held = own.copy()
+        for level in self.levels[1:]:
+            held[level] |= held[self.parent[level]]
+        return held
 
     def at_nodes(self, node: Ints, value: Floats) -> Floats:
         """Sum device values, shape (n,), into the nodes they hang on, shape (m,), without what is below."""

@@ -1,0 +1,104 @@
+"""What each node carries that is not told what to do: metered less what is known, node by node. Pure."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from derms.columns import LOAD, PV, Bools, DeviceColumns, Floats, Freshness, Ints, NodeColumns, NodeMemory, Params
+from derms.control.bounds import Bounds
+from derms.control.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """Arrays of shape (m,) [kW]; each node with everything below it."""
+
+    metered: Bools
+    """There is a fresh head meter."""
+    blind: Bools
+    """There was a head meter and it is silent: hold, raise nothing below it."""
+    import_kw: Floats
+    """As the import side believes it: risen at once, fallen slowly. Without reservations."""
+    export_kw: Floats
+    """As the export side believes it, without PV: fallen at once, risen slowly."""
+    residual_kw: Floats
+    """Metered minus everything known; remembered, or assumed, without a meter."""
+    load_kw: Floats
+    """The node's net load."""
+
+
+def background_of(
+    nodes: NodeColumns,
+    tree: Tree,
+    devices: DeviceColumns,
+    draw_kw: Floats,
+    bounds: Bounds,
+    fresh: Ints,
+    memory: NodeMemory,
+    params: Params,
+    dt_s: float,
+) -> tuple[Background, NodeMemory]:
+    """Split each node's load into what is told and what is not.
+
+    With a fresh head meter the uncontrolled part is what it reads less what the controlled devices below it report.
+    Without one it is the sum of its `load` devices and PV, of what its children carry, and of the residual last seen
+    (or the assumed unmetered load, where no meter ever was).
+
+    Args:
+        nodes: The nodes.
+        tree: Their shape.
+        devices: The columns.
+        draw_kw: Measured power, shape (n,) [kW].
+        bounds: Who is told.
+        fresh: Codes of `Freshness`, shape (n,).
+        memory: What was remembered.
+        params: The engine's constants.
+        dt_s: Since the last tick [s].
+    """
+    power = np.where(np.isfinite(draw_kw), draw_kw, 0.0)
+    told_kw = tree.subtree(devices.node, np.where(bounds.flexible | bounds.held, power, 0.0))
+    is_pv = devices.kind == PV
+    # A panel that says it consumes what it makes, or makes what it consumes, is taken at its worst for export.
+    generation_kw = tree.subtree(devices.node, np.where(is_pv, -np.abs(power), 0.0))
+    base_own = tree.at_nodes(devices.node, np.where(devices.kind == LOAD, power, 0.0))
+    # A silent panel may be making nothing: it is not counted on where there is no meter to see it.
+    pv_own = tree.at_nodes(devices.node, np.where(is_pv & (fresh == Freshness.GOOD), power, 0.0))
+    has_meter = np.isfinite(nodes.metered_kw)
+    metered = has_meter & (nodes.metered_age_s <= params.stale_after_s)
+    unexplained = np.where(has_meter, memory.residual_kw, nodes.assumed_unmetered_kw)
+    now_import = base_own + pv_own + unexplained
+    now_export = base_own + unexplained
+    residual = unexplained.copy()
+    known_below = base_own + pv_own
+    for level in tree.levels[::-1]:
+        seen = level[metered[level]]
+        now_import[seen] = nodes.metered_kw[seen] - told_kw[seen]
+        now_export[seen] = now_import[seen] - generation_kw[seen]
+        residual[seen] = now_import[seen] - known_below[seen]
+        inner = level[tree.parent[level] >= 0]
+        above = tree.parent[inner]
+        np.add.at(now_import, above, now_import[inner])
+        np.add.at(now_export, above, now_export[inner])
+        np.add.at(known_below, above, now_import[inner])
+    belief = 1.0 - np.exp(-dt_s / params.background_fall_s)
+    found = Background(
+        metered=metered,
+        blind=has_meter & ~metered,
+        import_kw=_believe(now_import, memory.fixed_import_kw, belief, upward=True),
+        export_kw=_believe(now_export, memory.fixed_export_kw, belief, upward=False),
+        residual_kw=residual,
+        load_kw=np.where(metered, nodes.metered_kw, now_import + told_kw),
+    )
+    return found, replace(
+        memory,
+        fixed_import_kw=found.import_kw,
+        fixed_export_kw=found.export_kw,
+        residual_kw=np.where(metered, residual, memory.residual_kw),
+    )
+
+
+def _believe(now_kw: Floats, before_kw: Floats, belief: float, *, upward: bool) -> Floats:
+    """Follow a change for the worse at once, one for the better slowly."""
+    worse = (now_kw >= before_kw) if upward else (now_kw <= before_kw)
+    at_once = worse | ~np.isfinite(before_kw)
+    return np.where(at_once, now_kw, before_kw + belief * (now_kw - np.where(at_once, 0.0, before_kw)))

@@ -1,0 +1,81 @@
+"""Who does what its lease says. Pure.
+
+A reading taken a moment after a lease was sent should show it followed. One that does not is a strike; two in a row,
+on readings of their own, and the device counts as disobedient: what it really draws is reserved, others make room,
+and an alarm names it. Three readings in a row that follow, and it takes part again.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from derms.columns import PV, Bools, DeviceColumns, DeviceMemory, Floats, Params
+
+_STRIKES = 2.0
+_PARDON = 3.0
+_SLACK = 0.05
+"""A device counts as following within this share of its rating."""
+_SLACK_KW = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obedience:
+    """Arrays of shape (n,)."""
+
+    disobedient: Bools
+    draw_kw: Floats
+    """Measured power, with a sign that its kind can have [kW]; NaN: unknown."""
+
+
+def plausible_kw(devices: DeviceColumns) -> Floats:
+    """Measured power with the worse sign where the reported one is impossible, shape (n,) [kW].
+
+    A charger that cannot export and reports that it does is taken to draw what it says it pushes.
+    """
+    slack = _slack_kw(devices)
+    impossible = (devices.p_actual_kw < -slack) & (devices.p_export_max_kw <= 0.0) & (devices.p_import_max_kw > 0.0)
+    return np.where(impossible, -devices.p_actual_kw, devices.p_actual_kw)
+
+
+def judge(
+    devices: DeviceColumns, good: Bools, memory: DeviceMemory, params: Params, dt_s: float
+) -> tuple[Obedience, DeviceMemory]:
+    """Judge every device by its newest reading.
+
+    Args:
+        devices: The columns.
+        good: Whose readings are fresh, shape (n,).
+        memory: What was remembered.
+        params: The engine's constants.
+        dt_s: Since the last tick [s]; a reading is judged once, so only one that is younger counts.
+    """
+    draw = plausible_kw(devices)
+    slack = _slack_kw(devices)
+    lease = devices.lease_kw
+    judged = devices.controllable & good & np.isfinite(lease) & (devices.age_s <= dt_s)
+    judged &= devices.told_s - devices.age_s >= params.obey_s
+    # A device on its way down is obeying, however slowly it ramps.
+    falling = draw < memory.last_kw - slack
+    over = (draw > lease + slack) & ~falling & (devices.kind != PV)
+    under = draw < np.minimum(lease, 0.0) - slack
+    under &= ~(draw > memory.last_kw + slack)
+    astray = judged & (over | under)
+    strikes = _counted(memory.strikes, judged, astray)
+    return (
+        Obedience(disobedient=strikes < 0.0, draw_kw=draw),
+        replace(memory, strikes=strikes, last_kw=np.where(np.isfinite(draw), draw, memory.last_kw)),
+    )
+
+
+def _counted(before: Floats, judged: Bools, astray: Bools) -> Floats:
+    """Strikes count up to 2, which becomes -1: disobedient; from there pardons count down, to 0."""
+    flagged = before < 0.0
+    struck = np.where(before + 1.0 >= _STRIKES, -1.0, before + 1.0)
+    pardoned = np.where(before - 1.0 <= -1.0 - _PARDON, 0.0, before - 1.0)
+    after = np.where(flagged, np.where(astray, -1.0, pardoned), np.where(astray, struck, 0.0))
+    return np.where(judged, after, before)
+
+
+def _slack_kw(devices: DeviceColumns) -> Floats:
+    rating = np.maximum(devices.p_import_max_kw, devices.p_export_max_kw)
+    return np.maximum(_SLACK * rating, _SLACK_KW)
