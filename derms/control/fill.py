@@ -1,0 +1,277 @@
+"""Serve rounds on a forest: the highest level that fits, or one after the other, at every node. Pure.
+
+Both kinds are solved bottom-up, all nodes of one depth at once: only where the sum below a node passes its room is
+anything solved, with what the nodes below have left of each ceiling as the new ceiling. That is exact, because the
+constraints are nested: a device ends at the lowest of the levels on its way to the root, and greedy service of nested
+limits is greedy service of each limit in turn.
+
+Source: Bertsekas and Gallager, Data Networks, section 6.5.2 (max-min fair flow: the bottleneck of each is the lowest
+level on its path); Edmonds, Submodular Functions, Matroids and Certain Polyhedra (greedy service of nested limits).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from derms.columns import Floats, Ints
+from derms.control.seats import Seats, sums_between
+from derms.control.tree import Tree
+from derms.control.wants import Round
+
+_EXACT = 1e-13
+"""A level is found when what it gives is this close to the room, as a share of it."""
+_MOST_STEPS = 200
+
+
+def serve(tree: Tree, node: Ints, room_kw: Floats, rounds: Sequence[Round]) -> Floats:
+    """Serve rounds one after the other, each from the room the ones before it left.
+
+    Args:
+        tree: The nodes.
+        node: Row of the node each device hangs on, shape (n,).
+        room_kw: What each node can give to everything below it, shape (m,) [kW]; inf: no limit; below 0: nothing.
+        rounds: What is asked; ceilings are finite.
+
+    Returns:
+        Grants of all rounds together, shape (n,) [kW]. Below every node they sum to its room at the most.
+    """
+    seats = Seats.of(tree, node)
+    left = np.fmax(room_kw, 0.0)[seats.node]
+    total = np.zeros(node.size)
+    for asked in rounds:
+        given, left = pour(seats, left, Pouring.of(seats, asked))
+        total += given
+    return seats.rows(total)
+
+
+@dataclass(frozen=True, slots=True)
+class Pouring:
+    """A `Round` by seat."""
+
+    ceiling: Floats
+    weight: Floats | None = None
+    start: Floats | None = None
+    rank: Floats | None = None
+
+    @staticmethod
+    def of(seats: Seats, asked: Round) -> "Pouring":
+        """Bring a round from the order of the device rows into that of the seats."""
+
+        def seat(value: Floats | None) -> Floats | None:
+            return None if value is None else value[seats.row]
+
+        return Pouring(asked.ceiling_kw[seats.row], seat(asked.weight), seat(asked.start), seat(asked.rank))
+
+
+def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
+    """Serve one round.
+
+    Args:
+        seats: The layout.
+        left: Room by place [kW], >= 0.
+        asked: What to serve.
+
+    Returns:
+        Grants by seat [kW], and the room by place they leave; exactly 0 where a node bound.
+    """
+    wanted = (asked.ceiling > 0.0) & (seats.down_min(left) > 0.0)[seats.place]
+    if asked.weight is not None:
+        wanted &= asked.weight > 0.0
+    if asked.start is not None:
+        wanted &= np.isfinite(asked.start)
+    who = np.flatnonzero(wanted)
+    given = np.zeros(wanted.size)
+    if not who.size:
+        return given, left
+    share = asked.ceiling[who]
+    edge = seats.edge if who.size == wanted.size else who.searchsorted(seats.edge)
+    level = None if asked.rank is not None else _Level.of(asked, who)
+    queue = None if asked.rank is None else _Queue.of(asked.rank[who], share)
+    total = sums_between(share, edge)
+    for depth in reversed(seats.depths):
+        over = depth.place[total[depth.place] > left[depth.place]]
+        if over.size:
+            slices = Slices.of(edge[over], edge[seats.end[over]])
+            if queue is not None:
+                queue.squeeze(share, slices, left[over])
+            elif level is not None:
+                level.squeeze(share, slices, left[over])
+            total[over] = left[over]
+        if depth.parent[0] >= 0:
+            total[depth.above] += np.add.reduceat(total[depth.place], depth.first)
+    given[who] = share
+    return given, left - total
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Disjoint slices of an array, read as one array in which each is a segment."""
+
+    index: Ints | slice
+    """What picks them out of the whole."""
+    first: Ints
+    """Where each begins in what was picked."""
+    size: Ints
+
+    @staticmethod
+    def of(begin: Ints, end: Ints) -> "Slices":
+        """Slices ``begin[k]:end[k]``, ascending, none of them empty."""
+        size = end - begin
+        first = np.cumsum(size) - size
+        if begin.size == 1:
+            return Slices(slice(int(begin[0]), int(end[0])), first, size)
+        index = np.arange(first[-1] + size[-1]) + np.repeat(begin - first, size)
+        return Slices(index, first, size)
+
+    def spread(self, value: Floats) -> Floats:
+        """One value a segment -> one value a member; a single one is left to broadcasting."""
+        return value if value.size == 1 else np.repeat(value, self.size)
+
+    def sums(self, value: Floats) -> Floats:
+        """Sum each segment."""
+        return np.add.reduceat(value, self.first)
+
+    def fit(self, value: Floats, room: Floats) -> Floats:
+        """Take back what rounding has given beyond the room."""
+        total = self.sums(value)
+        if np.all(total <= room):
+            return value
+        return value * self.spread(np.where(total > room, room / np.where(total > room, total, 1.0), 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """Service by a rising level."""
+
+    weight: Floats
+    start: Floats | None
+
+    @staticmethod
+    def of(asked: Pouring, who: Ints) -> "_Level":
+        weight = np.ones(who.size) if asked.weight is None else asked.weight[who]
+        start = None if asked.start is None else asked.start[who]
+        # Equal starts are no starts: only differences between starts mean anything.
+        return _Level(weight, start if start is not None and np.ptp(start) > 0.0 else None)
+
+    def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
+        """Lower shares in place so that each segment fits its room."""
+        ceiling, weight = share[slices.index], self.weight[slices.index]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self.start is None:
+                found = _rise(ceiling, weight, slices, room)
+            else:
+                found = _rise_from(ceiling, weight, self.start[slices.index], slices, room)
+        share[slices.index] = slices.fit(found, room)
+
+
+def _rise(ceiling: Floats, weight: Floats, slices: Slices, room: Floats) -> Floats:
+    """``min(weight * level, ceiling)`` with the level at which each segment sums to its room.
+
+    Newton's method: the sum is concave and piecewise linear in the level, so from below it rises to the answer without
+    passing it, and it ends on the answer's own piece.
+    """
+    level = room / slices.sums(weight)
+    for _ in range(_MOST_STEPS):
+        rising = weight * slices.spread(level)
+        share = np.minimum(rising, ceiling)
+        short = room - slices.sums(share)
+        if np.all(short <= _EXACT * room):
+            break
+        slope = slices.sums(weight * (rising < ceiling))
+        level = level + np.where((short > _EXACT * room) & (slope > 0.0), short / slope, 0.0)
+    return share
+
+
+def _rise_from(ceiling: Floats, weight: Floats, start: Floats, slices: Slices, room: Floats) -> Floats:
+    """``clip(weight * (level - start), 0, ceiling)`` with the level at which each segment sums to its room.
+
+    The sum rises with the level, but bends both ways where starts differ: Newton's steps are kept inside a bracket, and
+    a bracket that one step has not halved is halved by the next.
+    """
+    start = start - slices.spread(np.minimum.reduceat(start, slices.first))
+    low = np.zeros(slices.first.size)
+    high = np.fmin(np.maximum.reduceat(start + ceiling / weight, slices.first), 1e300)
+    level, halve = low, np.zeros(low.size, dtype=bool)
+    for _ in range(_MOST_STEPS):
+        rising = weight * (slices.spread(level) - start)
+        share = np.clip(rising, 0.0, ceiling)
+        short = room - slices.sums(share)
+        if np.all(np.abs(short) <= _EXACT * room):
+            return share
+        width = high - low
+        low, high = np.where(short >= 0.0, level, low), np.where(short < 0.0, level, high)
+        newton = level + short / slices.sums(weight * ((rising >= 0.0) & (rising < ceiling)))
+        good = (newton > low) & (newton < high) & ~halve
+        after = np.where(good, newton, low + 0.5 * (high - low))
+        halve = (high - low > 0.5 * width) & ~halve
+        if np.array_equal(after, level):
+            break
+        level = np.where(np.abs(short) <= _EXACT * room, level, after)
+    # The bracket is as narrow as numbers go, or holds one straight piece: between its ends everything is in proportion.
+    below = np.clip(weight * (slices.spread(low) - start), 0.0, ceiling)
+    above = np.clip(weight * (slices.spread(high) - start), 0.0, ceiling)
+    floor, top = slices.sums(below), slices.sums(above)
+    part = np.where(top > floor, (room - floor) / np.where(top > floor, top - floor, 1.0), 0.0)
+    return below + slices.spread(np.clip(part, 0.0, 1.0)) * (above - below)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """Service of one after the other."""
+
+    turn: Ints
+    """When each member is served; a permutation."""
+    member: Ints
+    """The member served at each turn."""
+
+    @staticmethod
+    def of(rank: Floats, size: Floats) -> "_Queue":
+        member = in_order(rank, size)
+        turn = np.empty_like(member)
+        turn[member] = np.arange(member.size)
+        return _Queue(turn, member)
+
+    def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
+        """Lower shares in place so that each segment fits its room."""
+        turn = self.turn[slices.index]
+        if slices.first.size > 1:
+            segment = np.repeat(np.arange(slices.first.size), slices.size)
+            turn = np.sort((segment << 32) | turn) & 0xFFFFFFFF
+            member = self.member[turn]
+        else:
+            member = self.member if turn.size == self.member.size else self.member[np.sort(turn)]
+        asked = share[member]
+        before = np.cumsum(asked) - asked
+        left = slices.spread(room + before[slices.first]) - before
+        share[member] = slices.fit(np.clip(left, 0.0, asked), room)
+
+
+def in_order(rank: Floats, size: Floats) -> Ints:
+    """Sort by rank, largest first; equals by size, smallest first; equals of those as they stand.
+
+    The fast sort of numpy leaves equals in an order that depends on the machine, so they are told apart by keys.
+
+    Returns:
+        Indices, shape (k,).
+    """
+    order = np.argsort(-rank)
+    key = _dense(-rank, order)
+    if key[order[-1]] == rank.size - 1:
+        return order
+    bits = rank.size.bit_length()
+    if 3 * bits > 63:
+        return np.lexsort((size, -rank))
+    return np.sort((((key << bits) | _dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & (
+        (1 << bits) - 1
+    )
+
+
+def _dense(value: Floats, order: Ints) -> Ints:
+    """How many different values are smaller, for each value; `order` sorts them."""
+    sorted_value = value[order]
+    count = np.zeros(value.size, dtype=np.int64)
+    np.cumsum(sorted_value[1:] != sorted_value[:-1], out=count[1:])
+    dense = np.empty_like(count)
+    dense[order] = count
+    return dense
