@@ -87,6 +87,12 @@ class Metrics:
         self.feeder_shortfall_kw = Gauge(
             "derms_feeder_shortfall_kw", "Excess over the limit that nothing can relieve.", _FEEDER, registry=registry
         )
+        self.feeder_envelope_kw = Gauge(
+            "derms_feeder_envelope_kw",
+            "Worst load if the controller, the broker or any path to a device died now.",
+            _FEEDER,
+            registry=registry,
+        )
 
         self.devices = Gauge(
             "derms_devices",

@@ -150,7 +150,7 @@ class LiveView:
         return Freshness.STALE if age_s <= self._params.lost_after_s else Freshness.LOST
 
     def _feeder(self, state: FeederTick) -> FeederSummaryOut:
-        feeder, decision = state.feeder, state.decision
+        feeder, decision = state.feeder, state.view
         now = datetime.fromtimestamp(self._clock.now_ms() / 1000.0, tz=UTC)
         now_s = self._clock.monotonic_s()
         mine = [event for event in self._loop.events.values() if _bears_on(event, feeder.feeder_id)]

@@ -16,7 +16,6 @@ from derms.columns import (
     ADVISE,
     AUTO,
     EV,
-    OFF,
     PV,
     Bools,
     Decision,
@@ -35,9 +34,9 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of
-from derms.control.dynamics import Leases, Pace, due, keep_silent, shape_export, shape_import
+from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import
 from derms.control.envelope import Envelope, envelope_of, lease_lives
-from derms.control.fill import Seats, serve
+from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
 from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
@@ -93,7 +92,7 @@ def _mode_of_devices(picture: Picture) -> Ints:
 class _Seen:
     """What a tick has found out before it gives anything away."""
 
-    seats: Seats
+    layout: Layout
     fresh: Ints
     obedience: Obedience
     needs: Needs
@@ -110,35 +109,35 @@ class _Seen:
 def _decide(picture: Picture, memory: Memory, params: Params, commanded: Bools) -> tuple[Decision, Memory]:
     devices = picture.devices
     seen, memory = _look(picture, memory, params, commanded)
-    seats, bounds = seen.seats, seen.bounds
+    layout, bounds = seen.layout, seen.bounds
     pace = Pace(
         dt_s=picture.dt_s,
         lockstep=picture.lockstep,
-        frozen=seats.tree.down_any(seen.background.blind)[devices.node],
+        frozen=layout.below(seen.background.blind),
     )
     wants = _wants(picture, memory.devices, seen, params)
     wish = _held_first(PLUGS[picture.policy](wants), devices, bounds)
-    given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, seats)
+    given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, layout.seats)
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
     told = shape_import(
-        target, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, seats,
+        target, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
     )  # fmt: skip
-    kept = keep_silent(bounds.waiting, devices, seats, seen.headroom_kw, params)
+    kept = keep_silent(bounds.waiting, devices, layout, seen.headroom_kw, params)
     export_room = _export_room(picture, seen, told.p_kw)
-    cap = _generation_caps(export_room, bounds, seats)
+    cap = _generation_caps(export_room, bounds, layout)
     curtailed = shape_export(cap, bounds.curtailable, devices, params, pace)
     p_kw = np.where(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw))
-    life, outlive = lease_lives(p_kw, devices, bounds, seen.background, seats.tree, seen.limits.import_kw, params)
+    life, outlive = lease_lives(p_kw, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, params)
     send = told.send | curtailed.send | kept.send | outlive | (np.isfinite(p_kw) & (devices.lease_left_s > life))
     envelope = envelope_of(
-        p_kw, send, life, devices, bounds, seen.background, seats.tree, seen.limits.import_kw, seen.limits.export_kw,
+        p_kw, send, life, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
         params,
     )  # fmt: skip
     generating = np.where(bounds.curtailable, np.fmin(cap, np.fmax(-devices.p_actual_kw, 0.0)), 0.0)
     export_short = np.maximum(-export_room, 0.0)
-    curtails = seats.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
+    curtails = layout.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
     decision = Decision(
         target_kw=p_kw,
         send=send,
@@ -154,7 +153,7 @@ def _decide(picture: Picture, memory: Memory, params: Params, commanded: Bools) 
     )
     return decision, replace(
         memory,
-        devices=_device_memory(memory.devices, wants, given, p_kw, seats, params, picture.dt_s),
+        devices=_device_memory(memory.devices, wants, given, p_kw, layout, params, picture.dt_s),
         nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
         sheds=seen.limits.sheds,
     )
@@ -163,33 +162,33 @@ def _decide(picture: Picture, memory: Memory, params: Params, commanded: Bools) 
 def _look(picture: Picture, memory: Memory, params: Params, commanded: Bools) -> tuple[_Seen, Memory]:
     """Everything up to the headroom."""
     devices, nodes, dt_s = picture.devices, picture.nodes, picture.dt_s
-    seats = Seats.of(Tree.of(nodes.parent), devices.node)
+    layout = Layout.of(nodes.parent, devices.node)
     fresh = freshness_of(devices, params)
     good = fresh == Freshness.GOOD
     obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
-    export_over = seats.tree.down_any(memory.nodes.export_over > 0.0)[devices.node]
+    export_over = layout.below(memory.nodes.export_over > 0.0)
     bounds = device_bounds(devices, commanded, fresh, obedience, needs, export_over, params, dt_s)
     background, node_memory = background_of(
-        nodes, seats.tree, devices, obedience.draw_kw, bounds, fresh, memory.nodes, params, dt_s
+        nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, memory.nodes, params, dt_s
     )
     draws = np.where(bounds.flexible & np.isfinite(obedience.draw_kw), obedience.draw_kw, 0.0)
     limits, node_memory = limits_in_force(
         nodes,
         picture.constraints,
         load_kw=background.load_kw,
-        flexible_kw=seats.sums(draws),
+        flexible_kw=layout.sums(draws),
         sheds=memory.sheds,
         memory=node_memory,
         params=params,
         dt_s=dt_s,
     )
-    reserved = seats.sums(bounds.reserve_kw)
+    reserved = layout.sums(bounds.reserve_kw)
     taken = nodes.margin_kw + background.import_kw + reserved
     headroom = limits.import_kw - taken
     soft = np.maximum(limits.soft_import_kw - taken, 0.0)
     seen = _Seen(
-        seats=seats,
+        layout=layout,
         fresh=fresh,
         obedience=obedience,
         needs=needs,
@@ -206,7 +205,7 @@ def _look(picture: Picture, memory: Memory, params: Params, commanded: Bools) ->
 def _wants(picture: Picture, memory: DeviceMemory, seen: _Seen, params: Params) -> Wants:
     devices, bounds, needs = picture.devices, seen.bounds, seen.needs
     # A discharge that an operator ordered makes room as relief does.
-    room = seen.room_kw - seen.seats.sums(bounds.forced_kw)
+    room = seen.room_kw - seen.layout.sums(bounds.forced_kw)
     return Wants(
         is_ev=devices.kind == EV,
         cap_kw=bounds.cap_kw,
@@ -226,7 +225,7 @@ def _wants(picture: Picture, memory: DeviceMemory, seen: _Seen, params: Params) 
         drawing_kw=np.fmax(devices.lease_kw, 0.0),
         node=devices.node,
         room_kw=room,
-        tree=seen.seats.tree,
+        tree=seen.layout.tree,
         dt_s=picture.dt_s,
         params=params,
     )
@@ -255,27 +254,27 @@ def _export_room(picture: Picture, seen: _Seen, told_kw: Floats) -> Floats:
     loose = (devices.kind == PV) & ~bounds.curtailable
     made = np.where(np.isfinite(devices.p_actual_kw), -np.abs(devices.p_actual_kw), -devices.p_export_max_kw)
     consumed = np.where(bounds.flexible, np.fmin(told_kw, seen.obedience.draw_kw), 0.0)
-    net = seen.background.export_kw + seen.seats.sums(np.where(loose, made, 0.0) + consumed)
+    net = seen.background.export_kw + seen.layout.sums(np.where(loose, made, 0.0) + consumed)
     return seen.limits.export_kw - picture.nodes.margin_kw + net
 
 
-def _generation_caps(export_room_kw: Floats, bounds: Bounds, seats: Seats) -> Floats:
+def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> Floats:
     """What each PV may generate, shape (n,) [kW], a magnitude: in proportion to rating, its rating at the most."""
     ceiling = bounds.generation_kw
     if np.all(np.isinf(export_room_kw)):
         return ceiling
-    return serve(seats, np.maximum(export_room_kw, 0.0), [Round(ceiling_kw=ceiling, weight=ceiling)])
+    return layout.serve(np.maximum(export_room_kw, 0.0), [Round(ceiling_kw=ceiling, weight=ceiling)])
 
 
 def _device_memory(
-    memory: DeviceMemory, wants: Wants, given: Allocation, p_kw: Floats, seats: Seats, params: Params, dt_s: float
+    memory: DeviceMemory, wants: Wants, given: Allocation, p_kw: Floats, layout: Layout, params: Params, dt_s: float
 ) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
     wanting = wants.cap_kw > 0.0
     return replace(
         memory,
-        bucket_kwh=settle(wants, given.target_kw, seats),
+        bucket_kwh=settle(wants, given.target_kw, layout),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
         running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
     )
@@ -322,7 +321,7 @@ def _node_record(
         reserved_kw=seen.reserved_kw,
         headroom_kw=seen.room_kw,
         export_headroom_kw=export_room_kw,
-        commanded_kw=seen.seats.sums(np.nan_to_num(told.p_kw)),
+        commanded_kw=seen.layout.sums(np.nan_to_num(told.p_kw)),
         shortfall_kw=given.shortfall_kw,
         export_shortfall_kw=export_short_kw,
         envelope_import_kw=envelope.import_kw,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from derms.columns import Bools, DeviceColumns, Floats, Params
-from derms.control.fill import Seats, serve
+from derms.control.layout import Layout
 from derms.control.wants import Round
 
 
@@ -49,7 +49,7 @@ def shape_import(
     draw_kw: Floats,
     headroom_kw: Floats,
     rank: Floats,
-    seats: Seats,
+    layout: Layout,
     params: Params,
     pace: Pace,
 ) -> Leases:
@@ -63,7 +63,7 @@ def shape_import(
         draw_kw: Measured power, shape (n,) [kW].
         headroom_kw: What they may draw together below each node, shape (m,) [kW]; inf: no limit.
         rank: Who is raised first, larger first, shape (n,).
-        seats: Where they hang.
+        layout: Where they hang.
         params: The engine's constants.
         pace: How fast.
     """
@@ -80,14 +80,14 @@ def shape_import(
     want = np.where(flexible, np.minimum(target_kw, base + step), 0.0)
     own = np.maximum(busy, lowered)
     rise = np.where(flexible & ~pace.frozen, np.maximum(want - own, 0.0), 0.0)
-    free = headroom_kw - seats.sums(busy)
-    granted = serve(seats, free, [Round(ceiling_kw=rise, rank=rank)])
+    free = headroom_kw - layout.sums(busy)
+    granted = layout.serve(free, [Round(ceiling_kw=rise, rank=rank)])
     granted = np.where(np.maximum(own, 0.0) + granted < devices.p_min_kw, 0.0, granted)
     # Up to what it may draw anyway, a device is not "raised": that room is already its own.
     p_kw = np.where(granted > 0.0, own + granted, np.minimum(want, own))
     p_kw = _lawful(p_kw, devices)
     p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
-    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, seats, params)
+    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, layout, params)
     return Leases(
         p_kw=np.where(flexible, p_kw, np.nan),
         send=flexible & due(p_kw, devices, params),
@@ -95,7 +95,7 @@ def shape_import(
     )
 
 
-def keep_silent(waiting: Bools, devices: DeviceColumns, seats: Seats, headroom_kw: Floats, params: Params) -> Leases:
+def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom_kw: Floats, params: Params) -> Leases:
     """Renew the leases of devices that have gone quiet a moment ago, or do not follow, as they are.
 
     A device that reports more slowly than others must not fall off its lease between two reports. It is never raised
@@ -105,12 +105,12 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, seats: Seats, headroom_k
     Args:
         waiting: Which rows are meant.
         devices: The columns.
-        seats: Where they hang.
+        layout: Where they hang.
         headroom_kw: What the others may draw together below each node, shape (m,) [kW].
         params: The engine's constants.
     """
     lowest = np.minimum(devices.lease_kw, np.maximum(devices.default_power_kw, 0.0))
-    roomy = ~seats.tree.down_any(headroom_kw < 0.0)[seats.node]
+    roomy = ~layout.below(headroom_kw < 0.0)
     p_kw = np.where(waiting, np.where(roomy, devices.lease_kw, lowest), np.nan)
     return Leases(p_kw=p_kw, send=waiting & due(p_kw, devices, params), ramping=np.zeros_like(waiting))
 
@@ -150,7 +150,7 @@ def _lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
 
 
 def _settle_small_changes(
-    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats, seats: Seats,
+    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats, layout: Layout,
     params: Params,
 ) -> Floats:  # fmt: skip
     """Keep leases that would change by less than the deadband, unless keeping them breaks a limit."""
@@ -158,8 +158,8 @@ def _settle_small_changes(
     lawful = (devices.lease_kw >= devices.p_min_kw) | (devices.lease_kw <= 0.0)
     keep = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)
     kept = np.where(keep, devices.lease_kw, p_kw)
-    broken = seats.sums(np.where(flexible, kept, 0.0)) > headroom_kw
+    broken = layout.sums(np.where(flexible, kept, 0.0)) > headroom_kw
     if not broken.any():
         return kept
-    down_only = seats.tree.down_any(broken)[seats.node]
+    down_only = layout.below(broken)
     return np.where(down_only & (devices.lease_kw > p_kw), p_kw, kept)

@@ -5,20 +5,43 @@ By interval or at once when something changed, never overlapping, never waiting 
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 
-from derms.columns import KINDS, Decision, FeederState, Freshness, Memory, Params, Picture, Reason
+from derms.columns import (
+    KINDS,
+    MODE_CODE,
+    Decision,
+    Floats,
+    Freshness,
+    Ints,
+    Memory,
+    NodeColumns,
+    Params,
+    Picture,
+)
 from derms.control.decide import decide
 from derms.control.demand_response import constraints_on, is_active
 from derms.control.dispatch import Outbox
+from derms.control.forest import parents_of, trees_of
 from derms.control.words import reason_text
+from derms.errors import NotFoundError
 from derms.fleet import Fleet
 from derms.metrics import Metrics
-from derms.model import DecisionRecord, DeviceKind, Dialect, DrEvent, Feeder, FeederMode, Setpoint
+from derms.model import (
+    DecisionRecord,
+    DeviceKind,
+    DeviceOverride,
+    Dialect,
+    DrEvent,
+    DrProgram,
+    Feeder,
+    FeederMode,
+    Setpoint,
+)
 from derms.ports import Clock
 from derms.recorder import Recorder
 
@@ -29,24 +52,106 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class FeederTick:
-    """One feeder as the loop keeps it between ticks."""
+class TreeState:
+    """One tree of feeders as the loop keeps it between ticks."""
 
-    feeder: Feeder
+    feeders: tuple[Feeder, ...]
+    """Parents first."""
     memory: Memory
+    rows: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Fleet rows of its devices: in the order of the nodes, and of their ids."""
+    node: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """The node each of them hangs on."""
+    registry_version: int = -1
+    """Of the fleet when `rows` was made."""
     last_s: float | None = None
+    picture: Picture | None = None
     decision: Decision | None = None
-    rows: tuple[int, ...] = ()
-    """The rows that `decision` is about, in its order."""
     decided_ms: int = 0
     ticks: int = 0
     failing: bool = False
-    over: bool = False
-    """The limit is exceeded, or cannot be held."""
+    over: set[str] = field(default_factory=set)
+    """Feeders above a limit, or whose limit cannot be held."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What the last tick found for one feeder, everything below it included."""
+
+    import_limit_kw: float
+    """In force [kW]; inf: none."""
+    export_limit_kw: float
+    import_source: str
+    export_source: str
+    measured_kw: float
+    """Fresh head meter [kW]; NaN: none."""
+    background_kw: float
+    load_kw: float
+    reserved_kw: float
+    headroom_kw: float
+    """For flexible devices to import [kW]; inf: no limit."""
+    commanded_kw: float
+    shortfall_kw: float
+    export_shortfall_kw: float
+    envelope_import_kw: float
+    envelope_import_s: float
+    envelope_export_kw: float
+    envelope_export_s: float
+    default_over_kw: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeederTick:
+    """One feeder in its tree."""
+
+    tree: TreeState
+    node: int
+
+    @property
+    def feeder(self) -> Feeder:
+        """Its registration."""
+        return self.tree.feeders[self.node]
+
+    @property
+    def decided_ms(self) -> int:
+        """When it was last decided [epoch ms]."""
+        return self.tree.decided_ms
+
+    @property
+    def ticks(self) -> int:
+        """How often it was decided in this run."""
+        return self.tree.ticks
+
+    @property
+    def view(self) -> NodeView | None:
+        """What the last tick found; None before the first one."""
+        decision = self.tree.decision
+        if decision is None:
+            return None
+        at, node = decision.nodes, self.node
+        return NodeView(
+            import_limit_kw=float(at.import_limit_kw[node]),
+            export_limit_kw=float(at.export_limit_kw[node]),
+            import_source=at.import_source[node],
+            export_source=at.export_source[node],
+            measured_kw=float(at.measured_kw[node]),
+            background_kw=float(at.background_kw[node]),
+            load_kw=float(at.load_kw[node]),
+            reserved_kw=float(at.reserved_kw[node]),
+            headroom_kw=float(at.headroom_kw[node]),
+            commanded_kw=float(at.commanded_kw[node]),
+            shortfall_kw=float(at.shortfall_kw[node]),
+            export_shortfall_kw=float(at.export_shortfall_kw[node]),
+            envelope_import_kw=float(at.envelope_import_kw[node]),
+            envelope_import_s=float(at.envelope_import_s[node]),
+            envelope_export_kw=float(at.envelope_export_kw[node]),
+            envelope_export_s=float(at.envelope_export_s[node]),
+            default_over_kw=float(at.default_over_kw[node]),
+        )
 
 
 class ControlLoop:
-    """Ticks every feeder, hands leases to the outbox and the record to the recorder."""
+    """Ticks every tree of feeders, hands leases to the outbox and the record to the recorder."""
 
     def __init__(
         self,
@@ -60,11 +165,18 @@ class ControlLoop:
         params: Params,
         epoch: int,
     ) -> None:
-        """Prepare the loop; nothing is sent before the first tick."""
-        self.feeders = {feeder.feeder_id: FeederTick(feeder, Memory.empty()) for feeder in feeders}
+        """Prepare the loop; nothing is sent before the first tick.
+
+        Raises:
+            ConfigError: The feeders are no forest.
+        """
         self.events: dict[str, DrEvent] = {}
+        self.programs: dict[str, DrProgram] = {}
         self.epoch = epoch
         self.last_tick_s: float | None = None
+        self.trees: list[TreeState] = []
+        self.feeders: dict[str, FeederTick] = {}
+        """Every feeder by its id."""
         self._fleet = fleet
         self._outbox = outbox
         self._recorder = recorder
@@ -73,23 +185,92 @@ class ControlLoop:
         self._params = params
         self._seq = 0
         self._wake = asyncio.Event()
+        self.set_feeders(feeders)
+
+    def set_feeders(self, feeders: Iterable[Feeder]) -> None:
+        """Replace the feeders; what is remembered of those that stay is kept, also where the tree changes.
+
+        Raises:
+            ConfigError: They are no forest; nothing has changed.
+        """
+        planted = trees_of(feeders)
+        before = self.feeders
+        trees = []
+        for members in planted:
+            old = before.get(members[0].feeder_id)
+            same = old is not None and [item.feeder_id for item in old.tree.feeders] == [
+                item.feeder_id for item in members
+            ]
+            if old is not None and same:
+                old.tree.feeders = members
+                trees.append(old.tree)
+                continue
+            tree = TreeState(members, Memory.empty(0, len(members)))
+            if old is not None:
+                row = {feeder.feeder_id: node for node, feeder in enumerate(old.tree.feeders)}
+                index = np.array([row.get(feeder.feeder_id, -1) for feeder in members], dtype=np.int64)
+                tree.memory = old.tree.memory.aligned(np.arange(old.tree.rows.size), index)
+                tree.rows, tree.node = old.tree.rows, old.tree.node
+            trees.append(tree)
+        self.trees = trees
+        self.feeders = {
+            feeder.feeder_id: FeederTick(tree, node) for tree in trees for node, feeder in enumerate(tree.feeders)
+        }
+        self.wake()
 
     def wake(self) -> None:
         """Ask for a tick now."""
         self._wake.set()
 
     def add_event(self, event: DrEvent) -> None:
-        """Let an event bear from its start on, and tick at once."""
+        """Let an event bear from its start on, and tick at once; one of the same id is replaced."""
         self.events[event.event_id] = event
         self.wake()
+
+    def put_program(self, program: DrProgram) -> None:
+        """Let a program bear while it is active, and tick at once; one of the same id is replaced."""
+        self.programs[program.program_id] = program
+        self.wake()
+
+    def drop_program(self, program_id: str) -> None:
+        """Forget a program, and tick at once."""
+        self.programs.pop(program_id, None)
+        self.wake()
+
+    def put_override(self, override: DeviceOverride) -> None:
+        """Lay an override upon a device until it ends, and tick at once.
+
+        Raises:
+            NotFoundError: There is no such device.
+        """
+        row = self._row(override.device_id)
+        left_s = override.until.timestamp() - self._clock.now_ms() / 1000.0
+        self._fleet.override(row, override.kind, p_kw=override.p_kw, until_s=self._clock.monotonic_s() + left_s)
+        self.wake()
+
+    def release(self, device_id: str) -> None:
+        """Take an override off a device, and tick at once.
+
+        Raises:
+            NotFoundError: There is no such device.
+        """
+        self._fleet.override(self._row(device_id), None)
+        self.wake()
+
+    def _row(self, device_id: str) -> int:
+        row = self._fleet.row(device_id)
+        if row is None:
+            raise NotFoundError(f"there is no device {device_id}", next_step="list the devices and choose one")
+        return row
 
     def observed_load(self, feeder_id: str, metered_kw: float) -> None:
         """Ask for a tick when a head meter reads above the limit in force: that cannot wait for the interval."""
         state = self.feeders.get(feeder_id)
-        if state is None or state.decision is None:
+        if state is None or state.tree.decision is None:
             return
-        over = metered_kw > state.decision.import_limit_kw or -metered_kw > state.decision.export_limit_kw
-        if over and not state.over:
+        nodes = state.tree.decision.nodes
+        over = metered_kw > nodes.import_limit_kw[state.node] or -metered_kw > nodes.export_limit_kw[state.node]
+        if over and feeder_id not in state.tree.over:
             self.wake()
 
     async def run(self) -> None:
@@ -111,178 +292,220 @@ class ControlLoop:
                 pass
 
     def _until_next(self, due_s: float) -> float:
-        """Seconds until the interval is over or an event starts or ends, whichever is first."""
-        now_ms = self._clock.now_ms()
-        edges = [
-            edge.timestamp() - now_ms / 1000.0
-            for event in self.events.values()
-            if event.cancelled_at is None
-            for edge in (event.start, event.end)
-        ]
+        """Seconds until the interval is over or an event or program starts or ends, whichever is first."""
+        now_s = self._clock.now_ms() / 1000.0
+        events = (event for event in self.events.values() if event.cancelled_at is None)
+        programs = (program for program in self.programs.values() if program.active)
+        edges = [edge.timestamp() - now_s for item in (*events, *programs) for edge in (item.start, item.end)]
         left_s = due_s - self._clock.monotonic_s()
         return max(min([left_s, *(edge + 0.001 for edge in edges if edge > 0.0)]), 0.0)
 
     def tick(self) -> None:
-        """Decide for every feeder; a feeder whose tick fails does not stop the others."""
+        """Decide for every tree; one whose tick fails does not stop the others."""
         now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000.0, tz=UTC)
         self.events = {key: event for key, event in self.events.items() if event.end > now}
         self._metrics.events_active.set(sum(is_active(event, now) for event in self.events.values()))
-        loads = {key: _load_of(state) for key, state in self.feeders.items()}
-        for state in self.feeders.values():
-            if state.feeder.mode is FeederMode.OFF:
+        loads = self._loads(now_s)
+        for tree in self.trees:
+            if tree.feeders[0].mode is FeederMode.OFF:
                 continue
+            root = tree.feeders[0].feeder_id
             try:
-                self._tick_feeder(state, loads, now=now, now_s=now_s, now_ms=now_ms)
+                self._tick_tree(tree, loads, now=now, now_s=now_s, now_ms=now_ms)
             except Exception:
                 self._metrics.tick_failures_total.inc()
-                if not state.failing:
-                    log.exception("The tick of feeder %s failed", state.feeder.feeder_id)
-                state.failing = True
+                if not tree.failing:
+                    log.exception("The tick of feeder %s failed", root)
+                tree.failing = True
             else:
-                if state.failing:
-                    log.info("The tick of feeder %s works again", state.feeder.feeder_id)
-                state.failing = False
+                if tree.failing:
+                    log.info("The tick of feeder %s works again", root)
+                tree.failing = False
         self._count_devices()
         self.last_tick_s = now_s
 
-    def _tick_feeder(
-        self, state: FeederTick, loads: dict[str, float], *, now: datetime, now_s: float, now_ms: int
+    def _loads(self, now_s: float) -> dict[str, float]:
+        """What every feeder draws, as of the last tick; before the first one, what its meter reads."""
+        loads: dict[str, float] = {}
+        for tree in self.trees:
+            self._seat(tree)
+            if tree.decision is not None and tree.decision.nodes.load_kw.size == len(tree.feeders):
+                values = tree.decision.nodes.load_kw
+            else:
+                values, _ = self._fleet.meters(tree.rows, tree.node, len(tree.feeders), now_s=now_s)
+            loads |= zip((feeder.feeder_id for feeder in tree.feeders), np.nan_to_num(values).tolist(), strict=True)
+        return loads
+
+    def _seat(self, tree: TreeState) -> None:
+        """Bring the tree's rows, and its memory with them, up to the registry as it is now."""
+        if tree.registry_version == self._fleet.registry_version:
+            return
+        parts = [self._fleet.rows_of(feeder.feeder_id) for feeder in tree.feeders]
+        rows = np.concatenate(parts)
+        if not np.array_equal(rows, tree.rows):
+            before = {row: index for index, row in enumerate(tree.rows.tolist())}
+            index = np.array([before.get(row, -1) for row in rows.tolist()], dtype=np.int64)
+            tree.memory = tree.memory.aligned(index, np.arange(len(tree.feeders)))
+        tree.rows = rows
+        tree.node = np.repeat(np.arange(len(parts)), [part.size for part in parts])
+        tree.registry_version = self._fleet.registry_version
+
+    def _tick_tree(
+        self, tree: TreeState, loads: Mapping[str, float], *, now: datetime, now_s: float, now_ms: int
     ) -> None:
         started_s = self._clock.monotonic_s()
-        feeder = state.feeder
-        rows = self._fleet.rows_of(feeder.feeder_id)
-        metered_kw, metered_age_s = self._fleet.meter(feeder.feeder_id, now_s=now_s)
-        elapsed_s = self._params.interval_s if state.last_s is None else now_s - state.last_s
-        if not loads[feeder.feeder_id] and np.isfinite(metered_kw):
-            loads = {**loads, feeder.feeder_id: metered_kw}
+        elapsed_s = self._params.interval_s if tree.last_s is None else now_s - tree.last_s
+        metered_kw, metered_age_s = self._fleet.meters(tree.rows, tree.node, len(tree.feeders), now_s=now_s)
         picture = Picture(
             dt_s=min(elapsed_s, 3.0 * self._params.interval_s),
-            feeder=_state_of(feeder, metered_kw, metered_age_s),
-            constraints=constraints_on(feeder.feeder_id, self.events.values(), now, loads),
-            devices=self._fleet.columns(rows, now_s=now_s, now_ms=now_ms),
+            nodes=nodes_of(tree.feeders, metered_kw, metered_age_s),
+            constraints=constraints_on(
+                {feeder.feeder_id: node for node, feeder in enumerate(tree.feeders)},
+                self.events.values(),
+                self.programs.values(),
+                now,
+                loads,
+                {key: state.feeder.parent_id for key, state in self.feeders.items()},
+            ),
+            devices=self._fleet.columns(tree.rows, tree.node, now_s=now_s, now_ms=now_ms),
+            policy=tree.feeders[0].policy,
         )
-        memory = _aligned(state, rows.tolist())
-        decision, state.memory = decide(picture, memory, self._params)
-        state.rows = tuple(rows.tolist())
-        state.decision, state.last_s, state.decided_ms = decision, now_s, now_ms
-        state.ticks += 1
-        sent = self._send(state, decision, now_s=now_s, now_ms=now_ms)
-        duration_s = self._clock.monotonic_s() - started_s
-        self._record(state, decision, sent=sent, duration_s=duration_s)
+        decision, tree.memory = decide(picture, tree.memory, self._params)
+        tree.picture, tree.decision = picture, decision
+        tree.last_s, tree.decided_ms = now_s, now_ms
+        tree.ticks += 1
+        sent = self._send(tree, decision, now_s=now_s, now_ms=now_ms)
+        self._record(tree, decision, sent=sent, duration_s=self._clock.monotonic_s() - started_s)
 
-    def _send(self, state: FeederTick, decision: Decision, *, now_s: float, now_ms: int) -> int:
-        """Lease what is to be sent, unless the feeder is only advised."""
-        if state.feeder.mode is not FeederMode.AUTO:
-            return 0
+    def _send(self, tree: TreeState, decision: Decision, *, now_s: float, now_ms: int) -> Ints:
+        """Lease what is to be sent; how many for each node."""
         leases: list[tuple[int, Setpoint, Dialect]] = []
-        for index in np.flatnonzero(decision.send).tolist():
-            row = state.rows[index]
+        names = [feeder.feeder_id for feeder in tree.feeders]
+        due = np.flatnonzero(decision.send)
+        for index in due.tolist():
+            row = int(tree.rows[index])
             device = self._fleet.devices[row]
             self._seq += 1
             lease = Setpoint(
                 device_id=device.device_id,
                 kind=device.kind,
-                p_setpoint_kw=round(float(decision.target_kw[index]), 3) + 0.0,
+                p_setpoint_kw=round(float(decision.target_kw[index]), 6) + 0.0,
                 issued_at_ms=now_ms,
-                valid_until_ms=now_ms + round(self._params.lease_s * 1000),
+                valid_until_ms=now_ms + round(float(decision.life_s[index]) * 1000),
                 epoch=self.epoch,
                 seq=self._seq,
-                reason=reason_text(Reason(int(decision.reason[index])), decision, state.feeder.feeder_id),
+                reason=reason_text(decision, index, names),
             )
             self._fleet.commanded(row, lease, now_s=now_s)
             leases.append((row, lease, device.dialect))
         self._outbox.put(leases)
         self._recorder.put_setpoints([lease for _, lease, _ in leases])
-        return len(leases)
+        return np.bincount(tree.node[due], minlength=len(tree.feeders))
 
-    def _record(self, state: FeederTick, decision: Decision, *, sent: int, duration_s: float) -> None:
-        """Write the tick's line into the decision log, the metrics and, when it starts or ends, the log."""
-        feeder_id = state.feeder.feeder_id
-        record = DecisionRecord(
-            feeder_id=feeder_id,
-            at_ms=state.decided_ms,
-            epoch=self.epoch,
-            tick=state.ticks,
-            mode=state.feeder.mode,
-            import_limit_kw=_finite(decision.import_limit_kw),
-            limit_source=decision.import_source,
-            measured_kw=_finite(decision.measured_kw),
-            background_kw=decision.background_kw,
-            reserved_kw=decision.reserved_kw,
-            headroom_kw=_finite(decision.headroom_kw),
-            commanded_kw=decision.commanded_kw,
-            shortfall_kw=decision.shortfall_kw,
-            setpoints_sent=sent,
-            duration_ms=duration_s * 1000.0,
-        )
-        self._recorder.put_decision(record)
-        metrics = self._metrics
-        metrics.tick_duration_seconds.observe(duration_s)
-        metrics.feeder_load_kw.labels(feeder_id).set(decision.load_kw)
-        metrics.feeder_import_limit_kw.labels(feeder_id).set(decision.import_limit_kw)
-        metrics.feeder_headroom_kw.labels(feeder_id).set(decision.headroom_kw)
-        metrics.feeder_commanded_kw.labels(feeder_id).set(decision.commanded_kw)
-        metrics.feeder_reserved_kw.labels(feeder_id).set(decision.reserved_kw)
-        metrics.feeder_shortfall_kw.labels(feeder_id).set(decision.shortfall_kw)
-        exceeds_import = decision.load_kw > decision.import_limit_kw or decision.shortfall_kw > 0.0
-        over = exceeds_import or -decision.load_kw > decision.export_limit_kw
-        limit_kw = decision.import_limit_kw if exceeds_import else decision.export_limit_kw
-        keys = {"feeder": feeder_id, "load_kw": round(decision.load_kw, 2), "limit_kw": limit_kw}
-        if over and not state.over:
-            direction = "import" if exceeds_import else "export"
-            log.warning("Feeder %s is above its %s limit", feeder_id, direction, extra=keys)
-        elif state.over and not over:
-            log.info("Feeder %s is within its limits again", feeder_id, extra=keys)
-        state.over = over
+    def _record(self, tree: TreeState, decision: Decision, *, sent: Ints, duration_s: float) -> None:
+        """Write each feeder's line into the decision log, the metrics and, when it starts or ends, the log."""
+        self._metrics.tick_duration_seconds.observe(duration_s)
+        for node, feeder in enumerate(tree.feeders):
+            view = FeederTick(tree, node).view
+            if view is None or feeder.mode is FeederMode.OFF:
+                continue
+            self._recorder.put_decision(
+                DecisionRecord(
+                    feeder_id=feeder.feeder_id,
+                    at_ms=tree.decided_ms,
+                    epoch=self.epoch,
+                    tick=tree.ticks,
+                    mode=feeder.mode,
+                    import_limit_kw=_finite(view.import_limit_kw),
+                    limit_source=view.import_source,
+                    measured_kw=_finite(view.measured_kw),
+                    background_kw=view.background_kw,
+                    reserved_kw=view.reserved_kw,
+                    headroom_kw=_finite(view.headroom_kw),
+                    commanded_kw=view.commanded_kw,
+                    shortfall_kw=view.shortfall_kw,
+                    envelope_kw=view.envelope_import_kw,
+                    envelope_in_s=view.envelope_import_s,
+                    setpoints_sent=int(sent[node]),
+                    duration_ms=duration_s * 1000.0,
+                )
+            )
+            self._gauge(feeder.feeder_id, view)
+            self._note_excess(tree, feeder.feeder_id, view)
         log.debug(
             "tick",
-            extra={**keys, "tick": state.ticks, "headroom_kw": record.headroom_kw, "sent": sent,
-                   "duration_ms": round(record.duration_ms, 2)},
+            extra={"feeder": tree.feeders[0].feeder_id, "tick": tree.ticks, "sent": int(sent.sum()),
+                   "duration_ms": round(duration_s * 1000.0, 2)},
         )  # fmt: skip
+
+    def _gauge(self, feeder_id: str, view: NodeView) -> None:
+        metrics = self._metrics
+        metrics.feeder_load_kw.labels(feeder_id).set(view.load_kw)
+        metrics.feeder_import_limit_kw.labels(feeder_id).set(view.import_limit_kw)
+        metrics.feeder_headroom_kw.labels(feeder_id).set(view.headroom_kw)
+        metrics.feeder_commanded_kw.labels(feeder_id).set(view.commanded_kw)
+        metrics.feeder_reserved_kw.labels(feeder_id).set(view.reserved_kw)
+        metrics.feeder_shortfall_kw.labels(feeder_id).set(view.shortfall_kw)
+        metrics.feeder_envelope_kw.labels(feeder_id).set(view.envelope_import_kw)
+
+    def _note_excess(self, tree: TreeState, feeder_id: str, view: NodeView) -> None:
+        """Log when a feeder comes above a limit, and when it is back."""
+        exceeds_import = view.load_kw > view.import_limit_kw
+        over = exceeds_import or -view.load_kw > view.export_limit_kw or view.shortfall_kw > 0.0
+        limit_kw = view.export_limit_kw if -view.load_kw > view.export_limit_kw else view.import_limit_kw
+        keys = {"feeder": feeder_id, "load_kw": round(view.load_kw, 2), "limit_kw": limit_kw,
+                "shortfall_kw": round(view.shortfall_kw, 2)}  # fmt: skip
+        if over and feeder_id not in tree.over:
+            if exceeds_import or -view.load_kw > view.export_limit_kw:
+                direction = "import" if exceeds_import else "export"
+                log.warning("Feeder %s is above its %s limit", feeder_id, direction, extra=keys)
+            else:
+                log.warning("Feeder %s cannot hold its import limit with what it controls", feeder_id, extra=keys)
+            tree.over.add(feeder_id)
+        elif not over and feeder_id in tree.over:
+            log.info("Feeder %s is within its limits again", feeder_id, extra=keys)
+            tree.over.discard(feeder_id)
 
     def _count_devices(self) -> None:
         """Set the gauges of devices by type and freshness, for all feeders at once."""
         counts: dict[tuple[str, DeviceKind, str], int] = {}
-        for feeder_id, state in self.feeders.items():
-            if state.decision is None:
+        for tree in self.trees:
+            if tree.decision is None or tree.decision.freshness.size != tree.rows.size:
                 continue
-            codes = self._fleet.kinds(np.array(state.rows, dtype=np.int64)) * len(Freshness) + state.decision.freshness
+            kinds = self._fleet.kinds(tree.rows)
+            codes = (tree.node * len(KINDS) + kinds) * len(Freshness) + tree.decision.freshness
             for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
-                kind, fresh = divmod(int(code), len(Freshness))
-                counts[(feeder_id, KINDS[kind], Freshness(fresh).name.lower())] = int(count)
+                rest, fresh = divmod(int(code), len(Freshness))
+                node, kind = divmod(rest, len(KINDS))
+                key = (tree.feeders[node].feeder_id, KINDS[kind], Freshness(fresh).name.lower())
+                counts[key] = int(count)
         self._metrics.set_devices(counts)
 
 
-def _load_of(state: FeederTick) -> float:
-    return 0.0 if state.decision is None else state.decision.load_kw
+def nodes_of(feeders: tuple[Feeder, ...], metered_kw: Floats, metered_age_s: Floats) -> NodeColumns:
+    """The columns of a tree.
 
+    Args:
+        feeders: Parents first.
+        metered_kw: The head meters, shape (m,) [kW]; NaN: none.
+        metered_age_s: Their age, shape (m,) [s].
+    """
 
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    def limit(values: Iterable[float | None]) -> Floats:
+        return np.array([np.inf if value is None else value for value in values], dtype=np.float64)
 
-
-def _state_of(feeder: Feeder, metered_kw: float, metered_age_s: float) -> FeederState:
-    return FeederState(
-        import_limit_kw=np.inf if feeder.import_limit_kw is None else feeder.import_limit_kw,
-        export_limit_kw=np.inf if feeder.export_limit_kw is None else feeder.export_limit_kw,
-        margin_kw=feeder.margin_kw,
-        assumed_unmetered_kw=feeder.assumed_unmetered_kw,
+    return NodeColumns(
+        parent=np.array(parents_of(feeders), dtype=np.int64),
+        mode=np.array([MODE_CODE[feeder.mode] for feeder in feeders], dtype=np.int64),
+        import_limit_kw=limit(feeder.import_limit_kw for feeder in feeders),
+        export_limit_kw=limit(feeder.export_limit_kw for feeder in feeders),
+        margin_kw=np.array([feeder.margin_kw for feeder in feeders], dtype=np.float64),
+        assumed_unmetered_kw=np.array([feeder.assumed_unmetered_kw for feeder in feeders], dtype=np.float64),
         metered_kw=metered_kw,
         metered_age_s=metered_age_s,
     )
 
 
-def _aligned(state: FeederTick, rows: list[int]) -> Memory:
-    """Bring the memory's rows into the order of this tick's, which changes when devices join, move or retire."""
-    if tuple(rows) == state.rows:
-        return state.memory
-    before = dict(zip(state.rows, state.memory.bucket_kwh.tolist(), strict=False))
-    buckets = np.array([before.get(row, 0.0) for row in rows], dtype=np.float64)
-    return Memory(
-        bucket_kwh=buckets,
-        fixed_import_kw=state.memory.fixed_import_kw,
-        fixed_export_kw=state.memory.fixed_export_kw,
-        residual_kw=state.memory.residual_kw,
-        shed_limits=state.memory.shed_limits,
-    )
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

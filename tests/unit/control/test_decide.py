@@ -17,7 +17,7 @@ def test_generation_adds_room_instead_of_taking_it() -> None:
     # limit 50, PV making 40, nothing else: 50 - (-40) = 90 may be drawn, not 10
     rows = [Row(kind=PV, p_actual_kw=-40.0, p_export_max_kw=40.0, p_import_max_kw=0.0), Row(p_import_max_kw=100.0)]
     decision, _ = tick(rows, feeder(50.0))
-    assert decision.headroom_kw == pytest.approx(90.0)
+    assert decision.nodes.headroom_kw[0] == pytest.approx(90.0)
 
 
 def test_a_silent_charger_keeps_what_it_drew_reserved() -> None:
@@ -26,23 +26,23 @@ def test_a_silent_charger_keeps_what_it_drew_reserved() -> None:
     plant = Plant([silent, Row(p_import_max_kw=50.0)], feeder(50.0), metered=False)
     for _ in range(20):
         decision = plant.step()
-    assert decision.reserved_kw == pytest.approx(40.0)
+    assert decision.nodes.reserved_kw[0] == pytest.approx(40.0)
     assert decision.target_kw[1] == pytest.approx(10.0)
     assert np.isnan(decision.target_kw[0])
 
 
 def test_a_silent_charger_holds_its_lease_until_that_ends_and_then_its_default() -> None:
     leased = Row(p_actual_kw=3.0, may_kw=7.0, lease_kw=7.0, lease_left_s=5.0, age_s=40.0, default_power_kw=1.4)
-    assert tick([leased], feeder(50.0))[0].reserved_kw == pytest.approx(7.0)
+    assert tick([leased], feeder(50.0))[0].nodes.reserved_kw[0] == pytest.approx(7.0)
     ended = Row(p_actual_kw=3.0, age_s=40.0, default_power_kw=1.4)
-    assert tick([ended], feeder(50.0))[0].reserved_kw == pytest.approx(1.4)
+    assert tick([ended], feeder(50.0))[0].nodes.reserved_kw[0] == pytest.approx(1.4)
 
 
 def test_a_charger_that_never_spoke_holds_its_rating() -> None:
     never = Row(p_actual_kw=np.nan, soc=np.nan, age_s=np.inf, spoke=False, p_import_max_kw=22.0)
     decision, _ = tick([never], feeder(50.0))
     assert decision.freshness[0] == Freshness.NEVER
-    assert decision.reserved_kw == pytest.approx(22.0)
+    assert decision.nodes.reserved_kw[0] == pytest.approx(22.0)
 
 
 def test_from_far_above_the_limit_everything_is_commanded_down_in_one_tick() -> None:
@@ -71,14 +71,14 @@ def test_an_overloaded_feeder_makes_an_idle_battery_discharge_and_never_charge()
     decision, _ = tick(rows, feeder(10.0))
     assert decision.target_kw[1] == pytest.approx(-2.0)
     assert decision.reason[1] == Reason.RELIEF
-    assert decision.shortfall_kw == 0.0
+    assert decision.nodes.shortfall_kw[0] == 0.0
 
 
 def test_a_battery_at_its_reserve_does_not_discharge_and_the_shortfall_is_said() -> None:
     battery = Row(kind=BATTERY, soc=0.2, min_soc_reserve=0.2, p_import_max_kw=5.0, p_export_max_kw=5.0)
     decision, _ = tick([Row(kind=LOAD, p_actual_kw=12.0), battery], feeder(10.0))
     assert decision.target_kw[1] == 0.0
-    assert decision.shortfall_kw == pytest.approx(2.0)
+    assert decision.nodes.shortfall_kw[0] == pytest.approx(2.0)
 
 
 def test_three_chargers_that_fit_one_at_a_time_take_turns() -> None:
@@ -104,12 +104,12 @@ def test_two_equal_chargers_settle_on_equal_shares() -> None:
 def test_of_overlapping_constraints_the_tightest_wins_and_is_named() -> None:
     looser, tighter = Constraint(source="a", import_limit_kw=40.0), Constraint(source="b", import_limit_kw=20.0)
     decision, _ = tick([Row()], feeder(50.0), constraints=(looser, tighter))
-    assert (decision.import_limit_kw, decision.import_source) == (20.0, "b")
+    assert (decision.nodes.import_limit_kw[0], decision.nodes.import_source[0]) == (20.0, "b")
 
 
 def test_an_event_never_lifts_a_feeder_above_its_own_limit() -> None:
     decision, _ = tick([Row()], feeder(50.0), constraints=(Constraint(source="a", import_limit_kw=400.0),))
-    assert (decision.import_limit_kw, decision.import_source) == (50.0, "static")
+    assert (decision.nodes.import_limit_kw[0], decision.nodes.import_source[0]) == (50.0, "static")
 
 
 def test_a_shed_is_taken_once_and_not_again_from_what_it_has_already_lowered() -> None:
@@ -144,11 +144,11 @@ def test_a_device_that_went_quiet_keeps_its_lease_and_gets_no_more() -> None:
     quiet = Row(p_actual_kw=3.0, lease_kw=3.0, may_kw=3.0, lease_left_s=2.0, age_s=10.0, acknowledged_s=20.0)
     decision, _ = tick([quiet], feeder(50.0))
     assert (decision.target_kw[0], decision.send[0], decision.reason[0]) == (3.0, True, Reason.SILENT)
-    assert decision.reserved_kw == pytest.approx(3.0)
+    assert decision.nodes.reserved_kw[0] == pytest.approx(3.0)
     # without any room it is told to go down, and its room stays reserved all the same
     decision, _ = tick([Row(kind=LOAD, p_actual_kw=9.0), quiet], feeder(10.0))
     assert (decision.target_kw[1], decision.send[1]) == (0.0, True)
-    assert decision.reserved_kw == pytest.approx(3.0)
+    assert decision.nodes.reserved_kw[0] == pytest.approx(3.0)
 
 
 def test_a_device_that_is_lost_is_told_nothing() -> None:
@@ -160,14 +160,14 @@ def test_a_device_that_is_lost_is_told_nothing() -> None:
 
 def test_without_a_head_meter_the_assumed_unmetered_load_is_kept_free() -> None:
     decision, _ = tick([Row(kind=LOAD, p_actual_kw=3.0), Row()], feeder(10.0, assumed_unmetered_kw=2.0))
-    assert decision.headroom_kw == pytest.approx(5.0)
+    assert decision.nodes.headroom_kw[0] == pytest.approx(5.0)
 
 
 def test_a_faulty_or_locally_held_device_is_told_nothing_and_its_draw_is_kept_free() -> None:
     for status in (DeviceStatus.FAULT, DeviceStatus.LOCAL):
         decision, _ = tick([Row(p_actual_kw=6.0, status=status), Row()], feeder(10.0))
         assert np.isnan(decision.target_kw[0])
-        assert decision.headroom_kw == pytest.approx(4.0)
+        assert decision.nodes.headroom_kw[0] == pytest.approx(4.0)
 
 
 def test_an_export_limit_curtails_generation_in_proportion_to_rating() -> None:
@@ -244,7 +244,7 @@ def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_th
     storage = [i for i, row in enumerate(rows) if row.kind in ("ev", "battery") and np.isfinite(decision.target_kw[i])]
     told = [i for i in storage if decision.reason[i] != Reason.SILENT]
     # leases of EVs and batteries together stay within the headroom, or at the relief bound below it
-    assert decision.target_kw[told].sum() <= max(decision.headroom_kw, 0.0) + 1e-6
+    assert decision.target_kw[told].sum() <= max(decision.nodes.headroom_kw[0], 0.0) + 1e-6
     assert np.isfinite(memory.bucket_kwh).all()
     for i in told:
         row, p_kw = rows[i], float(decision.target_kw[i])
@@ -253,9 +253,9 @@ def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_th
         if p_kw < 0.0:
             assert row.kind is BATTERY
             assert row.soc > row.min_soc_reserve
-    if decision.headroom_kw < 0.0:
+    if decision.nodes.headroom_kw[0] < 0.0:
         relieved = -decision.target_kw[told].sum()
-        assert relieved + decision.shortfall_kw >= -decision.headroom_kw - 1e-6
+        assert relieved + decision.nodes.shortfall_kw[0] >= -decision.nodes.headroom_kw[0] - 1e-6
     again, _ = tick(rows, state, memory=Memory(bucket_kwh=buckets))
     assert again.target_kw.tobytes() == decision.target_kw.tobytes()
 
@@ -272,6 +272,6 @@ def decide_once(rows: list[Row], memory: Memory | None = None) -> tuple[object, 
 
 def test_an_empty_feeder_is_decided_too() -> None:
     decision, _ = tick([], feeder(5.0))
-    assert decision.headroom_kw == 5.0
+    assert decision.nodes.headroom_kw[0] == 5.0
     assert columns([]).kind.size == 0
     assert decide is not None
