@@ -122,8 +122,7 @@ def _recovery_kw(static_kw: Floats, memory: NodeMemory, params: Params) -> Float
     """The limit on its way back after an event, shape (m,) [kW]; inf: nothing to recover from."""
     # An event that lay above the load has put nothing off.
     after = (memory.since_event_s > 0.0) & (memory.event_kw < memory.event_peak_kw)
-    top = np.fmin(static_kw, memory.event_peak_kw)
-    share = np.minimum(memory.since_event_s / params.recovery_s, 1.0)
-    start = np.fmin(memory.event_kw, top)
-    rising = start + share * (top - start)
-    return np.where(after & np.isfinite(top), rising, np.inf)
+    top = np.where(after, np.fmin(static_kw, memory.event_peak_kw), 0.0)
+    start = np.where(after, np.fmin(memory.event_kw, top), 0.0)
+    share = np.where(after, np.minimum(memory.since_event_s / params.recovery_s, 1.0), 0.0)
+    return np.where(after, start + share * (top - start), np.inf)

@@ -294,9 +294,9 @@ class ControlLoop:
     def _until_next(self, due_s: float) -> float:
         """Seconds until the interval is over or an event or program starts or ends, whichever is first."""
         now_s = self._clock.now_ms() / 1000.0
-        events = (event for event in self.events.values() if event.cancelled_at is None)
-        programs = (program for program in self.programs.values() if program.active)
-        edges = [edge.timestamp() - now_s for item in (*events, *programs) for edge in (item.start, item.end)]
+        windows = [(event.start, event.end) for event in self.events.values() if event.cancelled_at is None]
+        windows += [(program.start, program.end) for program in self.programs.values() if program.active]
+        edges = [edge.timestamp() - now_s for window in windows for edge in window]
         left_s = due_s - self._clock.monotonic_s()
         return max(min([left_s, *(edge + 0.001 for edge in edges if edge > 0.0)]), 0.0)
 

@@ -53,7 +53,7 @@ def judge(
     slack = _slack_kw(devices)
     lease = devices.lease_kw
     judged = devices.controllable & good & np.isfinite(lease) & (devices.age_s <= dt_s)
-    judged &= devices.told_s - devices.age_s >= params.obey_s
+    judged &= devices.age_s + params.obey_s <= devices.told_s
     # A device on its way down is obeying, however slowly it ramps.
     falling = draw < memory.last_kw - slack
     over = (draw > lease + slack) & ~falling & (devices.kind != PV)

@@ -16,7 +16,7 @@ def _reading(**said: object) -> Telemetry:
 
 
 def _may_kw(fleet: Fleet, now_s: float) -> float:
-    return float(fleet.columns(np.array([0]), now_s=now_s, now_ms=NOW_MS).may_kw[0])
+    return float(fleet.columns(ONE, ONE, now_s=now_s, now_ms=NOW_MS).may_kw[0])
 
 
 def _with_lease(*leases: Setpoint) -> Fleet:
@@ -75,7 +75,7 @@ def test_a_lease_that_was_not_delivered_is_due_again_but_its_room_stays_taken() 
     given = lease(p_setpoint_kw=5.0)
     fleet = _with_lease(given)
     fleet.undelivered(0, given)
-    columns = fleet.columns(np.array([0]), now_s=101.0, now_ms=NOW_MS)
+    columns = fleet.columns(ONE, ONE, now_s=101.0, now_ms=NOW_MS)
     assert columns.lease_left_s[0] < 0
     assert columns.may_kw[0] == 5.0
 
@@ -109,7 +109,7 @@ def test_the_columns_grow_with_the_fleet_and_keep_what_was_there() -> None:
     for number in range(200):
         row = fleet.register(replace(EV, device_id=f"ev-{number:03d}"))
         fleet.observe(row, _reading(device_id=f"ev-{number:03d}", p_actual_kw=float(number)), now_s=1.0)
-    columns = fleet.columns(fleet.rows_of("feeder-1"), now_s=2.0, now_ms=NOW_MS)
+    columns = fleet.columns(fleet.rows_of("feeder-1"), np.zeros(200, dtype=np.int64), now_s=2.0, now_ms=NOW_MS)
     assert columns.p_actual_kw.tolist() == [float(number) for number in range(200)]
 
 

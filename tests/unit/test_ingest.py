@@ -95,7 +95,7 @@ def test_an_unknown_device_waits_in_quarantine_where_registration_needs_approval
         assert rig.outcomes() == {"quarantined": 1.0}
         assert rig.registered[0].enrolment is Enrolment.QUARANTINED
         assert not rig.store.samples
-        assert rig.loop.feeders["feeder-1"].rows == ()
+        assert rig.loop.feeders["feeder-1"].tree.rows.size == 0
 
     _run(tmp_path, [("der/telemetry/ev-1", _v1())], check, enrolment=Enrolment.QUARANTINED)
 

@@ -48,4 +48,4 @@ def settle(wants: Wants, given_kw: Floats, layout: Layout) -> Floats:
     return np.where(wants.cap_kw > 0.0, moved, wants.bucket_kwh * np.exp(-wants.dt_s / wants.params.bucket_fade_s))
 
 
-PLUGS: Mapping[Policy, Plug] = {policy: deficit for policy in Policy}
+PLUGS: Mapping[Policy, Plug] = dict.fromkeys(Policy, deficit)

@@ -1,6 +1,6 @@
 """Small fleets for the engine's tests: a picture from a list of rows, and a plant that obeys."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -239,13 +241,14 @@ def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_th
     rows: list[Row], limit_kw: float, metered_kw: float, meter: bool
 ) -> None:
     state = feeder(limit_kw, metered_kw=metered_kw if meter else np.nan, metered_age_s=0.5 if meter else np.inf)
-    buckets = np.linspace(-1.0, 1.0, len(rows))
-    decision, memory = tick(rows, state, memory=Memory(bucket_kwh=buckets))
+    before = Memory.empty(len(rows), 1)
+    before = replace(before, devices=replace(before.devices, bucket_kwh=np.linspace(-1.0, 1.0, len(rows))))
+    decision, memory = tick(rows, state, memory=before)
     storage = [i for i, row in enumerate(rows) if row.kind in ("ev", "battery") and np.isfinite(decision.target_kw[i])]
     told = [i for i in storage if decision.reason[i] != Reason.SILENT]
     # leases of EVs and batteries together stay within the headroom, or at the relief bound below it
     assert decision.target_kw[told].sum() <= max(decision.nodes.headroom_kw[0], 0.0) + 1e-6
-    assert np.isfinite(memory.bucket_kwh).all()
+    assert np.isfinite(memory.devices.bucket_kwh).all()
     for i in told:
         row, p_kw = rows[i], float(decision.target_kw[i])
         assert p_kw <= max(row.p_import_max_kw, 0.0) + 1e-9
@@ -256,14 +259,16 @@ def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_th
     if decision.nodes.headroom_kw[0] < 0.0:
         relieved = -decision.target_kw[told].sum()
         assert relieved + decision.nodes.shortfall_kw[0] >= -decision.nodes.headroom_kw[0] - 1e-6
-    again, _ = tick(rows, state, memory=Memory(bucket_kwh=buckets))
+    again, _ = tick(rows, state, memory=before)
     assert again.target_kw.tobytes() == decision.target_kw.tobytes()
 
 
-def test_devices_that_join_start_with_an_empty_bucket() -> None:
-    _, memory = decide_once([Row()])
-    _, memory = decide_once([Row(), Row()], memory)
-    assert memory.bucket_kwh.shape == (2,)
+def test_what_is_remembered_moves_with_its_row_and_who_joins_starts_with_nothing() -> None:
+    _, memory = decide_once([Row(), Row(p_import_max_kw=3.0)])
+    moved = memory.aligned(np.array([1, -1, 0]), np.array([0]))
+    assert moved.devices.bucket_kwh.tolist() == [*memory.devices.bucket_kwh[[1]], 0.0, memory.devices.bucket_kwh[0]]
+    assert np.isnan(moved.devices.last_kw[1])
+    assert moved.nodes.fixed_import_kw.tolist() == memory.nodes.fixed_import_kw.tolist()
 
 
 def decide_once(rows: list[Row], memory: Memory | None = None) -> tuple[object, Memory]:
