@@ -7,6 +7,8 @@ from derms.fleet import Fleet
 from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Setpoint, Telemetry
 from tests.fakes_contract import NOW_MS, lease
 
+ONE = np.array([0])
+"""The first device, and the first node."""
 EV = Device(device_id="ev-001", kind=DeviceKind.EV, feeder_id="feeder-1", p_import_max_kw=7.0)
 
 
