@@ -70,16 +70,16 @@ def background_of(
     now_export = base_own + unexplained
     residual = unexplained.copy()
     known_below = base_own + pv_own
-    for level in tree.levels[::-1]:
-        seen = level[metered[level]]
+    for depth in tree.depths[::-1]:
+        seen = depth.row[metered[depth.row]]
         now_import[seen] = nodes.metered_kw[seen] - told_kw[seen]
         now_export[seen] = now_import[seen] - generation_kw[seen]
         residual[seen] = now_import[seen] - known_below[seen]
-        inner = level[tree.parent[level] >= 0]
-        above = tree.parent[inner]
-        np.add.at(now_import, above, now_import[inner])
-        np.add.at(now_export, above, now_export[inner])
-        np.add.at(known_below, above, now_import[inner])
+        if depth.above[0] >= 0:
+            import_kw = np.add.reduceat(now_import[depth.row], depth.first)
+            now_import[depth.above] += import_kw
+            now_export[depth.above] += np.add.reduceat(now_export[depth.row], depth.first)
+            known_below[depth.above] += import_kw
     belief = 1.0 - np.exp(-dt_s / params.background_fall_s)
     found = Background(
         metered=metered,

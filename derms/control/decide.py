@@ -41,33 +41,34 @@ from derms.control.limits import Limits, limits_in_force
 from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
-from derms.control.tree import Tree
 from derms.control.wants import Round, Wants, Wish
 
 _WAITED_KW = 1e-6
 """A device that draws less than this has no power [kW]."""
 
 
-def decide(picture: Picture, memory: Memory, params: Params) -> tuple[Decision, Memory]:
+def decide(picture: Picture, memory: Memory, params: Params, layout: Layout | None = None) -> tuple[Decision, Memory]:
     """Decide every setpoint of one tree of nodes.
 
     Args:
         picture: What is known now.
         memory: What the last tick of this tree left, row for row (`Memory.aligned`).
         params: The engine's constants.
+        layout: `Layout.of` the picture's nodes and devices, where the caller has kept it from the last tick.
 
     Returns:
         The decision, and the memory for the next tick.
     """
-    mode = _mode_of_devices(picture)
+    layout = Layout.of(picture.nodes.parent, picture.devices.node) if layout is None else layout
+    mode = _mode_of_devices(picture, layout)
     if not np.any(mode == ADVISE):
-        return _decide(picture, memory, params, mode == AUTO)
-    advice, advised_memory = _decide(picture, memory, params, mode <= ADVISE)
+        return _decide(picture, memory, params, layout, mode == AUTO)
+    advice, advised_memory = _decide(picture, memory, params, layout, mode <= ADVISE)
     silenced = replace(advice, send=np.zeros_like(advice.send))
     if not np.any(mode == AUTO):
         return silenced, advised_memory
     # Where only a part is advised, the rest must be held without its help: two decisions, each shown where it counts.
-    decision, memory = _decide(picture, memory, params, mode == AUTO)
+    decision, memory = _decide(picture, memory, params, layout, mode == AUTO)
     only_advised = mode == ADVISE
     return (
         replace(
@@ -82,10 +83,9 @@ def decide(picture: Picture, memory: Memory, params: Params) -> tuple[Decision, 
     )
 
 
-def _mode_of_devices(picture: Picture) -> Ints:
+def _mode_of_devices(picture: Picture, layout: Layout) -> Ints:
     """The least active mode on each device's way to the root, shape (n,)."""
-    tree = Tree.of(picture.nodes.parent)
-    return -tree.down_min(-picture.nodes.mode.astype(np.float64)).astype(np.int64)[picture.devices.node]
+    return -layout.tree.down_min(-picture.nodes.mode.astype(np.float64)).astype(np.int64)[picture.devices.node]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +106,12 @@ class _Seen:
     reserved_kw: Floats
 
 
-def _decide(picture: Picture, memory: Memory, params: Params, commanded: Bools) -> tuple[Decision, Memory]:
+def _decide(
+    picture: Picture, memory: Memory, params: Params, layout: Layout, commanded: Bools
+) -> tuple[Decision, Memory]:
     devices = picture.devices
-    seen, memory = _look(picture, memory, params, commanded)
-    layout, bounds = seen.layout, seen.bounds
+    seen, memory = _look(picture, memory, params, layout, commanded)
+    bounds = seen.bounds
     pace = Pace(
         dt_s=picture.dt_s,
         lockstep=picture.lockstep,
@@ -159,10 +161,9 @@ def _decide(picture: Picture, memory: Memory, params: Params, commanded: Bools) 
     )
 
 
-def _look(picture: Picture, memory: Memory, params: Params, commanded: Bools) -> tuple[_Seen, Memory]:
+def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, commanded: Bools) -> tuple[_Seen, Memory]:
     """Everything up to the headroom."""
     devices, nodes, dt_s = picture.devices, picture.nodes, picture.dt_s
-    layout = Layout.of(nodes.parent, devices.node)
     fresh = freshness_of(devices, params)
     good = fresh == Freshness.GOOD
     obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)

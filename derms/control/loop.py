@@ -27,6 +27,7 @@ from derms.control.decide import decide
 from derms.control.demand_response import constraints_on, is_active
 from derms.control.dispatch import Outbox
 from derms.control.forest import parents_of, trees_of
+from derms.control.layout import Layout
 from derms.control.words import reason_text
 from derms.errors import NotFoundError
 from derms.fleet import Fleet
@@ -62,6 +63,8 @@ class TreeState:
     """Fleet rows of its devices: in the order of the nodes, and of their ids."""
     node: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """The node each of them hangs on."""
+    layout: Layout | None = None
+    """Of `node` in this tree."""
     registry_version: int = -1
     """Of the fleet when `rows` was made."""
     last_s: float | None = None
@@ -349,6 +352,7 @@ class ControlLoop:
             tree.memory = tree.memory.aligned(index, np.arange(len(tree.feeders)))
         tree.rows = rows
         tree.node = np.repeat(np.arange(len(parts)), [part.size for part in parts])
+        tree.layout = Layout.of(np.array(parents_of(tree.feeders), dtype=np.int64), tree.node)
         tree.registry_version = self._fleet.registry_version
 
     def _tick_tree(
@@ -371,7 +375,7 @@ class ControlLoop:
             devices=self._fleet.columns(tree.rows, tree.node, now_s=now_s, now_ms=now_ms),
             policy=tree.feeders[0].policy,
         )
-        decision, tree.memory = decide(picture, tree.memory, self._params)
+        decision, tree.memory = decide(picture, tree.memory, self._params, tree.layout)
         tree.picture, tree.decision = picture, decision
         tree.last_s, tree.decided_ms = now_s, now_ms
         tree.ticks += 1

@@ -16,32 +16,51 @@ from derms.columns import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """The nodes of one depth, siblings side by side, and how they join the depth above."""
+
+    row: Ints
+    above: Ints
+    """The different parents, in the order of their children."""
+    first: Ints
+    """Where in `row` the children of each of `above` begin."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tree:
     """The shape of a forest. Nodes stand parents first."""
 
     parent: Ints
     """Shape (m,): row of the parent, always smaller than the own; -1 for a root."""
-    levels: tuple[Ints, ...]
-    """Rows by depth, roots first."""
+    depths: tuple[Depth, ...]
+    """Roots first."""
 
     @staticmethod
     def of(parent: Ints) -> "Tree":
-        """Build the levels.
+        """Find the depths.
 
         Raises:
             ValueError: A parent does not stand before its child.
         """
         if np.any(parent >= np.arange(parent.size)) or np.any(parent < -1):
             raise ValueError("a parent must stand before its children, and a root's parent is -1")
-        levels = [np.flatnonzero(parent < 0)]
-        below = parent >= 0
-        while below.any():
+        depths = []
+        row = np.flatnonzero(parent < 0)
+        below = np.flatnonzero(parent >= 0)
+        while row.size:
+            row = row[np.argsort(parent[row], kind="stable")]
+            first = np.flatnonzero(np.diff(parent[row], prepend=-2))
+            depths.append(Depth(row, parent[row][first], first))
             inside = np.zeros(parent.size, dtype=bool)
-            inside[levels[-1]] = True
-            found = np.flatnonzero(below & inside[np.maximum(parent, 0)])
-            levels.append(found)
-            below[found] = False
-        return Tree(parent, tuple(levels))
+            inside[row] = True
+            joins = inside[parent[below]]
+            row, below = below[joins], below[~joins]
+        return Tree(parent, tuple(depths))
+
+    @property
+    def levels(self) -> tuple[Ints, ...]:
+        """Rows by depth, roots first."""
+        return tuple(depth.row for depth in self.depths)
 
     def up(self, own: Floats) -> Floats:
         """Sum each node with everything below it.
@@ -50,8 +69,8 @@ class Tree:
             own: Each node's own values, shape (m,) or (m, k).
         """
         total = own.astype(np.float64, copy=True)
-        for level in self.levels[:0:-1]:
-            np.add.at(total, self.parent[level], total[level])
+        for depth in self.depths[:0:-1]:
+            total[depth.above] += np.add.reduceat(total[depth.row], depth.first, axis=0)
         return total
 
     def down_min(self, own: Floats) -> Floats:
