@@ -187,27 +187,29 @@ def _rise_from(ceiling: Floats, weight: Floats, start: Floats, slices: Slices, r
     """``clip(weight * (level - start), 0, ceiling)`` with the level at which each segment sums to its room.
 
     The sum rises with the level, but bends both ways where starts differ: Newton's steps are kept inside a bracket, and
-    a bracket that one step has not halved is halved by the next.
+    where one has not halved what is missing, the bracket is halved instead.
     """
     start = start - slices.spread(np.minimum.reduceat(start, slices.first))
     low = np.zeros(slices.first.size)
     high = np.fmin(np.maximum.reduceat(start + ceiling / weight, slices.first), 1e300)
-    level, halve = low, np.zeros(low.size, dtype=bool)
+    # As if all had begun and none were full: errors of both kinds, so often close.
+    level = np.fmin((room + slices.sums(weight * start)) / slices.sums(weight), high)
+    before = room
     for _ in range(_MOST_STEPS):
         rising = weight * (slices.spread(level) - start)
         share = np.clip(rising, 0.0, ceiling)
         short = room - slices.sums(share)
-        if np.all(np.abs(short) <= _EXACT * room):
+        missing = np.abs(short)
+        open_ = missing > _EXACT * room
+        if not open_.any():
             return share
-        width = high - low
         low, high = np.where(short >= 0.0, level, low), np.where(short < 0.0, level, high)
         newton = level + short / slices.sums(weight * ((rising >= 0.0) & (rising < ceiling)))
-        good = (newton > low) & (newton < high) & ~halve
-        after = np.where(good, newton, low + 0.5 * (high - low))
-        halve = (high - low > 0.5 * width) & ~halve
+        good = (newton > low) & (newton < high) & (missing <= 0.5 * before)
+        after = np.where(open_, np.where(good, newton, low + 0.5 * (high - low)), level)
         if np.array_equal(after, level):
             break
-        level = np.where(np.abs(short) <= _EXACT * room, level, after)
+        level, before = after, missing
     # The bracket is as narrow as numbers go, or holds one straight piece: between its ends everything is in proportion.
     below = np.clip(weight * (slices.spread(low) - start), 0.0, ceiling)
     above = np.clip(weight * (slices.spread(high) - start), 0.0, ceiling)
