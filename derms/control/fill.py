@@ -257,13 +257,15 @@ def in_order(rank: Floats, size: Floats) -> Ints:
     Returns:
         Indices, shape (k,).
     """
-    order = np.argsort(-rank)
-    key = _dense(-rank, order)
-    if key[order[-1]] == rank.size - 1:
+    first = -rank
+    order = np.argsort(first)
+    ranked = first[order]
+    if np.all(ranked[1:] > ranked[:-1]):
         return order
+    key = _dense(first, order)
     bits = rank.size.bit_length()
     if 3 * bits > 63:
-        return np.lexsort((size, -rank))
+        return np.lexsort((size, first))
     return np.sort((((key << bits) | _dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & (
         (1 << bits) - 1
     )

@@ -54,7 +54,8 @@ class Seats:
         """Lay out devices that hang on nodes `node`, shape (n,)."""
         order, place, end, depths = _depth_first(tree)
         stands = place[node]
-        row = np.argsort(stands, kind="stable")
+        # Sorting whole keys is many times faster than a stable argsort.
+        row = np.sort((stands << 32) | np.arange(node.size)) & 0xFFFFFFFF
         edge = np.zeros(order.size + 1, dtype=np.int64)
         np.cumsum(np.bincount(stands, minlength=order.size), out=edge[1:])
         return Seats(row=row, place=stands[row], node=order, end=end, edge=edge, depths=depths)
