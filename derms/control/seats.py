@@ -12,11 +12,14 @@ Arrays "by place" have shape (m,) in that order; arrays "by seat" have shape (n,
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from derms.columns import Floats, Ints
+from derms.columns import Bools, Floats, Ints
 from derms.control.tree import Tree
+
+_Column = TypeVar("_Column", Floats, Ints, Bools)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +92,16 @@ class Seats:
         """Sum values by seat into their own places, without what is below; by place."""
         return sums_between(value, self.edge)
 
-    def rows(self, value: Floats) -> Floats:
+    def rows(self, value: _Column) -> _Column:
         """Put values by seat back into the order of the device rows."""
         put = np.empty_like(value)
         put[self.row] = value
+        return put
+
+    def nodes(self, value: _Column) -> _Column:
+        """Put values by place back into the order of the node rows."""
+        put = np.empty_like(value)
+        put[self.node] = value
         return put
 
 
