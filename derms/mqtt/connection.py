@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from derms.errors import BrokerError, UsageError
 from derms.mqtt.client import MAX_PENDING, ConnectOptions, Level, Wire, expiring, new_client
+from derms.mqtt.dial import dial
 from derms.mqtt.receipts import Receipts
 from derms.mqtt.refusals import BrokerRefusedError, VersionRefusedError
 from derms.ports import Message
@@ -92,11 +93,9 @@ class Connection(asyncio.Protocol):
             async with asyncio.timeout(self._options.connect_timeout_s):
                 await self._loop.create_connection(
                     lambda: self,
-                    address.host,
-                    address.port,
+                    sock=await dial(address.host, address.port),
                     ssl=self._options.tls,
                     server_hostname=address.host if self._options.tls else None,
-                    happy_eyeballs_delay=0.25,
                 )
             async with asyncio.timeout(answer_within_s):
                 await self._log_in(what)

@@ -262,6 +262,25 @@ async def test_the_loop_stays_responsive_while_the_broker_is_a_black_hole() -> N
     assert worst_s < 0.25
 
 
+async def test_a_link_that_is_left_at_any_moment_of_connecting_hangs_up() -> None:
+    gone = 0
+
+    async def scene(peer: Peer, _: int) -> None:
+        nonlocal gone
+        try:
+            while True:
+                await peer.packet()
+        finally:
+            gone += 1
+
+    async with FakeBroker(scene) as broker:
+        for turns in range(20):
+            async with link_to(broker.port):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+        await until(lambda: gone == broker.clients > 10)
+
+
 async def test_a_name_that_does_not_exist_is_said_to_be_unreachable() -> None:
     address = BrokerAddress(host="no-such-host.invalid", port=1883)
     async with MqttLink(address, client_id="x", rng=random.Random(1), backoff_first_s=0.01) as link:
