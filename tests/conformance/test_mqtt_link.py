@@ -144,7 +144,7 @@ async def test_what_mosquitto_has_acknowledged_for_an_absent_reader_survives_kil
             await writer.publish("t", b"sample %d" % number)
         # its database is written one turn of its loop after the acknowledgement: a few milliseconds
         database = broker.directory / "mosquitto.db"
-        await until(lambda: database.exists() and b"sample 2" in database.read_bytes(), 1.0)
+        await until(lambda: database.exists() and b"sample 2" in database.read_bytes())
         await broker.kill()
     await broker.restart()
     async with broker.link("reader", **options) as reader:

@@ -35,14 +35,6 @@ def black_hole() -> Iterator[int]:
         yield int(hole.getsockname()[1])
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that is taken, so that no other program gets it, and on which nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield int(taken.getsockname()[1])
-
-
 def port_of(sock: socket.socket) -> int:
     return int(sock.getsockname()[1])
 
