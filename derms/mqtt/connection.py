@@ -152,9 +152,10 @@ class Connection(asyncio.Protocol):
         self._schedule_tick()
 
     async def close(self, timeout_s: float) -> None:
-        """Say goodbye (the will is not published) and wait until the bytes are out, at most `timeout_s`."""
+        """Say goodbye (the will is not published) and wait until the broker hangs up, at most `timeout_s`."""
         try:
             if not self.lost.done() and self._wire is not None:
+                self._wire.parting = True
                 self._client.disconnect()
                 self._client.loop_write()
                 async with asyncio.timeout(timeout_s):
@@ -193,8 +194,8 @@ class Connection(asyncio.Protocol):
         self._client.wire = self._wire = Wire(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Let paho read what came."""
-        if self._wire is not None:
+        """Let paho read what came; after the goodbye it is dropped."""
+        if self._wire is not None and not self.lost.done():
             self._wire.feed(data)
             self._pump()
 
