@@ -125,11 +125,12 @@ def stored_samples(url: str) -> list[tuple[str, int, int]]:
     return query(url, "SELECT device_id, round(extract(epoch FROM at) * 1000)::bigint, seq FROM telemetry")
 
 
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, held so that no other program is given it meanwhile."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -83,9 +83,9 @@ class Observer:
         return [seen for seen in copy if not kinds or seen.topic.split("/")[1] in kinds]
 
     def leases(self, device_id: str = "") -> list[Lease]:
-        """Every setpoint that was sent, in order; of one device or of all."""
+        """Every setpoint that was sent, in order; of one device or of all. What is no JSON object is passed over."""
         pv = {seen.topic.rsplit("/", 1)[1] for seen in self.seen("telemetry") if b'"pv"' in seen.payload}
-        read = [Lease.read(seen, pv) for seen in self.seen("control", "setpoints") if seen.payload]
+        read = [Lease.read(seen, pv) for seen in self.seen("control", "setpoints") if seen.payload[:1] == b"{"]
         return [lease for lease in read if device_id in ("", lease.device_id)]
 
     def samples(self) -> list[tuple[str, int, int, float, Seen]]:

@@ -41,7 +41,7 @@ class ConnectOptions:
 class Wire:
     """What paho takes for a socket: reads come from the last chunk, writes gather until `flush`."""
 
-    __slots__ = ("_chunk", "_out", "_position", "_transport", "at_end", "held")
+    __slots__ = ("_chunk", "_out", "_position", "_transport", "at_end", "held", "parting")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -50,6 +50,8 @@ class Wire:
         self._out: list[bytes | bytearray] = []
         self.at_end = False
         self.held = False
+        self.parting = False
+        """The next `close` is our goodbye."""
 
     @property
     def unread(self) -> bool:
@@ -83,9 +85,18 @@ class Wire:
             self._out.clear()
 
     def close(self) -> None:
-        """Write what was gathered and close."""
+        """Write what was gathered and close; in parting only our direction, the other one is the broker's to close.
+
+        A socket that is closed with bytes unread is reset. The broker may see that before it reads the goodbye, and
+        would then publish the will.
+        """
         self.flush()
-        self._transport.close()
+        if not self.parting:
+            self._transport.close()
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._transport.resume_reading()
 
     def fileno(self) -> int:
         """There is none; only paho's own loop would ask."""

@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from derms.errors import BrokerError, UsageError
 from derms.mqtt.client import MAX_PENDING, ConnectOptions, Level, Wire, expiring, new_client
+from derms.mqtt.dial import dial
 from derms.mqtt.receipts import Receipts
 from derms.mqtt.refusals import BrokerRefusedError, VersionRefusedError
 from derms.ports import Message
@@ -92,11 +93,9 @@ class Connection(asyncio.Protocol):
             async with asyncio.timeout(self._options.connect_timeout_s):
                 await self._loop.create_connection(
                     lambda: self,
-                    address.host,
-                    address.port,
+                    sock=await dial(address.host, address.port),
                     ssl=self._options.tls,
                     server_hostname=address.host if self._options.tls else None,
-                    happy_eyeballs_delay=0.25,
                 )
             async with asyncio.timeout(answer_within_s):
                 await self._log_in(what)
@@ -153,9 +152,10 @@ class Connection(asyncio.Protocol):
         self._schedule_tick()
 
     async def close(self, timeout_s: float) -> None:
-        """Say goodbye (the will is not published) and wait until the bytes are out, at most `timeout_s`."""
+        """Say goodbye (the will is not published) and wait until the broker hangs up, at most `timeout_s`."""
         try:
             if not self.lost.done() and self._wire is not None:
+                self._wire.parting = True
                 self._client.disconnect()
                 self._client.loop_write()
                 async with asyncio.timeout(timeout_s):
@@ -194,8 +194,8 @@ class Connection(asyncio.Protocol):
         self._client.wire = self._wire = Wire(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Let paho read what came."""
-        if self._wire is not None:
+        """Let paho read what came; after the goodbye it is dropped."""
+        if self._wire is not None and not self.lost.done():
             self._wire.feed(data)
             self._pump()
 

@@ -247,10 +247,10 @@ async def test_the_loop_stays_responsive_while_the_broker_is_a_black_hole() -> N
         loop = asyncio.get_running_loop()
         worst_s = 0.0
         async with (
-            link_to(full.getsockname()[1], connect_timeout_s=0.4, protocol="auto") as first,
-            link_to(mute.getsockname()[1], connect_timeout_s=0.4, protocol="auto") as second,
+            link_to(full.getsockname()[1], connect_timeout_s=1.0, protocol="auto") as first,
+            link_to(mute.getsockname()[1], connect_timeout_s=1.0, protocol="auto") as second,
         ):
-            end_s = loop.time() + 1.5
+            end_s = loop.time() + 2.5
             while (before_s := loop.time()) < end_s:
                 await asyncio.sleep(0.01)
                 worst_s = max(worst_s, loop.time() - before_s - 0.01)
@@ -259,7 +259,27 @@ async def test_the_loop_stays_responsive_while_the_broker_is_a_black_hole() -> N
                     await link.wait_connected(0.1)
         for filler in fillers:
             filler.close()
-    assert worst_s < 0.25
+    # one blocking attempt would take the whole second; a busy machine may well take a part of it
+    assert worst_s < 0.8
+
+
+async def test_a_link_that_is_left_at_any_moment_of_connecting_hangs_up() -> None:
+    gone = 0
+
+    async def scene(peer: Peer, _: int) -> None:
+        nonlocal gone
+        try:
+            while True:
+                await peer.packet()
+        finally:
+            gone += 1
+
+    async with FakeBroker(scene) as broker:
+        for turns in range(20):
+            async with link_to(broker.port):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+        await until(lambda: gone == broker.clients > 10)
 
 
 async def test_a_name_that_does_not_exist_is_said_to_be_unreachable() -> None:

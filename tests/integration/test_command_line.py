@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.processes import ROOT, Programs
-from tests.stage import closed_port
 
 HEAVY = ("numpy", "aiohttp", "psycopg", "pydantic", "pydantic_settings", "rich.live", "paho", "amqtt", "jwt")
 
@@ -109,11 +108,11 @@ def test_an_agent_refuses_a_bad_configuration_in_one_line(
     ),
 )
 def test_a_bad_row_is_named_with_its_line_and_reason(
-    programs: Programs, tmp_path: Path, text: str, line: str, said: str
+    programs: Programs, tmp_path: Path, closed_port: int, text: str, line: str, said: str
 ) -> None:
     path = tmp_path / "day.csv"
     path.write_text(text, encoding="utf-8")
-    url = f"mqtt://127.0.0.1:{closed_port()}"
+    url = f"mqtt://127.0.0.1:{closed_port}"
     sim = programs.derms("sim", "run", "--replay", path, "--mqtt-url", url, "--for", "1s", "--speed", 100)
     code = sim.wait()
     if text.startswith("ts,device_id,p_kw\n5"):

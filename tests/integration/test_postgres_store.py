@@ -239,12 +239,10 @@ async def test_a_database_that_does_not_exist_is_refused_at_once(
 
 
 async def test_a_server_that_is_not_there_is_waited_for_and_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(2), opened(f"postgresql://u@127.0.0.1:{port}/d", tmp_path):
+        async with asyncio.timeout(2), opened(f"postgresql://u@127.0.0.1:{closed_port}/d", tmp_path):
             pass
     assert [record.message for record in caplog.records].count("waiting for the database") == 1
 

@@ -53,11 +53,12 @@ def _garbage(rng: random.Random) -> Iterator[tuple[str, str, bytes]]:
 
 
 def test_a_flood_of_garbage_is_counted_and_changes_nothing(stack: Stack) -> None:
-    eventually(lambda: len(stack.daemon.ask("/api/devices")["devices"]) == DEVICES, "all devices are registered")
+    eventually(lambda: len(stack.daemon.ask("/api/devices")["devices"]) >= DEVICES, "all devices are registered")
     eventually(lambda: len({lease.device_id for lease in stack.wire.leases()}) >= DEVICES - 3, "leases")
     limits = stack.daemon.ask("/api/devices")["devices"]
     rng = random.Random(7)
     expected: dict[str, int] = {}
+    logged = len(stack.daemon.stderr.splitlines())
     refused = 'derms_messages_total{outcome="%s"}'
     before = {outcome: stack.daemon.metric(refused % outcome) for outcome, *_ in _garbage(rng)}
     with connected(stack.broker_url, "vandal") as vandal:
@@ -76,7 +77,9 @@ def test_a_flood_of_garbage_is_counted_and_changes_nothing(stack: Stack) -> None
     assert [device["device_id"] for device in now] == [device["device_id"] for device in limits]
     assert [device["p_import_max_kw"] for device in now] == [device["p_import_max_kw"] for device in limits]
     assert stack.daemon.health() == {"mqtt": "ok", "store": "ok", "loop": "ok"}
-    assert len(stack.daemon.stderr.splitlines()) < 150, "each kind of refusal is logged once a minute for a device"
+    assert len(stack.daemon.stderr.splitlines()) < logged + 100, (
+        "each kind of refusal is logged once a minute for a device"
+    )
 
 
 def test_hundreds_of_strangers_cannot_make_the_feeder_exceed_its_limit(stack: Stack) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from derms.broker import Kind, find_mosquitto
 from tests.processes import ROOT, Daemon, Programs, alive, children_of, eventually
-from tests.stage import Backstage, Broker, Database, closed_port, query, stored_samples
+from tests.stage import Backstage, Broker, Database, query, stored_samples
 from tests.wire import Observer, observing
 
 DEVICES = 12
@@ -39,9 +39,11 @@ def test_a_database_that_comes_late_is_waited_for(programs: Programs, stage_brok
     assert serve.health()["store"] == "ok"
 
 
-def test_waiting_for_a_database_ends_at_once_when_told(programs: Programs, stage_broker: Broker) -> None:
+def test_waiting_for_a_database_ends_at_once_when_told(
+    programs: Programs, stage_broker: Broker, closed_port: int
+) -> None:
     serve = programs.serve(
-        mqtt_url=stage_broker.url, database_url=f"postgresql://nobody:hidden@127.0.0.1:{closed_port()}/derms"
+        mqtt_url=stage_broker.url, database_url=f"postgresql://nobody:hidden@127.0.0.1:{closed_port}/derms"
     )
     serve.wait_logged("waiting for the database")
     assert serve.terminate(5.0) == 0
