@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Level, Pouring, Slices, pour
+from derms.control.fill import Level, Pouring, Slices, pour, pour_to
 from derms.control.seats import Seats
 from derms.control.turns import Lumps, seated, served_whole, spend, whole_steps
-from derms.control.wants import Wants, Wish
+from derms.control.wants import Round, Wants, Wish
 
 _SLIGHT_KW = 1e-9
 """Less than this is nothing [kW]."""
@@ -66,32 +66,43 @@ def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> t
     """Set the smallest powers aside and serve the rounds, and then whatever caps are left."""
     cap = lumps.top * on
     share = lumps.smallest * on
-    lumpy = bool(share.any())
-    if lumpy:
+    # What a device has been given before the rounds, and no round has counted yet.
+    credit = share.copy() if share.any() else None
+    if credit is not None:
         left = spend(seats, left, share)
-    credit = share
     for asked in wish.rounds:
-        pouring = Pouring.of(seats, asked)
-        if lumpy:
-            pouring, credit = _credited(pouring, credit)
-        ceiling = np.minimum(pouring.ceiling, cap - share)
-        given, left = pour(seats, left, Pouring(ceiling, pouring.weight, pouring.start, pouring.rank))
-        share = share + given
+        opened = seats.down_min(left) > 0.0
+        if not opened.any():
+            break
+        ceiling = np.fmax(asked.ceiling_kw[seats.row], 0.0)
+        used = None
+        if credit is not None:
+            used = np.minimum(ceiling, credit)
+            credit = credit - used
+            ceiling = ceiling - used
+        ceiling = np.minimum(ceiling, cap - share)
+        who = np.flatnonzero((ceiling > 0.0) & opened[seats.place])
+        if who.size:
+            members = _members(asked, seats.row[who], ceiling[who], None if used is None else used[who])
+            given, left = pour_to(seats, left, who, members)
+            share[who] += given
     given, left = pour(seats, left, Pouring(cap - share))
     return share + given, left
 
 
-def _credited(asked: Pouring, credit: Floats) -> tuple[Pouring, Floats]:
-    """Count what a device has been given already as served by this round; and what is left to be counted.
+def _members(asked: Round, row: Ints, ceiling: Floats, used: Floats | None) -> Pouring:
+    """Those a round serves, with what their ceilings still allow.
 
-    By level it is served again once the level passes what it has: all as if smallest powers were floors.
+    By level, one that has been given some already is served again once the level passes that: all as if smallest
+    powers were floors.
     """
-    used = np.clip(asked.ceiling, 0.0, credit)
-    start = asked.start
-    if asked.rank is None and used.any():
-        ahead = used if asked.weight is None else used / np.where(asked.weight > 0.0, asked.weight, 1.0)
+    weight = None if asked.weight is None else asked.weight[row]
+    start = None if asked.start is None else asked.start[row]
+    rank = None if asked.rank is None else asked.rank[row]
+    if rank is None and used is not None and used.any():
+        ahead = used if weight is None else used / weight
         start = ahead if start is None else start + ahead
-    return Pouring(asked.ceiling - used, asked.weight, start, asked.rank), credit - used
+    return Pouring(ceiling, weight, start, rank)
 
 
 def _tidy(

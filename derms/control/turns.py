@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from derms.columns import Bools, Floats
-from derms.control.fill import Pouring, dense, pour
-from derms.control.seats import Seats
+from derms.control.fill import Pouring, dense, pour_to
+from derms.control.seats import Seats, sums_between
 
 _CLOSE = 1e-9
 """So many steps short of a whole one is a whole one."""
@@ -66,17 +66,22 @@ def served_whole(seats: Seats, left: Floats, size: Floats, rank: Floats) -> Bool
         Who is served.
     """
     served = np.zeros(size.size, dtype=bool)
-    for attempt in range(size.size + 1):
-        fits = (size > 0.0) & ~served & (size * _WHOLE <= seats.down_min(left)[seats.place])
-        if not fits.any():
+    who = np.flatnonzero(size > 0.0)
+    asked, order = size[who], rank[who]
+    for attempt in range(size.size):
+        fits = asked * _WHOLE <= seats.down_min(left)[seats.place[who]]
+        who, asked, order = who[fits], asked[fits], order[fits]
+        if not who.size:
             break
         # A lump that fits in part keeps others from its room for this attempt only; where those do fit, the next
         # attempt serves them. The first in the order is always served, so this ends.
-        asked = size * fits
-        given, _ = pour(seats, left, Pouring(asked, rank=rank if attempt < _BY_RANK else -size))
-        now = fits & (given >= asked * _WHOLE)
-        served |= now
-        left = spend(seats, left, asked * now)
+        given, _ = pour_to(seats, left, who, Pouring(asked, rank=order if attempt < _BY_RANK else -asked))
+        now = given >= asked * _WHOLE
+        taken = who[now]
+        served[taken] = True
+        edge = taken.searchsorted(seats.edge)
+        left = np.maximum(left - seats.up(sums_between(asked[now], edge)), 0.0)
+        who, asked, order = who[~now], asked[~now], order[~now]
     return served
 
 
@@ -91,20 +96,12 @@ def seated(seats: Seats, left: Floats, lumps: Lumps, turn: Floats) -> Bools:
         Who is on, by seat; a device that can run at any power always is.
     """
     wants = lumps.top > 0.0
-    size = lumps.smallest
-    on = wants & (size <= 0.0)
-    lumpy = wants & ~on
-    if not lumpy.any():
-        return on
-    first = served_whole(seats, left, size, turn)
-    waiting = lumpy & ~first
-    if not waiting.any() or not on.any():
-        return on | first
-    bottleneck = np.zeros(left.size)
-    bottleneck[seats.down_argmin(spend(seats, left, size * first))[seats.place[waiting]]] = -1.0
-    crowded = seats.down_min(bottleneck)[seats.place] < 0.0
-    token = np.minimum(lumps.top, np.min(size[lumpy])) * (on & crowded)
-    return on | (served_whole(seats, left, size + token, turn) & lumpy)
+    lumpy = lumps.smallest > 0.0
+    crowded = seats.overfull(seats.own(lumps.smallest), left)
+    if not crowded.any():
+        return wants
+    kept = np.minimum(lumps.top, np.min(lumps.smallest[lumpy])) * (seats.down_any(crowded)[seats.place] & ~lumpy)
+    return wants & (~lumpy | served_whole(seats, left, lumps.smallest + kept, turn))
 
 
 def whole_steps(
