@@ -67,9 +67,9 @@ def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> t
     cap = lumps.top * on
     share = lumps.smallest * on
     # What a device has been given before the rounds, and no round has counted yet.
-    credit = share.copy() if share.any() else None
-    if credit is not None:
-        left = spend(seats, left, share)
+    credit = None
+    if lumps.lumpy:
+        credit, left = share.copy(), np.maximum(left - seats.up(seats.own(share)), 0.0)
     for asked in wish.rounds:
         opened = seats.down_min(left) > 0.0
         if not opened.any():
@@ -100,7 +100,7 @@ def _members(asked: Round, row: Ints, ceiling: Floats, used: Floats | None) -> P
     start = None if asked.start is None else asked.start[row]
     rank = None if asked.rank is None else asked.rank[row]
     if rank is None and used is not None and used.any():
-        ahead = used if weight is None else used / weight
+        ahead = used if weight is None else used / np.where(weight > 0.0, weight, 1.0)
         start = ahead if start is None else start + ahead
     return Pouring(ceiling, weight, start, rank)
 
@@ -109,18 +109,19 @@ def _tidy(
     seats: Seats, left: Floats, share: Floats, lumps: Lumps, turn: Floats, drawing: Floats
 ) -> tuple[Floats, Floats]:
     """Bring shares to what devices can do, and give out what room that leaves."""
+    if not lumps.lumpy:
+        return share, left
     while True:
         share, left = whole_steps(seats, left, share, lumps, turn, drawing)
-        late = served_whole(seats, left, lumps.smallest * (share <= 0.0), turn)
-        if not late.any():
+        who = np.flatnonzero((lumps.smallest > 0.0) & (share <= 0.0))
+        late = who[served_whole(seats, left, who, lumps.smallest[who], turn[who])]
+        if not late.size:
             break
-        share = np.where(late, lumps.smallest, share)
-        left = spend(seats, left, lumps.smallest * late)
-    if lumps.stepped or lumps.smallest.any():
-        running = (lumps.step <= 0.0) & ((lumps.smallest <= 0.0) | (share > 0.0))
-        given, left = pour(seats, left, Pouring((lumps.top - share) * running))
-        share = share + given
-    return share, left
+        share[late] = lumps.smallest[late]
+        left = spend(seats, left, late, lumps.smallest[late])
+    running = (lumps.step <= 0.0) & ((lumps.smallest <= 0.0) | (share > 0.0))
+    given, left = pour(seats, left, Pouring((lumps.top - share) * running))
+    return share + given, left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
