@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Level, Pouring, Slices, pour
+from derms.control.fill import Level, Pouring, Slices, pour, pour_to
 from derms.control.seats import Seats
 from derms.control.turns import Lumps, seated, served_whole, spend, whole_steps
-from derms.control.wants import Wants, Wish
+from derms.control.wants import Round, Wants, Wish
 
 _SLIGHT_KW = 1e-9
 """Less than this is nothing [kW]."""
@@ -66,50 +66,62 @@ def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> t
     """Set the smallest powers aside and serve the rounds, and then whatever caps are left."""
     cap = lumps.top * on
     share = lumps.smallest * on
-    lumpy = bool(share.any())
-    if lumpy:
-        left = spend(seats, left, share)
-    credit = share
+    # What a device has been given before the rounds, and no round has counted yet.
+    credit = None
+    if lumps.lumpy:
+        credit, left = share.copy(), np.maximum(left - seats.up(seats.own(share)), 0.0)
     for asked in wish.rounds:
-        pouring = Pouring.of(seats, asked)
-        if lumpy:
-            pouring, credit = _credited(pouring, credit)
-        ceiling = np.minimum(pouring.ceiling, cap - share)
-        given, left = pour(seats, left, Pouring(ceiling, pouring.weight, pouring.start, pouring.rank))
-        share = share + given
+        opened = seats.down_min(left) > 0.0
+        if not opened.any():
+            break
+        ceiling = np.fmax(asked.ceiling_kw[seats.row], 0.0)
+        used = None
+        if credit is not None:
+            used = np.minimum(ceiling, credit)
+            credit = credit - used
+            ceiling = ceiling - used
+        ceiling = np.minimum(ceiling, cap - share)
+        who = np.flatnonzero((ceiling > 0.0) & opened[seats.place])
+        if who.size:
+            members = _members(asked, seats.row[who], ceiling[who], None if used is None else used[who])
+            given, left = pour_to(seats, left, who, members)
+            share[who] += given
     given, left = pour(seats, left, Pouring(cap - share))
     return share + given, left
 
 
-def _credited(asked: Pouring, credit: Floats) -> tuple[Pouring, Floats]:
-    """Count what a device has been given already as served by this round; and what is left to be counted.
+def _members(asked: Round, row: Ints, ceiling: Floats, used: Floats | None) -> Pouring:
+    """Those a round serves, with what their ceilings still allow.
 
-    By level it is served again once the level passes what it has: all as if smallest powers were floors.
+    By level, one that has been given some already is served again once the level passes that: all as if smallest
+    powers were floors.
     """
-    used = np.clip(asked.ceiling, 0.0, credit)
-    start = asked.start
-    if asked.rank is None and used.any():
-        ahead = used if asked.weight is None else used / np.where(asked.weight > 0.0, asked.weight, 1.0)
+    weight = None if asked.weight is None else asked.weight[row]
+    start = None if asked.start is None else asked.start[row]
+    rank = None if asked.rank is None else asked.rank[row]
+    if rank is None and used is not None and used.any():
+        ahead = used if weight is None else used / np.where(weight > 0.0, weight, 1.0)
         start = ahead if start is None else start + ahead
-    return Pouring(asked.ceiling - used, asked.weight, start, asked.rank), credit - used
+    return Pouring(ceiling, weight, start, rank)
 
 
 def _tidy(
     seats: Seats, left: Floats, share: Floats, lumps: Lumps, turn: Floats, drawing: Floats
 ) -> tuple[Floats, Floats]:
     """Bring shares to what devices can do, and give out what room that leaves."""
+    if not lumps.lumpy:
+        return share, left
     while True:
         share, left = whole_steps(seats, left, share, lumps, turn, drawing)
-        late = served_whole(seats, left, lumps.smallest * (share <= 0.0), turn)
-        if not late.any():
+        who = np.flatnonzero((lumps.smallest > 0.0) & (share <= 0.0))
+        late = who[served_whole(seats, left, who, lumps.smallest[who], turn[who])]
+        if not late.size:
             break
-        share = np.where(late, lumps.smallest, share)
-        left = spend(seats, left, lumps.smallest * late)
-    if lumps.stepped or lumps.smallest.any():
-        running = (lumps.step <= 0.0) & ((lumps.smallest <= 0.0) | (share > 0.0))
-        given, left = pour(seats, left, Pouring((lumps.top - share) * running))
-        share = share + given
-    return share, left
+        share[late] = lumps.smallest[late]
+        left = spend(seats, left, late, lumps.smallest[late])
+    running = (lumps.step <= 0.0) & ((lumps.smallest <= 0.0) | (share > 0.0))
+    given, left = pour(seats, left, Pouring((lumps.top - share) * running))
+    return share + given, left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

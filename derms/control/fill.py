@@ -21,7 +21,7 @@ from derms.control.wants import Round
 
 _EXACT = 1e-13
 """A level is found when what it gives is this close to the room, as a share of it."""
-_MOST_STEPS = 200
+_MOST_STEPS = 100
 
 
 def serve(tree: Tree, node: Ints, room_kw: Floats, rounds: Sequence[Round]) -> Floats:
@@ -47,7 +47,7 @@ def serve(tree: Tree, node: Ints, room_kw: Floats, rounds: Sequence[Round]) -> F
 
 @dataclass(frozen=True, slots=True)
 class Pouring:
-    """A `Round` by seat."""
+    """A `Round` by seat, or of some of the seats."""
 
     ceiling: Floats
     weight: Floats | None = None
@@ -57,51 +57,77 @@ class Pouring:
     @staticmethod
     def of(seats: Seats, asked: Round) -> "Pouring":
         """Bring a round from the order of the device rows into that of the seats."""
+        return Pouring(asked.ceiling_kw, asked.weight, asked.start, asked.rank).at(seats.row)
 
-        def seat(value: Floats | None) -> Floats | None:
-            return None if value is None else value[seats.row]
+    def at(self, who: Ints) -> "Pouring":
+        """The rows `who` of it."""
+        return Pouring(self.ceiling[who], _at(self.weight, who), _at(self.start, who), _at(self.rank, who))
 
-        return Pouring(asked.ceiling_kw[seats.row], seat(asked.weight), seat(asked.start), seat(asked.rank))
+    def valid(self) -> Bools:
+        """Who can be served: a ceiling above 0, a sound weight and start."""
+        sound = self.ceiling > 0.0
+        if self.weight is not None:
+            sound &= (self.weight > 0.0) & (self.weight < np.inf)
+        if self.start is not None:
+            sound &= np.isfinite(self.start)
+        return sound
+
+
+def _at(value: Floats | None, who: Ints) -> Floats | None:
+    return None if value is None else value[who]
 
 
 def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
-    """Serve one round.
+    """Serve one round of all seats.
 
     Args:
         seats: The layout.
         left: Room by place [kW], >= 0.
-        asked: What to serve.
+        asked: What to serve, by seat.
 
     Returns:
         Grants by seat [kW], and the room by place they leave; exactly 0 where a node bound.
     """
-    wanted = (asked.ceiling > 0.0) & (seats.down_min(left) > 0.0)[seats.place]
-    if asked.weight is not None:
-        wanted &= (asked.weight > 0.0) & (asked.weight < np.inf)
-    if asked.start is not None:
-        wanted &= np.isfinite(asked.start)
-    who = np.flatnonzero(wanted)
-    given = np.zeros(wanted.size)
-    if not who.size:
+    given = np.zeros(seats.row.size)
+    opened = seats.down_min(left) > 0.0
+    if opened.any():
+        who = np.flatnonzero((asked.ceiling > 0.0) & opened[seats.place])
+        given[who], left = pour_to(seats, left, who, asked.at(who))
+    return given, left
+
+
+def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floats, Floats]:
+    """Serve one round of some of the seats.
+
+    Args:
+        seats: The layout.
+        left: Room by place [kW], >= 0.
+        who: The seats, ascending; none of them below a node without room.
+        asked: What to serve, one row for each of `who`.
+
+    Returns:
+        Grants of `who` [kW], and the room by place they leave; exactly 0 where a node bound.
+    """
+    sound = asked.valid()
+    if not sound.all():
+        given, chosen = np.zeros(who.size), np.flatnonzero(sound)
+        if chosen.size:
+            given[chosen], left = pour_to(seats, left, who[chosen], asked.at(chosen))
         return given, left
-    share = asked.ceiling[who]
-    edge = seats.edge if who.size == wanted.size else who.searchsorted(seats.edge)
-    level = None if asked.rank is not None else Level.of(asked, who)
-    queue = None if asked.rank is None else _Queue.of(asked.rank[who], share)
+    share = asked.ceiling.copy()
+    edge = seats.edge if who.size == seats.row.size else who.searchsorted(seats.edge)
     total = sums_between(share, edge)
+    service: Level | Queue | None = None
     for depth in reversed(seats.depths):
-        over = depth.place[total[depth.place] > left[depth.place]]
-        if over.size:
-            slices = Slices.of(edge[over], edge[seats.end[over]])
-            if queue is not None:
-                queue.squeeze(share, slices, left[over])
-            elif level is not None:
-                level.squeeze(share, slices, left[over])
+        full = total[depth.place] > left[depth.place]
+        if full.any():
+            over = depth.place[full]
+            service = service or (Level.of(asked) if asked.rank is None else Queue.of(asked.rank, asked.ceiling))
+            service.squeeze(share, Slices.of(edge[over], edge[seats.end[over]]), left[over])
             total[over] = left[over]
         if depth.parent[0] >= 0:
             total[depth.above] += np.add.reduceat(total[depth.place], depth.first)
-    given[who] = share
-    return given, left - total
+    return share, left - total
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +168,7 @@ class Slices:
     def fit(self, value: Floats, room: Floats) -> Floats:
         """Take back what rounding has given beyond the room."""
         total = self.sums(value)
-        if np.all(total <= room):
+        if (total <= room).all():
             return value
         return value * self.spread(np.where(total > room, room / np.where(total > room, total, 1.0), 1.0))
 
@@ -155,12 +181,12 @@ class Level:
     start: Floats | None = None
 
     @staticmethod
-    def of(asked: Pouring, who: Ints) -> "Level":
-        """Of the members `who` of a round."""
-        weight = np.ones(who.size) if asked.weight is None else asked.weight[who]
-        start = None if asked.start is None else asked.start[who]
+    def of(asked: Pouring) -> "Level":
+        """Of the members of a round."""
+        weight = np.ones(asked.ceiling.size) if asked.weight is None else asked.weight
         # Equal starts are no starts: only differences between starts mean anything.
-        return Level(weight, start if start is not None and np.ptp(start) > 0.0 else None)
+        differ = asked.start is not None and (asked.start != asked.start[0]).any()
+        return Level(weight, asked.start if differ else None)
 
     def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
         """Lower shares in place so that each segment, whose shares sum to more, fits its room > 0."""
@@ -179,15 +205,16 @@ def _rise(ceiling: Floats, weight: Floats, slices: Slices, room: Floats) -> Floa
     Newton's method: the sum is concave and piecewise linear in the level, so from below it rises to the answer without
     passing it, and it ends on the answer's own piece.
     """
-    level = room / slices.sums(weight)
+    level, close = room / slices.sums(weight), _EXACT * room
     for _ in range(_MOST_STEPS):
         rising = weight * slices.spread(level)
         share = np.minimum(rising, ceiling)
         short = room - slices.sums(share)
-        if np.all(short <= _EXACT * room):
+        move = short > close
+        if not move.any():
             break
         slope = slices.sums(weight * (rising < ceiling))
-        level = level + np.where((short > _EXACT * room) & (slope > 0.0), short / slope, 0.0)
+        level = level + np.where(move & (slope > 0.0), short / slope, 0.0)
     return share
 
 
@@ -198,26 +225,24 @@ def _rise_from(ceiling: Floats, weight: Floats, start: Floats, slices: Slices, r
     where one has not halved what is missing, the bracket is halved instead.
     """
     start = start - slices.spread(np.minimum.reduceat(start, slices.first))
-    low = np.zeros(slices.first.size)
+    low, close, before = np.zeros(room.size), _EXACT * room, room
     high = np.fmin(np.maximum.reduceat(start + ceiling / weight, slices.first), 1e300)
     # As if all had begun and none were full: errors of both kinds, so often close.
     level = np.fmin((room + slices.sums(weight * start)) / slices.sums(weight), high)
-    before = room
     for _ in range(_MOST_STEPS):
-        rising = weight * (slices.spread(level) - start)
-        share = np.clip(rising, 0.0, ceiling)
+        rising = slices.spread(level) - start
+        rising *= weight
+        share = np.minimum(np.maximum(rising, 0.0), ceiling)
         short = room - slices.sums(share)
         missing = np.abs(short)
-        open_ = missing > _EXACT * room
-        if not open_.any():
+        move = missing > close
+        if not move.any():
             return share
         low, high = np.where(short >= 0.0, level, low), np.where(short < 0.0, level, high)
-        newton = level + short / slices.sums(weight * ((rising >= 0.0) & (rising < ceiling)))
+        newton = level + short / slices.sums(weight * (share == rising))
         good = (newton > low) & (newton < high) & (missing <= 0.5 * before)
-        after = np.where(open_, np.where(good, newton, low + 0.5 * (high - low)), level)
-        if np.array_equal(after, level):
-            break
-        level, before = after, missing
+        level = np.where(move, np.where(good, newton, low + 0.5 * (high - low)), level)
+        before = missing
     # The bracket is as narrow as numbers go, or holds one straight piece: between its ends everything is in proportion.
     below = np.clip(weight * (slices.spread(low) - start), 0.0, ceiling)
     above = np.clip(weight * (slices.spread(high) - start), 0.0, ceiling)
@@ -227,7 +252,7 @@ def _rise_from(ceiling: Floats, weight: Floats, start: Floats, slices: Slices, r
 
 
 @dataclass(frozen=True, slots=True)
-class _Queue:
+class Queue:
     """Service of one after the other."""
 
     turn: Ints
@@ -236,11 +261,12 @@ class _Queue:
     """The member served at each turn."""
 
     @staticmethod
-    def of(rank: Floats, size: Floats) -> "_Queue":
+    def of(rank: Floats, size: Floats) -> "Queue":
+        """Of members with these ranks and ceilings."""
         member = in_order(rank, size)
         turn = np.empty_like(member)
         turn[member] = np.arange(member.size)
-        return _Queue(turn, member)
+        return Queue(turn, member)
 
     def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
         """Lower shares in place so that each segment fits its room."""
@@ -268,7 +294,7 @@ def in_order(rank: Floats, size: Floats) -> Ints:
     first = -rank
     order = np.argsort(first)
     ranked = first[order]
-    if np.all(ranked[1:] > ranked[:-1]):
+    if (ranked[1:] > ranked[:-1]).all():
         return order
     key = dense(first, order)
     bits = rank.size.bit_length()

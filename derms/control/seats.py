@@ -70,12 +70,28 @@ class Seats:
             total[depth.above] += np.add.reduceat(total[depth.place], depth.first)
         return total
 
+    def overfull(self, own: Floats, left: Floats) -> Bools:
+        """Where sums pass the room, when no place below passes on more than its own room; by place."""
+        total = own.copy()
+        for depth in reversed(self.depths):
+            if depth.parent[0] >= 0:
+                passed = np.minimum(total[depth.place], left[depth.place])
+                total[depth.above] += np.add.reduceat(passed, depth.first)
+        return total > left
+
     def down_min(self, own: Floats) -> Floats:
         """The smallest value on the way from each place to its root, itself included; by place."""
         least = own.copy()
         for depth in self.depths[1:]:
             least[depth.place] = np.minimum(least[depth.place], least[depth.parent])
         return least
+
+    def down_any(self, own: Bools) -> Bools:
+        """Whether it holds anywhere on the way from each place to its root, itself included; by place."""
+        held = own.copy()
+        for depth in self.depths[1:]:
+            held[depth.place] |= held[depth.parent]
+        return held
 
     def down_argmin(self, own: Floats) -> Ints:
         """Where on the way to its root the smallest value stands, the nearest such place; by place."""

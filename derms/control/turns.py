@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Bools, Floats
-from derms.control.fill import Pouring, dense, pour
-from derms.control.seats import Seats
+from derms.columns import Bools, Floats, Ints
+from derms.control.fill import Pouring, dense, pour_to
+from derms.control.seats import Seats, sums_between
 
 _CLOSE = 1e-9
 """So many steps short of a whole one is a whole one."""
-_WHOLE = 1.0 - 1e-12
+_WHOLE = 1.0 - 1e-11
 """A lump served to this share is served."""
 _BY_RANK = 6
 """After so many rounds of turns by rank the smallest go first, so that the search ends."""
@@ -31,6 +31,8 @@ class Lumps:
     top: Floats
     """0: nothing."""
     step: Floats
+    lumpy: bool
+    """Some have a smallest power."""
     stepped: bool
     """Some have steps."""
 
@@ -38,45 +40,52 @@ class Lumps:
     def of(cap_kw: Floats, minimum_kw: Floats, step_kw: Floats) -> "Lumps":
         """Round caps down and smallest powers up to whole steps."""
         cap, smallest, step = np.fmax(cap_kw, 0.0), np.fmax(minimum_kw, 0.0), np.fmax(step_kw, 0.0)
-        stepped = bool(np.any(step > 0.0))
+        stepped = bool((step > 0.0).any())
+        if not stepped and not (smallest > 0.0).any():
+            return Lumps(smallest, cap, step, False, False)
         if stepped:
             unit = np.where(step > 0.0, step, 1.0)
             least = np.maximum(np.ceil(smallest / unit - _CLOSE), 1.0) * step
             smallest = np.where(step > 0.0, least, smallest)
             cap = np.where(step > 0.0, np.floor(cap / unit + _CLOSE) * step, cap)
         top = cap * (cap >= smallest)
-        return Lumps(smallest * (top > 0.0), top, step, stepped)
+        return Lumps(smallest * (top > 0.0), top, step, True, stepped)
 
 
-def spend(seats: Seats, left: Floats, given: Floats) -> Floats:
-    """Room by place after grants by seat."""
-    return np.maximum(left - seats.up(seats.own(given)), 0.0)
+def spend(seats: Seats, left: Floats, who: Ints, given: Floats) -> Floats:
+    """Room by place after grants to some of the seats, which are ascending."""
+    return np.maximum(left - seats.up(sums_between(given, who.searchsorted(seats.edge))), 0.0)
 
 
-def served_whole(seats: Seats, left: Floats, size: Floats, rank: Floats) -> Bools:
+def served_whole(seats: Seats, left: Floats, who: Ints, size: Floats, rank: Floats) -> Bools:
     """Serve lumps all or not at all, largest rank first, until no lump that is left fits.
 
     Args:
         seats: The layout.
         left: Room by place [kW].
-        size: The lumps by seat [kW]; 0: none.
-        rank: Who is first, by seat.
+        who: The seats that ask, ascending.
+        size: What each of them asks [kW], > 0.
+        rank: Who of them is first.
 
     Returns:
-        Who is served.
+        Which of them are served.
     """
-    served = np.zeros(size.size, dtype=bool)
-    for attempt in range(size.size + 1):
-        fits = (size > 0.0) & ~served & (size * _WHOLE <= seats.down_min(left)[seats.place])
-        if not fits.any():
+    served = np.zeros(who.size, dtype=bool)
+    asks = np.arange(who.size)
+    for attempt in range(who.size):
+        asks = asks[size[asks] * _WHOLE <= seats.down_min(left)[seats.place[who[asks]]]]
+        if not asks.size:
             break
         # A lump that fits in part keeps others from its room for this attempt only; where those do fit, the next
         # attempt serves them. The first in the order is always served, so this ends.
-        asked = size * fits
-        given, _ = pour(seats, left, Pouring(asked, rank=rank if attempt < _BY_RANK else -size))
-        now = fits & (given >= asked * _WHOLE)
-        served |= now
-        left = spend(seats, left, asked * now)
+        lump = size[asks]
+        given, _ = pour_to(seats, left, who[asks], Pouring(lump, rank=rank[asks] if attempt < _BY_RANK else -lump))
+        now = given >= lump * _WHOLE
+        if not now.any():
+            break
+        served[asks[now]] = True
+        left = spend(seats, left, who[asks[now]], lump[now])
+        asks = asks[~now]
     return served
 
 
@@ -90,21 +99,18 @@ def seated(seats: Seats, left: Floats, lumps: Lumps, turn: Floats) -> Bools:
     Returns:
         Who is on, by seat; a device that can run at any power always is.
     """
-    wants = lumps.top > 0.0
-    size = lumps.smallest
-    on = wants & (size <= 0.0)
-    lumpy = wants & ~on
-    if not lumpy.any():
+    on = lumps.top > 0.0
+    if not lumps.lumpy:
         return on
-    first = served_whole(seats, left, size, turn)
-    waiting = lumpy & ~first
-    if not waiting.any() or not on.any():
-        return on | first
-    bottleneck = np.zeros(left.size)
-    bottleneck[seats.down_argmin(spend(seats, left, size * first))[seats.place[waiting]]] = -1.0
-    crowded = seats.down_min(bottleneck)[seats.place] < 0.0
-    token = np.minimum(lumps.top, np.min(size[lumpy])) * (on & crowded)
-    return on | (served_whole(seats, left, size + token, turn) & lumpy)
+    crowded = seats.overfull(seats.own(lumps.smallest), left)
+    if not crowded.any():
+        return on
+    free = lumps.smallest <= 0.0
+    token = np.min(lumps.smallest[~free])
+    size = lumps.smallest + np.minimum(lumps.top, token) * (free & seats.down_any(crowded)[seats.place])
+    who = np.flatnonzero(size > 0.0)
+    on[who] = served_whole(seats, left, who, size[who], turn[who])
+    return on | (free & (lumps.top > 0.0))
 
 
 def whole_steps(
@@ -125,24 +131,28 @@ def whole_steps(
     Returns:
         Shares in whole steps, and the room they leave.
     """
-    if not lumps.stepped:
+    who = np.flatnonzero((lumps.step > 0.0) & (share > 0.0)) if lumps.stepped else np.zeros(0, dtype=np.int64)
+    if not who.size:
         return share, left
-    unit = np.where(lumps.step > 0.0, lumps.step, np.inf)
-    counts = np.floor(share / unit + _CLOSE)
-    floored = np.where(lumps.step > 0.0, counts * lumps.step, share)
-    lost = np.maximum(share - floored, 0.0) / unit
-    left = left + seats.up(seats.own(np.maximum(share - floored, 0.0)))
-    among_equals = dense(turn, np.argsort(turn)) / max(turn.size, 1)
-    running = floored > 0.0
+    step, top, had, draws = lumps.step[who], lumps.top[who] * (1.0 + _CLOSE), share[who], drawing[who]
+    counts = np.floor(had / step + _CLOSE)
+    lost = np.maximum(had - counts * step, 0.0)
+    left = left + seats.up(sums_between(lost, who.searchsorted(seats.edge)))
+    lost /= step
+    among_equals = dense(turn[who], np.argsort(turn[who])) / who.size
     while True:
-        more = lumps.step * (running & (floored + lumps.step <= lumps.top * (1.0 + _CLOSE)))
-        keeps = drawing >= floored + more * (1.0 - _CLOSE)
-        rank = np.round((lost + _KEEPS * keeps) * 1e6) + among_equals
-        served = served_whole(seats, left, more, rank)
-        if not served.any():
-            return floored, left
-        taken = more * served
-        counts = counts + served
-        floored = np.where(taken > 0.0, counts * lumps.step, floored)
-        left = spend(seats, left, taken)
-        lost = np.where(served, 0.0, lost)
+        after = (counts + 1.0) * step
+        asks = np.flatnonzero((after <= top) & (step <= seats.down_min(left)[seats.place[who]]))
+        if not asks.size:
+            break
+        keeps = draws[asks] >= after[asks] * (1.0 - _CLOSE)
+        rank = np.round((lost[asks] + _KEEPS * keeps) * 1e6) + among_equals[asks]
+        taken = asks[served_whole(seats, left, who[asks], step[asks], rank)]
+        if not taken.size:
+            break
+        counts[taken] += 1.0
+        lost[taken] = 0.0
+        left = spend(seats, left, who[taken], step[taken])
+    share = share.copy()
+    share[who] = counts * step
+    return share, left
