@@ -25,7 +25,8 @@ from derms.store.bulk import Refused
 from derms.store.embedded import EmbeddedPostgres
 from derms.store.link import Link
 from derms.store.postgres import PostgresStore
-from tests.fakes_store import T0_MS, decision, event, sample, setpoint
+from derms.store.schema import load_migrations
+from tests.fakes_store import T0, T0_MS, decision, event, memory, override, program, sample, setpoint
 
 DAY_MS = 86_400_000
 
@@ -56,6 +57,7 @@ async def test_every_column_of_a_sample_is_stored_exactly(store: PostgresStore, 
         p_max_kw=7.2,
         capacity_kwh=60.0,
         ready_by_ms=T0_MS + DAY_MS,
+        energy_needed_kwh=11.5,
         applied_epoch=7,
         applied_seq=1201,
         status=DeviceStatus.LOCAL,
@@ -65,9 +67,9 @@ async def test_every_column_of_a_sample_is_stored_exactly(store: PostgresStore, 
     midnight = datetime(2026, 1, 1, tzinfo=UTC)
     first, second = rows(postgres_url, "SELECT * FROM telemetry ORDER BY device_id")
     assert first[:5] == ("ev-1", at, 7, at + timedelta(milliseconds=40), "feeder-1")
-    assert first[5:] == (-1.25, 0.1, 0.42, 7.2, 60.0, midnight + timedelta(days=1), 7, 1201, "local")
+    assert first[5:] == (-1.25, 0.1, 0.42, 7.2, 60.0, midnight + timedelta(days=1), 7, 1201, "local", 11.5)
     assert second[:5] == ("pv-1", midnight, -1, midnight + timedelta(milliseconds=40), "feeder-1")
-    assert second[5:] == (3.5, None, None, None, None, None, None, None, "ok")
+    assert second[5:] == (3.5, None, None, None, None, None, None, None, "ok", None)
 
 
 async def test_setpoints_and_decisions_are_stored_as_they_were(store: PostgresStore, postgres_url: str) -> None:
@@ -77,7 +79,10 @@ async def test_setpoints_and_decisions_are_stored_as_they_were(store: PostgresSt
         ("ev-1", at + timedelta(seconds=1), 1, 1, at + timedelta(seconds=91), "ev", 2.0, "feeder-1 import limit")
     ]
     assert rows(postgres_url, "SELECT * FROM decisions") == [
-        ("feeder-1", at + timedelta(seconds=4), 1, 2, "auto", 50.0, "static", None, 20.0, 0.0, 30.0, 28.0, 0.0, 4, 0.4)
+        (
+            *("feeder-1", at + timedelta(seconds=4), 1, 2, "auto", 50.0, "static", None, 20.0, 0.0, 30.0, 28.0, 0.0),
+            *(4, 0.4, 41.5, 30.0),
+        )
     ]
 
 
@@ -107,6 +112,8 @@ POISON = {
     "power that is no number": sample(101, p_actual_kw=float("nan")),
     "infinite power": sample(102, p_actual_kw=float("inf")),
     "a negative magnitude": sample(103, p_max_kw=-1.0),
+    "a negative energy need": sample(108, energy_needed_kwh=-1.0),
+    "an energy need that is no number": sample(109, energy_needed_kwh=float("nan")),
     "a NUL in the id": sample(104, device_id="ev\x00"),
     "half a character": sample(105, device_id="\ud800"),
     "a sequence number beyond 64 bits": sample(2**70, at_ms=T0_MS),
@@ -181,7 +188,7 @@ async def test_several_processes_may_migrate_at_once(postgres_url: str, tmp_path
             await store.ping()
 
     await asyncio.gather(*(once() for _ in range(4)))
-    assert rows(postgres_url, "SELECT count(*) FROM schema_migrations") == [(1,)]
+    assert rows(postgres_url, "SELECT count(*) FROM schema_migrations") == [(len(load_migrations()),)]
 
 
 @pytest.mark.parametrize(
