@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from derms.errors import ConfigError, StoreError, UsageError
+from derms.errors import ConfigError, ConflictError, NotFoundError, StoreError, UsageError
 from derms.model import Device, DeviceKind, DeviceStatus, Feeder
 from derms.ports import RecordBatch
 from derms.runtime import SystemClock
@@ -26,7 +27,7 @@ from derms.store.embedded import EmbeddedPostgres
 from derms.store.link import Link
 from derms.store.postgres import PostgresStore
 from derms.store.schema import load_migrations
-from tests.fakes_store import T0, T0_MS, decision, event, memory, override, program, sample, setpoint
+from tests.fakes_store import T0_MS, decision, event, memory, override, program, sample, setpoint
 
 DAY_MS = 86_400_000
 
@@ -165,6 +166,68 @@ async def test_the_audit_log_only_grows(store: PostgresStore, postgres_url: str,
     assert rows(
         postgres_url, "SELECT actor, action, subject, request_id, detail->>'import_limit_kw' FROM audit_log"
     ) == [("alice", "event.create", "dr-1", "r1", "30.0")]
+
+
+async def test_the_audit_log_says_who_did_what_to_programs_and_overrides(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_devices([Device(device_id="ev-1", kind=DeviceKind.EV, feeder_id="f0")])
+    await store.add_program(program(), actor="alice", request_id="r1")
+    await store.set_program_active("cap-1", True, actor="bob", request_id="r2")
+    await store.set_program_active("cap-1", False, actor="bob", request_id="r3")
+    await store.delete_program("cap-1", actor="carol", request_id="r4")
+    await store.put_override(override(), actor="alice", request_id="r5")
+    await store.clear_override("ev-1", actor="bob", request_id="r6")
+    assert rows(
+        postgres_url,
+        "SELECT actor, action, subject, request_id, detail->>'target_shed_kw', detail->>'p_kw' FROM audit_log "
+        "ORDER BY audit_id",
+    ) == [
+        ("alice", "program.create", "cap-1", "r1", "20.0", None),
+        ("bob", "program.activate", "cap-1", "r2", None, None),
+        ("bob", "program.deactivate", "cap-1", "r3", None, None),
+        ("carol", "program.delete", "cap-1", "r4", "20.0", None),
+        ("alice", "override.put", "ev-1", "r5", None, "3.5"),
+        ("bob", "override.clear", "ev-1", "r6", None, None),
+    ]
+
+
+async def test_what_is_taken_or_missing_is_named(store: PostgresStore) -> None:
+    await store.add_program(program("a", name="Evening peak"), actor="alice", request_id="r1")
+    with pytest.raises(ConflictError, match=r"'b' cannot be stored.*name.*Evening peak.*choose another"):
+        await store.add_program(program("b", name="Evening peak"), actor="alice", request_id="r2")
+    with pytest.raises(NotFoundError, match=r"the device named does not exist.*nobody"):
+        await store.put_override(override("nobody"), actor="alice", request_id="r3")
+    with pytest.raises(NotFoundError, match=r"the feeder named does not exist.*nowhere"):
+        await store.save_feeder(Feeder(feeder_id="f1", parent_id="nowhere"))
+    with pytest.raises(NotFoundError, match="'c'"):
+        await store.delete_program("c", actor="alice", request_id="r4")
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"{", b'{"a": NaN}', b'"\\u0000"', b"\xff", b'{"a": 1e999999}'], ids=lambda one: repr(one)
+)
+async def test_a_memory_that_is_no_json_costs_its_batch_nothing(store: PostgresStore, payload: bytes) -> None:
+    await store.write(RecordBatch(memories=[memory(payload=b'{"n": 1}')]))
+    poisoned = RecordBatch(
+        samples=[sample(1)],
+        decisions=[decision(1)],
+        memories=[memory(at_s=1, payload=payload), memory("feeder-2", at_s=1)],
+    )
+    await store.write(poisoned)
+    assert (await store.count_samples(), store.refused) == (1, 1)
+    assert await store.load_memories() == [memory(payload=b'{"n": 1}'), memory("feeder-2", at_s=1)]
+    # the same again, beside a sample that cannot be stored either
+    await store.write(replace(poisoned, samples=[sample(2), sample(3, soc=1.5)]))
+    assert (await store.count_samples(), store.refused) == (2, 3)
+
+
+async def test_a_number_in_a_memory_comes_back_as_exactly_the_same(store: PostgresStore) -> None:
+    numbers = [0.1, 1 / 3, 1e-300, 5e-324, 1.7976931348623157e308, -2.5, 0.0]
+    await store.write(RecordBatch(memories=[memory(payload=json.dumps(numbers).encode())]))
+    (found,) = await store.load_memories()
+    assert [float(number) for number in json.loads(found.payload)] == numbers
 
 
 async def test_values_out_of_range_are_refused_in_words(store: PostgresStore) -> None:
