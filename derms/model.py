@@ -295,9 +295,9 @@ class DecisionRecord:
     """The sum of the leases of EVs and batteries [kW]."""
     shortfall_kw: float
     """By how much the limit cannot be held with what is controllable [kW]; 0 when it can."""
-    envelope_kw: float
+    envelope_kw: float = 0.0
     """The worst import if the controller, the broker or any path died now [kW]."""
-    envelope_in_s: float
-    """When that would be, from then [s]."""
+    envelope_in_s: float = 0.0
+    """When that would be, from then [s]. Both have a default: records that an earlier version spooled lack them."""
     setpoints_sent: int
     duration_ms: float

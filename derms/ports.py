@@ -1,6 +1,6 @@
 """What the inner floors ask of the outer ones: protocols of one to four verbs, and the values they pass.
 
-Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.PostgresStore` (the three stores),
+Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.PostgresStore` (all the stores),
 `derms.runtime.SystemClock`. Fakes live in `tests/fakes_*.py`, and conformance suites in `tests/conformance`.
 """
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from derms.errors import BrokerError
-from derms.model import DecisionRecord, Device, DrEvent, Feeder, Setpoint, Telemetry
+from derms.model import DecisionRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder, Setpoint, Telemetry
 
 
 class Clock(Protocol):
@@ -79,15 +79,31 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryRecord:
+    """What the engine remembers of one tree, at one instant."""
+
+    feeder_id: str
+    """The root's."""
+    at_ms: int
+    """The controller's clock [epoch ms]."""
+    epoch: int
+    """Of the run that remembers; a later run is newer whatever the clock says."""
+    payload: bytes
+    """JSON, as `derms.control.keepsake` writes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordBatch:
     """Rows to be written together, once."""
 
     samples: list[Sample] = field(default_factory=list)
     setpoints: list[Setpoint] = field(default_factory=list)
     decisions: list[DecisionRecord] = field(default_factory=list)
+    memories: list[MemoryRecord] = field(default_factory=list)
+    """Not counted as rows: each replaces the one before, and only the newest is worth anything."""
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """The number of rows of the logs."""
         return len(self.samples) + len(self.setpoints) + len(self.decisions)
 
 
@@ -96,6 +112,8 @@ class RecordStore(Protocol):
 
     async def write(self, batch: RecordBatch) -> None:
         """Commit a batch whole or not at all. Writing the same batch twice leaves one copy.
+
+        A memory replaces an older one of the same root, never a newer one.
 
         Raises:
             StoreError: It is not committed.
@@ -137,4 +155,74 @@ class EventStore(Protocol):
 
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         """Events neither cancelled nor over at `now`."""
+        ...
+
+
+class ProgramStore(Protocol):
+    """DR programs. Every change is committed together with its line in the audit log."""
+
+    async def add_program(self, program: DrProgram, *, actor: str, request_id: str) -> None:
+        """Commit a program.
+
+        Raises:
+            ConflictError: The id or the name exists.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def set_program_active(self, program_id: str, active: bool, *, actor: str, request_id: str) -> None:
+        """Let a program apply, or no longer.
+
+        Raises:
+            NotFoundError: There is no such program.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def delete_program(self, program_id: str, *, actor: str, request_id: str) -> None:
+        """Remove a program; the audit log keeps what it was.
+
+        Raises:
+            NotFoundError: There is no such program.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def load_programs(self) -> list[DrProgram]:
+        """All programs, those that are over too, by id."""
+        ...
+
+
+class OverrideStore(Protocol):
+    """What operators lay upon devices. Every change is committed together with its line in the audit log."""
+
+    async def put_override(self, override: DeviceOverride, *, actor: str, request_id: str) -> None:
+        """Commit an override, in place of one that is there.
+
+        Raises:
+            NotFoundError: The device is not registered.
+            UsageError: A hold without a power, a block with one, an end that is not after its beginning.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def clear_override(self, device_id: str, *, actor: str, request_id: str) -> None:
+        """Take an override off.
+
+        Raises:
+            NotFoundError: There is none upon that device.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def live_overrides(self, now: datetime) -> list[DeviceOverride]:
+        """Those that have not ended at `now`, by device; the end is not inside."""
+        ...
+
+
+class MemoryStore(Protocol):
+    """What the engine remembers; it is written with the batches."""
+
+    async def load_memories(self) -> list[MemoryRecord]:
+        """The newest memory of each root, by id."""
         ...

@@ -7,6 +7,9 @@ Rules:
     - Every queue is bounded. A full sample queue drops the newest sample of those that no broker waits for (QoS 0); the
       others are bounded by the broker's own window. Full queues of setpoints and decisions drop their oldest. All of
       it is counted.
+    - What the engine remembers is worth only its newest value: of each tree the newest waits, and rides along with the
+      rows of the next commit. It never goes to the spool: while the store is away it is dropped, uncounted, as the next
+      tick brings a newer one.
 """
 
 import asyncio
@@ -16,12 +19,12 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from derms.errors import StoreError
 from derms.model import DecisionRecord, Setpoint
-from derms.ports import Clock, Message, RecordBatch, RecordStore, Sample
+from derms.ports import Clock, MemoryRecord, Message, RecordBatch, RecordStore, Sample
 from derms.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -88,6 +91,7 @@ class Recorder:
         self._samples: deque[tuple[Sample, Message | None]] = deque()
         self._setpoints: deque[Setpoint] = deque()
         self._decisions: deque[DecisionRecord] = deque()
+        self._memories: dict[str, MemoryRecord] = {}
         self._work: _Work | None = None
         """Taken from the queues, not safe yet; survives the cancellation of `run`."""
         self._wake = asyncio.Event()
@@ -157,6 +161,12 @@ class Recorder:
         self._wake.set()
         self._quiet.clear()
 
+    def put_memory(self, record: MemoryRecord) -> None:
+        """Take what the engine remembers of one tree, in place of an older one that still waits; see the rules."""
+        self._memories[record.feeder_id] = record
+        self._wake.set()
+        self._quiet.clear()
+
     async def quiet(self, timeout_s: float) -> bool:
         """Wait until nothing waits any more.
 
@@ -217,16 +227,18 @@ class Recorder:
 
     def _next(self) -> _Work | None:
         """The batch in hand, or else one from the queues."""
-        if self._work is None and (self._samples or self._setpoints or self._decisions):
+        if self._work is None and (self._samples or self._setpoints or self._decisions or self._memories):
             pairs = _taken(self._samples, self._limits.batch_rows)
             self._work = _Work(
                 batch=RecordBatch(
                     samples=[sample for sample, _ in pairs],
                     setpoints=_taken(self._setpoints, self._limits.batch_rows),
                     decisions=_taken(self._decisions, self._limits.batch_rows),
+                    memories=list(self._memories.values()),
                 ),
                 messages=[message for _, message in pairs if message is not None],
             )
+            self._memories.clear()
             if self._samples or self._setpoints or self._decisions:
                 self._wake.set()
         return self._work
@@ -234,9 +246,10 @@ class Recorder:
     async def _keep(self, work: _Work, patience_s: float) -> bool:
         """Make one batch safe; False: neither the store nor the disk took it, and it stays in hand."""
         may_write = self._spool.empty and self._is_due() and patience_s > 0
-        if not (may_write and await self._write(work.batch, patience_s)):
+        if not (may_write and await self._write(work.batch, patience_s)) and work.batch:
+            rows = replace(work.batch, memories=[])
             try:
-                await self._on_disk(lambda: self._spool.append(work.batch))
+                await self._on_disk(lambda: self._spool.append(rows))
             except StoreError as error:
                 self._disk_trouble(error)
                 return False
@@ -245,7 +258,7 @@ class Recorder:
             self._disk_failed = False
             self.spooled += len(work.batch)
         self._work = None
-        if not self.queued:
+        if not self.queued and not self._memories:
             self._quiet.set()
         if work.messages:
             self._on_safe(work.messages)

@@ -1,12 +1,26 @@
 """A store in memory, and values to put into it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from derms.errors import ConflictError, NotFoundError, StoreError
-from derms.model import DecisionRecord, Device, DeviceKind, DrEvent, Feeder, FeederMode, Setpoint, Telemetry
-from derms.ports import RecordBatch, Sample
+from derms.errors import ConflictError, NotFoundError, StoreError, UsageError
+from derms.model import (
+    DecisionRecord,
+    Device,
+    DeviceKind,
+    DeviceOverride,
+    DrEvent,
+    DrProgram,
+    Feeder,
+    FeederMode,
+    OverrideKind,
+    ProgramKind,
+    Setpoint,
+    Telemetry,
+)
+from derms.ports import MemoryRecord, RecordBatch, Sample
 
 T0_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
@@ -14,7 +28,7 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class FakeStore:
-    """The three store ports on dicts; `before_write` may wait or raise to stand for trouble."""
+    """The store ports on dicts; `before_write` may wait or raise to stand for trouble."""
 
     def __init__(self, before_write: Callable[[], Any] | None = None) -> None:
         self.before_write = before_write
@@ -26,6 +40,9 @@ class FakeStore:
         self.feeders: dict[str, Feeder] = {}
         self.devices: dict[str, Device] = {}
         self.events: dict[str, DrEvent] = {}
+        self.programs: dict[str, DrProgram] = {}
+        self.overrides: dict[str, DeviceOverride] = {}
+        self.memories: dict[str, MemoryRecord] = {}
         self.audit: list[tuple[str, str, str]] = []
         self.away = False
         self.attempts = 0
@@ -46,6 +63,10 @@ class FakeStore:
             )
         for record in batch.decisions:
             self.decisions.setdefault((record.feeder_id, record.at_ms, record.epoch, record.tick), record)
+        for memory in batch.memories:
+            known = self.memories.get(memory.feeder_id)
+            if known is None or (memory.epoch, memory.at_ms) >= (known.epoch, known.at_ms):
+                self.memories[memory.feeder_id] = memory
         self.batches.append(len(batch))
 
     async def counts(self) -> dict[str, int]:
@@ -84,6 +105,50 @@ class FakeStore:
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         open_events = [event for event in self.events.values() if event.cancelled_at is None and event.end > now]
         return sorted(open_events, key=lambda event: (event.start, event.event_id))
+
+    async def add_program(self, program: DrProgram, *, actor: str, request_id: str) -> None:
+        if any(
+            program.name == known.name or program.program_id == known.program_id for known in self.programs.values()
+        ):
+            raise ConflictError(f"program {program.program_id} exists")
+        self.programs[program.program_id] = program
+        self.audit.append((actor, program.program_id, request_id))
+
+    async def set_program_active(self, program_id: str, active: bool, *, actor: str, request_id: str) -> None:
+        self.programs[program_id] = replace(self._program(program_id), active=active)
+        self.audit.append((actor, program_id, request_id))
+
+    async def delete_program(self, program_id: str, *, actor: str, request_id: str) -> None:
+        del self.programs[self._program(program_id).program_id]
+        self.audit.append((actor, program_id, request_id))
+
+    async def load_programs(self) -> list[DrProgram]:
+        return sorted(self.programs.values(), key=lambda program: program.program_id)
+
+    async def put_override(self, override: DeviceOverride, *, actor: str, request_id: str) -> None:
+        if override.device_id not in self.devices:
+            raise NotFoundError(f"no device {override.device_id}")
+        if (override.kind is OverrideKind.HOLD) != (override.p_kw is not None) or override.until <= override.created_at:
+            raise UsageError("a hold has a power, a block has none, and either ends after it began")
+        self.overrides[override.device_id] = override
+        self.audit.append((actor, override.device_id, request_id))
+
+    async def clear_override(self, device_id: str, *, actor: str, request_id: str) -> None:
+        if self.overrides.pop(device_id, None) is None:
+            raise NotFoundError(f"no override upon {device_id}")
+        self.audit.append((actor, device_id, request_id))
+
+    async def live_overrides(self, now: datetime) -> list[DeviceOverride]:
+        live = [override for override in self.overrides.values() if override.until > now]
+        return sorted(live, key=lambda override: override.device_id)
+
+    async def load_memories(self) -> list[MemoryRecord]:
+        return sorted(self.memories.values(), key=lambda memory: memory.feeder_id)
+
+    def _program(self, program_id: str) -> DrProgram:
+        if program_id not in self.programs:
+            raise NotFoundError(f"no program {program_id}")
+        return self.programs[program_id]
 
 
 def sample(seq: int | None = 0, *, device_id: str = "ev-1", at_ms: int | None = None, **said: Any) -> Sample:
@@ -130,6 +195,8 @@ def decision(tick: int = 0) -> DecisionRecord:
         shortfall_kw=0.0,
         setpoints_sent=4,
         duration_ms=0.4,
+        envelope_kw=41.5,
+        envelope_in_s=30.0,
     )
 
 
@@ -145,3 +212,33 @@ def event(event_id: str = "dr-1", *, start_h: float = 1, end_h: float = 2, cance
         created_at=T0,
         cancelled_at=T0 if cancelled else None,
     )
+
+
+def program(program_id: str = "cap-1", **changes: Any) -> DrProgram:
+    values: dict[str, Any] = {
+        "program_id": program_id,
+        "name": f"Program {program_id}",
+        "kind": ProgramKind.FIXED_CAP,
+        "feeder_ids": ("feeder-1", "feeder-2"),
+        "start": T0,
+        "end": T0 + timedelta(days=30),
+        "target_shed_kw": 20.0,
+    }
+    return DrProgram(**(values | changes))
+
+
+def override(device_id: str = "ev-1", *, until_h: float = 1, **changes: Any) -> DeviceOverride:
+    values: dict[str, Any] = {
+        "device_id": device_id,
+        "kind": OverrideKind.HOLD,
+        "p_kw": 3.5,
+        "reason": "inspection",
+        "created_by": "alice",
+        "created_at": T0 - timedelta(minutes=1),
+        "until": T0 + timedelta(hours=until_h),
+    }
+    return DeviceOverride(**(values | changes))
+
+
+def memory(feeder_id: str = "feeder-1", *, at_s: float = 0, epoch: int = 1, payload: bytes = b"{}") -> MemoryRecord:
+    return MemoryRecord(feeder_id=feeder_id, at_ms=T0_MS + round(at_s * 1000), epoch=epoch, payload=payload)

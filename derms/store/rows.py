@@ -6,21 +6,27 @@ protocol, so epoch milliseconds need no `datetime` on the way, and lose nothing.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from derms.model import (
     DecisionRecord,
     Device,
     DeviceKind,
+    DeviceOverride,
     Dialect,
     DrEvent,
+    DrProgram,
     Enrolment,
     Feeder,
     FeederMode,
     Origin,
+    OverrideKind,
+    Policy,
+    ProgramKind,
     Setpoint,
 )
-from derms.ports import Sample
+from derms.ports import MemoryRecord, Sample
 
 Row = tuple[object, ...]
 
@@ -30,6 +36,7 @@ FIRST_DAY = 10_957
 LAST_DAY = 84_006
 """2200-01-01, likewise."""
 _PG_EPOCH_MS = FIRST_DAY * MS_PER_DAY
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +79,7 @@ def _sample(sample: Sample) -> Row:
         said.applied_epoch,
         said.applied_seq,
         said.status.value,
+        said.energy_needed_kwh,
     )
 
 
@@ -105,6 +113,8 @@ def _decision(record: DecisionRecord) -> Row:
         record.shortfall_kw,
         record.setpoints_sent,
         record.duration_ms,
+        record.envelope_kw,
+        record.envelope_in_s,
     )
 
 
@@ -122,7 +132,8 @@ TELEMETRY = _table(
     "telemetry",
     _sample,
     "device_id:text at:int8 seq:int8 received_at:int8 feeder_id:text p_actual_kw:float8 p_setpoint_kw:float8 "
-    "soc:float8 p_max_kw:float8 capacity_kwh:float8 ready_by:int8 applied_epoch:int8 applied_seq:int8 status:text",
+    "soc:float8 p_max_kw:float8 capacity_kwh:float8 ready_by:int8 applied_epoch:int8 applied_seq:int8 status:text "
+    "energy_needed_kwh:float8",
 )
 SETPOINTS = _table(
     "setpoints",
@@ -134,14 +145,14 @@ DECISIONS = _table(
     _decision,
     "feeder_id:text at:int8 epoch:int8 tick:int8 mode:text import_limit_kw:float8 limit_source:text "
     "measured_kw:float8 background_kw:float8 reserved_kw:float8 headroom_kw:float8 commanded_kw:float8 "
-    "shortfall_kw:float8 setpoints_sent:int4 duration_ms:float8",
+    "shortfall_kw:float8 setpoints_sent:int4 duration_ms:float8 envelope_kw:float8 envelope_in_s:float8",
 )
 LOG_TABLES = (TELEMETRY, SETPOINTS, DECISIONS)
 
 
 def feeder_of(row: Mapping[str, Any]) -> Feeder:
     """A row of `feeders`."""
-    return Feeder(**{**row, "mode": FeederMode(row["mode"])})
+    return Feeder(**{**row, "mode": FeederMode(row["mode"]), "policy": Policy(row["policy"])})
 
 
 def device_of(row: Mapping[str, Any]) -> Device:
@@ -157,8 +168,33 @@ def device_of(row: Mapping[str, Any]) -> Device:
 
 def event_of(row: Mapping[str, Any]) -> DrEvent:
     """A row of `events`."""
-    renamed = {"start": row["starts_at"], "end": row["ends_at"], "feeder_ids": tuple(row["feeder_ids"])}
-    return DrEvent(**{key: value for key, value in row.items() if key not in ("starts_at", "ends_at")} | renamed)
+    return DrEvent(**_windowed(row))
+
+
+def program_of(row: Mapping[str, Any]) -> DrProgram:
+    """A row of `dr_programs`."""
+    return DrProgram(**_windowed(row) | {"kind": ProgramKind(row["kind"])})
+
+
+def override_of(row: Mapping[str, Any]) -> DeviceOverride:
+    """A row of `device_overrides`."""
+    return DeviceOverride(**{**row, "kind": OverrideKind(row["kind"])})
+
+
+def memory_row(memory: MemoryRecord) -> dict[str, object]:
+    """What a row of `engine_memory` is made of."""
+    at = _UNIX_EPOCH + timedelta(milliseconds=memory.at_ms)
+    return {"feeder_id": memory.feeder_id, "at": at, "epoch": memory.epoch, "memory": memory.payload}
+
+
+def memory_of(row: Mapping[str, Any]) -> MemoryRecord:
+    """A row of `engine_memory`."""
+    return MemoryRecord(
+        feeder_id=row["feeder_id"],
+        at_ms=(row["at"] - _UNIX_EPOCH) // timedelta(milliseconds=1),
+        epoch=row["epoch"],
+        payload=row["memory"].encode(),
+    )
 
 
 def setpoint_of(row: Mapping[str, Any]) -> Setpoint:
@@ -173,6 +209,11 @@ def setpoint_of(row: Mapping[str, Any]) -> Setpoint:
         seq=row["seq"],
         reason=row["reason"],
     )
+
+
+def _windowed(row: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {"start": row["starts_at"], "end": row["ends_at"], "feeder_ids": tuple(row["feeder_ids"])}
+    return {key: value for key, value in row.items() if key not in ("starts_at", "ends_at")} | renamed
 
 
 def days_of(samples: Sequence[Sample]) -> set[int]:

@@ -9,15 +9,26 @@ from typing import Any, Protocol
 
 import pytest
 
-from derms.errors import ConflictError, NotFoundError
-from derms.model import Device, DeviceKind, Dialect, Enrolment, Feeder, FeederMode, Origin
-from derms.ports import EventStore, RecordBatch, RecordStore, RegistryStore
+from derms.errors import ConflictError, NotFoundError, UsageError
+from derms.model import (
+    Device,
+    DeviceKind,
+    Dialect,
+    Enrolment,
+    Feeder,
+    FeederMode,
+    Origin,
+    OverrideKind,
+    Policy,
+    ProgramKind,
+)
+from derms.ports import EventStore, MemoryStore, OverrideStore, ProgramStore, RecordBatch, RecordStore, RegistryStore
 from derms.runtime import SystemClock
 from derms.store import open_store
-from tests.fakes_store import T0, FakeStore, decision, event, sample, setpoint
+from tests.fakes_store import T0, FakeStore, decision, event, memory, override, program, sample, setpoint
 
 
-class AnyStore(RecordStore, RegistryStore, EventStore, Protocol):
+class AnyStore(RecordStore, RegistryStore, EventStore, ProgramStore, OverrideStore, MemoryStore, Protocol):
     async def counts(self) -> dict[str, int]: ...
 
 
@@ -78,6 +89,7 @@ async def test_a_feeder_comes_back_as_it_was_saved_and_is_replaced(store: AnySto
         margin_kw=1.5,
         assumed_unmetered_kw=-2.0,
         mode=FeederMode.ADVISE,
+        policy=Policy.LEAST_LAXITY,
     )
     await store.save_feeder(root)
     await store.save_feeder(leaf)
@@ -102,6 +114,7 @@ async def test_devices_come_back_as_they_were_saved_and_are_replaced(store: AnyS
         p_import_max_kw=5.0,
         p_export_max_kw=4.5,
         p_min_kw=1.4,
+        p_step_kw=0.23,
         capacity_kwh=13.5,
         min_soc_reserve=0.1,
         target_soc=0.9,
@@ -150,3 +163,107 @@ async def test_events_are_unfinished_until_their_end(store: AnyStore, now_h: flo
         await store.add_event(one, actor="alice", request_id="r")
     found = await store.unfinished_events(T0 + timedelta(hours=now_h))
     assert [one.event_id for one in found] == expected
+
+
+async def test_a_program_comes_back_as_it_was_added_with_one_audit_line(store: AnyStore) -> None:
+    capped = program("b", active=True)
+    priced = program(
+        "a", kind=ProgramKind.PRICE_ELASTIC, feeder_ids=(), target_shed_kw=0.0, incentive_per_kwh=0.3,
+        penalty_per_kwh=0.1,
+    )  # fmt: skip
+    await store.add_program(capped, actor="alice", request_id="r1")
+    await store.add_program(priced, actor="alice", request_id="r2")
+    assert await store.load_programs() == [priced, capped]
+    assert (await store.counts())["audit_log"] == 2
+
+
+async def test_a_program_of_a_taken_id_or_name_is_refused_and_leaves_no_line(store: AnyStore) -> None:
+    await store.add_program(program("a"), actor="alice", request_id="r1")
+    for taken in (program("a", name="Another"), program("b", name="Program a")):
+        with pytest.raises(ConflictError):
+            await store.add_program(taken, actor="alice", request_id="r2")
+    assert await store.load_programs() == [program("a")]
+    assert (await store.counts())["audit_log"] == 1
+
+
+async def test_a_program_is_switched_and_removed_with_a_line_each(store: AnyStore) -> None:
+    await store.add_program(program("a"), actor="alice", request_id="r1")
+    await store.set_program_active("a", True, actor="bob", request_id="r2")
+    assert await store.load_programs() == [program("a", active=True)]
+    await store.set_program_active("a", False, actor="bob", request_id="r3")
+    assert await store.load_programs() == [program("a")]
+    await store.delete_program("a", actor="bob", request_id="r4")
+    assert await store.load_programs() == []
+    assert (await store.counts())["audit_log"] == 4
+
+
+async def test_a_program_that_is_not_there_cannot_be_changed(store: AnyStore) -> None:
+    with pytest.raises(NotFoundError):
+        await store.set_program_active("a", True, actor="bob", request_id="r")
+    with pytest.raises(NotFoundError):
+        await store.delete_program("a", actor="bob", request_id="r")
+    assert (await store.counts())["audit_log"] == 0
+
+
+async def _with_devices(store: AnyStore, *device_ids: str) -> None:
+    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_devices([Device(device_id=one, kind=DeviceKind.EV, feeder_id="f0") for one in device_ids])
+
+
+async def test_overrides_live_until_their_end(store: AnyStore) -> None:
+    await _with_devices(store, "a", "b")
+    held, blocked = override("b", until_h=1), override("a", until_h=2, kind=OverrideKind.BLOCK, p_kw=None)
+    for one in (held, blocked):
+        await store.put_override(one, actor="alice", request_id="r")
+    assert await store.live_overrides(T0) == [blocked, held]
+    assert await store.live_overrides(T0 + timedelta(hours=1)) == [blocked]  # the end is not inside
+    assert await store.live_overrides(T0 + timedelta(hours=2)) == []
+    assert (await store.counts())["audit_log"] == 2
+
+
+async def test_a_newer_override_replaces_the_one_before_and_can_be_taken_off_once(store: AnyStore) -> None:
+    await _with_devices(store, "a")
+    await store.put_override(override("a"), actor="alice", request_id="r1")
+    newer = override("a", kind=OverrideKind.BLOCK, p_kw=None, reason="smoke")
+    await store.put_override(newer, actor="bob", request_id="r2")
+    assert await store.live_overrides(T0) == [newer]
+    await store.clear_override("a", actor="bob", request_id="r3")
+    assert await store.live_overrides(T0) == []
+    with pytest.raises(NotFoundError):
+        await store.clear_override("a", actor="bob", request_id="r4")
+    assert (await store.counts())["audit_log"] == 3
+
+
+async def test_an_override_that_cannot_be_meant_is_refused_and_leaves_no_line(store: AnyStore) -> None:
+    await _with_devices(store, "a")
+    wrong = [
+        override("a", p_kw=None),  # a hold, at what?
+        override("a", kind=OverrideKind.BLOCK),  # a block at 3.5 kW
+        override("a", until=T0 - timedelta(minutes=1)),  # ends as it begins
+    ]
+    for one in wrong:
+        with pytest.raises(UsageError):
+            await store.put_override(one, actor="alice", request_id="r")
+    with pytest.raises(NotFoundError):
+        await store.put_override(override("nobody"), actor="alice", request_id="r")
+    assert await store.live_overrides(T0) == []
+    assert (await store.counts())["audit_log"] == 0
+
+
+async def test_the_newest_memory_of_each_root_is_kept(store: AnyStore) -> None:
+    await store.write(RecordBatch(memories=[memory("b", at_s=1.234, payload=b'{"n": 1}'), memory("a")]))
+    await store.write(RecordBatch(samples=[sample(1)], memories=[memory("b", at_s=2, payload=b'{"n": 2}')]))
+    assert await store.load_memories() == [memory("a"), memory("b", at_s=2, payload=b'{"n": 2}')]
+
+
+@pytest.mark.parametrize(
+    ("at_s", "epoch", "kept"),
+    # over one of epoch 5 at 60 s
+    [(59.999, 5, False), (60.0, 5, True), (61.0, 5, True), (0.0, 6, True), (999.0, 4, False)],
+)
+async def test_an_older_memory_never_replaces_a_newer_one(store: AnyStore, at_s: float, epoch: int, kept: bool) -> None:
+    before = memory(at_s=60, epoch=5, payload=b'{"n": 1}')
+    after = memory(at_s=at_s, epoch=epoch, payload=b'{"n": 2}')
+    await store.write(RecordBatch(memories=[before]))
+    await store.write(RecordBatch(memories=[after]))
+    assert await store.load_memories() == [after if kept else before]

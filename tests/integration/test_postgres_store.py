@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from derms.errors import ConfigError, StoreError, UsageError
+from derms.errors import ConfigError, ConflictError, NotFoundError, StoreError, UsageError
 from derms.model import Device, DeviceKind, DeviceStatus, Feeder
 from derms.ports import RecordBatch
 from derms.runtime import SystemClock
@@ -25,7 +26,8 @@ from derms.store.bulk import Refused
 from derms.store.embedded import EmbeddedPostgres
 from derms.store.link import Link
 from derms.store.postgres import PostgresStore
-from tests.fakes_store import T0_MS, decision, event, sample, setpoint
+from derms.store.schema import load_migrations
+from tests.fakes_store import T0_MS, decision, event, memory, override, program, sample, setpoint
 
 DAY_MS = 86_400_000
 
@@ -56,6 +58,7 @@ async def test_every_column_of_a_sample_is_stored_exactly(store: PostgresStore, 
         p_max_kw=7.2,
         capacity_kwh=60.0,
         ready_by_ms=T0_MS + DAY_MS,
+        energy_needed_kwh=11.5,
         applied_epoch=7,
         applied_seq=1201,
         status=DeviceStatus.LOCAL,
@@ -65,9 +68,9 @@ async def test_every_column_of_a_sample_is_stored_exactly(store: PostgresStore, 
     midnight = datetime(2026, 1, 1, tzinfo=UTC)
     first, second = rows(postgres_url, "SELECT * FROM telemetry ORDER BY device_id")
     assert first[:5] == ("ev-1", at, 7, at + timedelta(milliseconds=40), "feeder-1")
-    assert first[5:] == (-1.25, 0.1, 0.42, 7.2, 60.0, midnight + timedelta(days=1), 7, 1201, "local")
+    assert first[5:] == (-1.25, 0.1, 0.42, 7.2, 60.0, midnight + timedelta(days=1), 7, 1201, "local", 11.5)
     assert second[:5] == ("pv-1", midnight, -1, midnight + timedelta(milliseconds=40), "feeder-1")
-    assert second[5:] == (3.5, None, None, None, None, None, None, None, "ok")
+    assert second[5:] == (3.5, None, None, None, None, None, None, None, "ok", None)
 
 
 async def test_setpoints_and_decisions_are_stored_as_they_were(store: PostgresStore, postgres_url: str) -> None:
@@ -77,7 +80,10 @@ async def test_setpoints_and_decisions_are_stored_as_they_were(store: PostgresSt
         ("ev-1", at + timedelta(seconds=1), 1, 1, at + timedelta(seconds=91), "ev", 2.0, "feeder-1 import limit")
     ]
     assert rows(postgres_url, "SELECT * FROM decisions") == [
-        ("feeder-1", at + timedelta(seconds=4), 1, 2, "auto", 50.0, "static", None, 20.0, 0.0, 30.0, 28.0, 0.0, 4, 0.4)
+        (
+            *("feeder-1", at + timedelta(seconds=4), 1, 2, "auto", 50.0, "static", None, 20.0, 0.0, 30.0, 28.0, 0.0),
+            *(4, 0.4, 41.5, 30.0),
+        )
     ]
 
 
@@ -107,6 +113,8 @@ POISON = {
     "power that is no number": sample(101, p_actual_kw=float("nan")),
     "infinite power": sample(102, p_actual_kw=float("inf")),
     "a negative magnitude": sample(103, p_max_kw=-1.0),
+    "a negative energy need": sample(108, energy_needed_kwh=-1.0),
+    "an energy need that is no number": sample(109, energy_needed_kwh=float("nan")),
     "a NUL in the id": sample(104, device_id="ev\x00"),
     "half a character": sample(105, device_id="\ud800"),
     "a sequence number beyond 64 bits": sample(2**70, at_ms=T0_MS),
@@ -160,6 +168,68 @@ async def test_the_audit_log_only_grows(store: PostgresStore, postgres_url: str,
     ) == [("alice", "event.create", "dr-1", "r1", "30.0")]
 
 
+async def test_the_audit_log_says_who_did_what_to_programs_and_overrides(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_devices([Device(device_id="ev-1", kind=DeviceKind.EV, feeder_id="f0")])
+    await store.add_program(program(), actor="alice", request_id="r1")
+    await store.set_program_active("cap-1", True, actor="bob", request_id="r2")
+    await store.set_program_active("cap-1", False, actor="bob", request_id="r3")
+    await store.delete_program("cap-1", actor="carol", request_id="r4")
+    await store.put_override(override(), actor="alice", request_id="r5")
+    await store.clear_override("ev-1", actor="bob", request_id="r6")
+    assert rows(
+        postgres_url,
+        "SELECT actor, action, subject, request_id, detail->>'target_shed_kw', detail->>'p_kw' FROM audit_log "
+        "ORDER BY audit_id",
+    ) == [
+        ("alice", "program.create", "cap-1", "r1", "20.0", None),
+        ("bob", "program.activate", "cap-1", "r2", None, None),
+        ("bob", "program.deactivate", "cap-1", "r3", None, None),
+        ("carol", "program.delete", "cap-1", "r4", "20.0", None),
+        ("alice", "override.put", "ev-1", "r5", None, "3.5"),
+        ("bob", "override.clear", "ev-1", "r6", None, None),
+    ]
+
+
+async def test_what_is_taken_or_missing_is_named(store: PostgresStore) -> None:
+    await store.add_program(program("a", name="Evening peak"), actor="alice", request_id="r1")
+    with pytest.raises(ConflictError, match=r"'b' cannot be stored.*name.*Evening peak.*choose another"):
+        await store.add_program(program("b", name="Evening peak"), actor="alice", request_id="r2")
+    with pytest.raises(NotFoundError, match=r"the device named does not exist.*nobody"):
+        await store.put_override(override("nobody"), actor="alice", request_id="r3")
+    with pytest.raises(NotFoundError, match=r"the feeder named does not exist.*nowhere"):
+        await store.save_feeder(Feeder(feeder_id="f1", parent_id="nowhere"))
+    with pytest.raises(NotFoundError, match="'c'"):
+        await store.delete_program("c", actor="alice", request_id="r4")
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"{", b'{"a": NaN}', b'"\\u0000"', b"\xff", b'{"a": 1e999999}'], ids=lambda one: repr(one)
+)
+async def test_a_memory_that_is_no_json_costs_its_batch_nothing(store: PostgresStore, payload: bytes) -> None:
+    await store.write(RecordBatch(memories=[memory(payload=b'{"n": 1}')]))
+    poisoned = RecordBatch(
+        samples=[sample(1)],
+        decisions=[decision(1)],
+        memories=[memory(at_s=1, payload=payload), memory("feeder-2", at_s=1)],
+    )
+    await store.write(poisoned)
+    assert (await store.count_samples(), store.refused) == (1, 1)
+    assert await store.load_memories() == [memory(payload=b'{"n": 1}'), memory("feeder-2", at_s=1)]
+    # the same again, beside a sample that cannot be stored either
+    await store.write(replace(poisoned, samples=[sample(2), sample(3, soc=1.5)]))
+    assert (await store.count_samples(), store.refused) == (2, 3)
+
+
+async def test_a_number_in_a_memory_comes_back_as_exactly_the_same(store: PostgresStore) -> None:
+    numbers = [0.1, 1 / 3, 1e-300, 5e-324, 1.7976931348623157e308, -2.5, 0.0]
+    await store.write(RecordBatch(memories=[memory(payload=json.dumps(numbers).encode())]))
+    (found,) = await store.load_memories()
+    assert [float(number) for number in json.loads(found.payload)] == numbers
+
+
 async def test_values_out_of_range_are_refused_in_words(store: PostgresStore) -> None:
     await store.save_feeder(Feeder(feeder_id="f0"))
     device = Device(device_id="a", kind=DeviceKind.EV, feeder_id="f0")
@@ -181,7 +251,7 @@ async def test_several_processes_may_migrate_at_once(postgres_url: str, tmp_path
             await store.ping()
 
     await asyncio.gather(*(once() for _ in range(4)))
-    assert rows(postgres_url, "SELECT count(*) FROM schema_migrations") == [(1,)]
+    assert rows(postgres_url, "SELECT count(*) FROM schema_migrations") == [(len(load_migrations()),)]
 
 
 @pytest.mark.parametrize(

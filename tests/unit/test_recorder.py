@@ -13,7 +13,7 @@ from derms.ports import Message
 from derms.recorder import Limits, Recorder
 from derms.runtime import SystemClock
 from derms.spool import Spool
-from tests.fakes_store import FakeStore, decision, sample, setpoint
+from tests.fakes_store import FakeStore, decision, memory, sample, setpoint
 
 QUICK = {"linger_s": 0.0, "first_retry_s": 0.01, "longest_retry_s": 0.02, "write_s": 5.0, "drain_s": 2.0}
 
@@ -275,3 +275,59 @@ async def test_rows_that_waited_in_memory_go_to_the_store_when_it_returns(
         bench.store.away = False
         await until(lambda: bench.safe == [1])
         assert recorder.stored == 1
+
+
+async def test_only_the_newest_memory_of_each_tree_waits(bench: Bench) -> None:
+    async with bench.recorder(run=False) as recorder:
+        for at_s in range(50):
+            recorder.put_memory(memory("a", at_s=at_s))
+        recorder.put_memory(memory("b", at_s=3))
+        recorder.put_decision(decision(1))
+    assert bench.store.memories == {"a": memory("a", at_s=49), "b": memory("b", at_s=3)}
+    assert bench.store.batches == [1]  # one commit, of one row that counts
+    assert (recorder.stored, recorder.lost) == (1, 0)
+
+
+async def test_a_memory_that_comes_alone_is_stored_and_then_nothing_waits(bench: Bench) -> None:
+    leave = asyncio.Event()
+    bench.store.before_write = leave.wait
+    async with bench.recorder() as recorder:
+        recorder.put_memory(memory(at_s=1))
+        await until(lambda: bench.store.attempts == 1)
+        assert not await recorder.quiet(0.01)
+        leave.set()
+        assert await recorder.quiet(10.0)
+        assert bench.store.memories == {"feeder-1": memory(at_s=1)}
+
+
+async def test_while_the_store_is_away_memories_are_dropped_and_rows_spooled(bench: Bench) -> None:
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        recorder.put_memory(memory(at_s=1))
+        put(recorder, 1)
+        await until(lambda: bench.safe == [1])
+        recorder.put_memory(memory(at_s=2))
+        assert await recorder.quiet(10.0)
+        assert (recorder.spooled, recorder.lost) == (1, 0)
+        spooled = Spool(bench.path).peek()
+        assert spooled is not None
+        assert (len(spooled.samples), spooled.memories) == (1, [])
+        bench.store.away = False
+        await until(lambda: recorder.stored == 1)
+        recorder.put_memory(memory(at_s=3))
+        await until(lambda: bench.store.memories == {"feeder-1": memory(at_s=3)})
+        assert bench.store.order == [1]
+
+
+async def test_with_neither_store_nor_disk_a_memory_alone_holds_nothing_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_spool: Spool, _batch: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(Spool, "append", failing)
+    bench.store.away = True
+    async with bench.recorder() as recorder:
+        recorder.put_memory(memory())
+        assert await recorder.quiet(10.0)
+    assert recorder.lost == 0

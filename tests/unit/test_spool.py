@@ -3,8 +3,11 @@ import logging
 import os
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +39,42 @@ def test_batches_come_back_whole_and_in_order(tmp_path: Path) -> None:
     assert spool.empty
     assert spool.bytes_used == 0
     assert list(tmp_path.iterdir()) == []
+
+
+EARLIER: dict[str, Any] = {
+    "samples": [
+        {
+            "telemetry": {
+                "device_id": "ev-1", "kind": "ev", "at_ms": 1767225601000, "p_actual_kw": 3.5, "p_setpoint_kw": None,
+                "soc": None, "seq": 1, "site_id": None, "feeder_id": None, "p_max_kw": None, "capacity_kwh": None,
+                "ready_by_ms": None, "status": "ok", "applied_epoch": None, "applied_seq": None, "dialect": "v1",
+                "source": None,
+            },
+            "received_ms": 1767225601040,
+            "feeder_id": "feeder-1",
+        }
+    ],
+    "setpoints": [],
+    "decisions": [
+        {
+            "feeder_id": "feeder-1", "at_ms": 1767225602000, "epoch": 1, "tick": 1, "mode": "auto",
+            "import_limit_kw": 50.0, "limit_source": "static", "measured_kw": None, "background_kw": 20.0,
+            "reserved_kw": 0.0, "headroom_kw": 30.0, "commanded_kw": 28.0, "shortfall_kw": 0.0, "setpoints_sent": 4,
+            "duration_ms": 0.4,
+        }
+    ],
+}  # fmt: skip
+"""A batch as version 0.1 spooled it."""
+
+
+def test_what_an_earlier_version_spooled_is_read_by_this_one(tmp_path: Path) -> None:
+    payload = zlib.compress(msgspec.msgpack.encode(EARLIER))
+    (tmp_path / "000000000001.spool").write_bytes(struct.pack("<II", len(payload), zlib.crc32(payload)) + payload)
+    spool = Spool(tmp_path)
+    assert drained(spool) == [
+        RecordBatch(samples=[sample(1)], decisions=[replace(decision(1), envelope_kw=0.0, envelope_in_s=0.0)])
+    ]
+    assert spool.damaged == 0
 
 
 def test_what_was_not_taken_is_there_after_a_restart(tmp_path: Path) -> None:

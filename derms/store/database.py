@@ -1,0 +1,135 @@
+"""What every part of the store stands on: reading, replacing rows, changing with a line in the audit log."""
+
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from derms.errors import ConflictError, DermsError, NotFoundError, UsageError
+from derms.ports import Clock
+from derms.store.bulk import DATA_ERRORS
+from derms.store.link import Connection, Link
+
+READ_S = 10.0
+WRITE_S = 30.0
+
+
+class Database:
+    """One PostgreSQL database, and the connection for everything but the bulk writes.
+
+    Args:
+        url: `postgresql://...`.
+        clock: The pauses between attempts to connect.
+        rng: For the jitter of those pauses.
+    """
+
+    def __init__(self, url: str, *, clock: Clock, rng: random.Random) -> None:
+        self._link = Link(url, clock=clock, rng=rng)
+
+    @property
+    def where(self) -> str:
+        """The server and the database, without secrets."""
+        return self._link.where
+
+    async def close(self) -> None:
+        """Give up the connection."""
+        await self._link.close()
+
+    async def ping(self) -> None:
+        """Ask the server for anything at all.
+
+        Raises:
+            StoreError: It does not answer.
+        """
+        async with self._link.use(READ_S) as connection:
+            await connection.execute("SELECT 1")
+
+    async def _select(self, statement: str, values: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+        async with self._link.use(READ_S) as connection, connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(statement.encode(), values)
+            return await cursor.fetchall()
+
+    async def _replace(self, table: str, columns: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, or replace those with the same first column, in one transaction."""
+        async with self._link.use(WRITE_S) as connection:
+            with _translated("a row"):
+                async with connection.transaction(), connection.cursor() as cursor:
+                    await cursor.executemany(replacing(table, columns, "updated_at = now()").encode(), rows)
+
+    @contextlib.asynccontextmanager
+    async def _audited(
+        self, action: str, subject: str, *, actor: str, request_id: str, detail: Mapping[str, object]
+    ) -> AsyncIterator[Connection]:
+        """A transaction that commits what is done in it together with one line in the audit log, or neither.
+
+        Args:
+            action: What is done, `noun.verb`.
+            subject: The id of what it is done to.
+            actor: Who does it.
+            request_id: In which request.
+            detail: More of it; read at the end, so that what is found on the way can be put in.
+        """
+        async with self._link.use(READ_S) as connection:
+            with _translated(repr(subject)):
+                async with connection.transaction():
+                    yield connection
+                    await connection.execute(
+                        "INSERT INTO audit_log (actor, action, subject, request_id, detail) "
+                        "VALUES (%s, %s, %s, %s, %s)",
+                        [actor, action, subject, request_id, Jsonb(_told(detail), dumps=_json)],
+                    )
+
+
+def replacing(table: str, columns: str, *more: str) -> str:
+    """The statement that inserts a row, or replaces the one with the same first column.
+
+    Args:
+        table: Where.
+        columns: Their names, with commas; the values go by the same names.
+        more: Further assignments for a row that is replaced.
+    """
+    key, *others = columns.split(", ")
+    marks = ", ".join(f"%({column})s" for column in [key, *others])
+    changes = ", ".join([*(f"{column} = excluded.{column}" for column in others), *more])
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"
+
+
+@contextlib.contextmanager
+def _translated(subject: str) -> Iterator[None]:
+    """Say in our own words what the database has against what is to be stored."""
+    try:
+        yield
+    except DATA_ERRORS as error:
+        raise _meaning(error, subject) from error
+
+
+def _meaning(error: Exception, subject: str) -> DermsError:
+    words = str(error).split("\n", 1)[0]
+    match error:
+        case psycopg.errors.UniqueViolation():
+            detail = error.diag.message_detail or words
+            return ConflictError(f"{subject} cannot be stored", why=detail, next_step="choose another id or name")
+        case psycopg.errors.ForeignKeyViolation():
+            detail = error.diag.message_detail or words
+            return NotFoundError(
+                f"the {_named_in(detail)} named does not exist", why=detail, next_step="create it first"
+            )
+        case _:
+            return UsageError("the database refuses a value", why=words, next_step="correct it")
+
+
+def _named_in(detail: str) -> str:
+    return "device" if 'table "devices"' in detail else "feeder"
+
+
+def _told(detail: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in detail.items() if value is not None}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=str)
