@@ -1,13 +1,25 @@
-"""Headroom -> targets: who is on, smallest powers first, then a policy's rounds, then relief. Pure."""
+"""Room -> targets: relief first, then who is on, then the policy's rounds, then whole steps. Pure.
+
+::
+
+    room < 0 ──► batteries below discharge ──► what they cannot give is the shortfall; nothing below charges
+    room > 0 ──► smallest powers by turn ──► the policy's rounds ──► all caps ──► whole steps ──► what still fits
+
+Whatever a policy asks, no node is passed, and no room stays unused that somebody below could take.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Pouring, pour
+from derms.control.fill import Level, Pouring, Slices, pour
 from derms.control.seats import Seats
-from derms.control.wants import Round, Wants, Wish
+from derms.control.turns import Lumps, seated, served_whole, spend, whole_steps
+from derms.control.wants import Wants, Wish
+
+_SLIGHT_KW = 1e-9
+"""Less than this is nothing [kW]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,65 +27,149 @@ class Allocation:
     """Targets before ramps."""
 
     target_kw: Floats
+    """Shape (n,) [kW]; negative: relief."""
     waiting: Bools
-    """Off although they want power: their smallest power does not fit now."""
+    """Off although they want power: their smallest power does not fit now, shape (n,)."""
     shortfall_kw: Floats
-    """Load above the limit that nothing controllable can relieve, shape (m,) [kW]."""
+    """Load above the room of each node that nothing controllable below can relieve, shape (m,) [kW]."""
     bound_node: Ints
-    """The node whose room bound the device; -1: none."""
+    """The node on its way to the root with the least room left, for each device that did not get its cap; -1 for one
+    that did; shape (n,)."""
 
 
 def allocate(wants: Wants, wish: Wish, discharge_kw: Floats, seats: Seats) -> Allocation:
-    """Give the headroom to the flexible devices."""
-    tree = wants.tree
-    relief = np.zeros_like(wants.cap_kw)
-    room = wants.room_kw.copy()
-    short = np.zeros_like(room)
-    need = np.where(room < 0.0, -room, 0.0)
-    if need.any():
-        left = need[seats.node]
-        given, _ = pour(
-            seats, left, Pouring.of(seats, Round(ceiling_kw=discharge_kw, weight=np.maximum(discharge_kw, 1e-9)))
-        )
-        relief = seats.rows(given)
-        room = room + tree.subtree(wants.node, relief)
-        short = np.maximum(-room, 0.0)
-    cap = np.where(relief > 0.0, 0.0, wants.cap_kw)
-    left = np.fmax(room, 0.0)[seats.node]
-    smallest = np.where(cap > 0.0, np.minimum(wants.minimum_kw, cap), 0.0)
-    on = cap > 0.0
-    base = np.zeros_like(cap)
-    if smallest.any():
-        given, _ = pour(seats, left, Pouring.of(seats, Round(ceiling_kw=smallest, rank=wish.turn)))
-        base = seats.rows(given)
-        on = on & (base >= smallest - 1e-9)
-        base = np.where(on, base, 0.0)
-        left = np.fmax(left - tree.subtree(wants.node, base)[seats.node], 0.0)
-    target = base
-    rest = Round(ceiling_kw=cap, weight=np.ones_like(cap))
-    for asked in (*wish.rounds, rest):
-        ceiling = np.where(on, np.minimum(asked.ceiling_kw, cap - target), 0.0)
-        given, left = pour(
-            seats,
-            left,
-            Pouring.of(
-                seats,
-                Round(ceiling_kw=np.maximum(ceiling, 0.0), weight=asked.weight, start=asked.start, rank=asked.rank),
-            ),
-        )
-        target = target + seats.rows(given)
-    bound = np.where(
-        target < wants.cap_kw - 1e-9, seats.node[seats.down_argmin(left)][_place_of(seats)[wants.node]], -1
-    )
+    """Give the room of a tree to its flexible devices.
+
+    Args:
+        wants: What they want, and the room.
+        wish: What the policy asks for.
+        discharge_kw: What each battery can give for relief, a magnitude, shape (n,) [kW].
+        seats: The layout of `wants.tree` and `wants.node`.
+    """
+    eased = relieve(seats, wants.room_kw[seats.node], np.fmax(discharge_kw, 0.0)[seats.row])
+    lumps = Lumps.of(wants.cap_kw[seats.row], wants.minimum_kw[seats.row], wants.step_kw[seats.row])
+    turn = wish.turn[seats.row]
+    on = seated(seats, eased.left, lumps, turn)
+    share, left = _serve(seats, eased.left, lumps, on, wish)
+    share, left = _tidy(seats, left, share, lumps, turn, np.fmax(wants.drawing_kw, 0.0)[seats.row])
+    short = lumps.top - share > _SLIGHT_KW
+    tightest = seats.down_argmin(np.where(eased.closed, eased.room, left))
     return Allocation(
-        target_kw=target - relief,
-        waiting=(wants.cap_kw > 0.0) & ~on & (relief <= 0.0),
-        shortfall_kw=short,
-        bound_node=bound,
+        target_kw=seats.rows(share - eased.relief),
+        waiting=seats.rows((lumps.smallest > 0.0) & (share <= 0.0)),
+        shortfall_kw=seats.nodes(eased.short),
+        bound_node=seats.rows(np.where(short, seats.node[tightest][seats.place], -1)),
     )
 
 
-def _place_of(seats: Seats) -> Ints:
-    place = np.empty_like(seats.node)
-    place[seats.node] = np.arange(seats.node.size)
-    return place
+def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> tuple[Floats, Floats]:
+    """Set the smallest powers aside and serve the rounds, and then whatever caps are left."""
+    cap = lumps.top * on
+    share = lumps.smallest * on
+    lumpy = bool(share.any())
+    if lumpy:
+        left = spend(seats, left, share)
+    credit = share
+    for asked in wish.rounds:
+        pouring = Pouring.of(seats, asked)
+        if lumpy:
+            pouring, credit = _credited(pouring, credit)
+        ceiling = np.minimum(pouring.ceiling, cap - share)
+        given, left = pour(seats, left, Pouring(ceiling, pouring.weight, pouring.start, pouring.rank))
+        share = share + given
+    given, left = pour(seats, left, Pouring(cap - share))
+    return share + given, left
+
+
+def _credited(asked: Pouring, credit: Floats) -> tuple[Pouring, Floats]:
+    """Count what a device has been given already as served by this round; and what is left to be counted.
+
+    By level it is served again once the level passes what it has: all as if smallest powers were floors.
+    """
+    used = np.clip(asked.ceiling, 0.0, credit)
+    start = asked.start
+    if asked.rank is None and used.any():
+        ahead = used if asked.weight is None else used / np.where(asked.weight > 0.0, asked.weight, 1.0)
+        start = ahead if start is None else start + ahead
+    return Pouring(asked.ceiling - used, asked.weight, start, asked.rank), credit - used
+
+
+def _tidy(
+    seats: Seats, left: Floats, share: Floats, lumps: Lumps, turn: Floats, drawing: Floats
+) -> tuple[Floats, Floats]:
+    """Bring shares to what devices can do, and give out what room that leaves."""
+    while True:
+        share, left = whole_steps(seats, left, share, lumps, turn, drawing)
+        late = served_whole(seats, left, lumps.smallest * (share <= 0.0), turn)
+        if not late.any():
+            break
+        share = np.where(late, lumps.smallest, share)
+        left = spend(seats, left, lumps.smallest * late)
+    if lumps.stepped or lumps.smallest.any():
+        running = (lumps.step <= 0.0) & ((lumps.smallest <= 0.0) | (share > 0.0))
+        given, left = pour(seats, left, Pouring((lumps.top - share) * running))
+        share = share + given
+    return share, left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eased:
+    """Nodes after relief."""
+
+    relief: Floats
+    """What each battery gives, by seat [kW], a magnitude."""
+    room: Floats
+    """With the relief below counted, by place [kW]."""
+    left: Floats
+    """To be given, by place [kW]."""
+    closed: Bools
+    """It needed relief, by place: nothing below charges."""
+    short: Floats
+    """What it still lacks, by place [kW]."""
+
+
+def relieve(seats: Seats, room: Floats, can: Floats) -> Eased:
+    """Let batteries discharge below nodes whose room is negative, lowest nodes first.
+
+    Batteries below a node give in proportion to what they can; one that already gives more for a node further down
+    gives no more.
+
+    Args:
+        seats: The layout.
+        room: By place [kW].
+        can: What each can give, by seat [kW], >= 0.
+    """
+    closed = np.zeros(room.size, dtype=bool)
+    relief, helped = np.zeros(can.size), np.zeros(room.size)
+    if np.any(room < 0.0):
+        who = np.flatnonzero(can > 0.0)
+        able, given = can[who], np.zeros(who.size)
+        edge = who.searchsorted(seats.edge)
+        for depth in reversed(seats.depths):
+            over = depth.place[room[depth.place] + helped[depth.place] < 0.0]
+            closed[over] = True
+            begin, end = edge[over], edge[seats.end[over]]
+            filled = end > begin
+            if filled.any():
+                over = over[filled]
+                slices = Slices.of(begin[filled], end[filled])
+                given = _discharged(able, given, slices, -(room[over] + helped[over]))
+                helped[over] = slices.sums(given[slices.index])
+            if depth.parent[0] >= 0:
+                helped[depth.above] += np.add.reduceat(helped[depth.place], depth.first)
+        relief[who] = given
+    room = room + helped
+    short = np.where(room < -_SLIGHT_KW, -room, 0.0)
+    return Eased(relief=relief, room=room, left=np.where(closed, 0.0, np.fmax(room, 0.0)), closed=closed, short=short)
+
+
+def _discharged(able: Floats, given: Floats, slices: Slices, need: Floats) -> Floats:
+    """What batteries give once those of each segment give `need` more together, or all they can."""
+    more = able - given
+    tight = slices.sums(more[slices.index]) > need
+    if tight.any():
+        level = Level(able, given / able if given.any() else None)
+        level.squeeze(more, slices.only(tight), need[tight])
+    after = given.copy()
+    after[slices.index] += more[slices.index]
+    return after

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Floats, Ints
+from derms.columns import Bools, Floats, Ints
 from derms.control.seats import Seats, sums_between
 from derms.control.tree import Tree
 from derms.control.wants import Round
@@ -77,7 +77,7 @@ def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
     """
     wanted = (asked.ceiling > 0.0) & (seats.down_min(left) > 0.0)[seats.place]
     if asked.weight is not None:
-        wanted &= asked.weight > 0.0
+        wanted &= (asked.weight > 0.0) & (asked.weight < np.inf)
     if asked.start is not None:
         wanted &= np.isfinite(asked.start)
     who = np.flatnonzero(wanted)
@@ -86,7 +86,7 @@ def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
         return given, left
     share = asked.ceiling[who]
     edge = seats.edge if who.size == wanted.size else who.searchsorted(seats.edge)
-    level = None if asked.rank is not None else _Level.of(asked, who)
+    level = None if asked.rank is not None else Level.of(asked, who)
     queue = None if asked.rank is None else _Queue.of(asked.rank[who], share)
     total = sums_between(share, edge)
     for depth in reversed(seats.depths):
@@ -124,6 +124,13 @@ class Slices:
         index = np.arange(first[-1] + size[-1]) + np.repeat(begin - first, size)
         return Slices(index, first, size)
 
+    def only(self, chosen: Bools) -> "Slices":
+        """Some of the segments."""
+        if isinstance(self.index, slice) or chosen.all():
+            return self
+        size = self.size[chosen]
+        return Slices(self.index[np.repeat(chosen, self.size)], np.cumsum(size) - size, size)
+
     def spread(self, value: Floats) -> Floats:
         """One value a segment -> one value a member; a single one is left to broadcasting."""
         return value if value.size == 1 else np.repeat(value, self.size)
@@ -141,21 +148,22 @@ class Slices:
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
+class Level:
     """Service by a rising level."""
 
     weight: Floats
-    start: Floats | None
+    start: Floats | None = None
 
     @staticmethod
-    def of(asked: Pouring, who: Ints) -> "_Level":
+    def of(asked: Pouring, who: Ints) -> "Level":
+        """Of the members `who` of a round."""
         weight = np.ones(who.size) if asked.weight is None else asked.weight[who]
         start = None if asked.start is None else asked.start[who]
         # Equal starts are no starts: only differences between starts mean anything.
-        return _Level(weight, start if start is not None and np.ptp(start) > 0.0 else None)
+        return Level(weight, start if start is not None and np.ptp(start) > 0.0 else None)
 
     def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
-        """Lower shares in place so that each segment fits its room."""
+        """Lower shares in place so that each segment, whose shares sum to more, fits its room > 0."""
         ceiling, weight = share[slices.index], self.weight[slices.index]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self.start is None:
@@ -187,27 +195,29 @@ def _rise_from(ceiling: Floats, weight: Floats, start: Floats, slices: Slices, r
     """``clip(weight * (level - start), 0, ceiling)`` with the level at which each segment sums to its room.
 
     The sum rises with the level, but bends both ways where starts differ: Newton's steps are kept inside a bracket, and
-    a bracket that one step has not halved is halved by the next.
+    where one has not halved what is missing, the bracket is halved instead.
     """
     start = start - slices.spread(np.minimum.reduceat(start, slices.first))
     low = np.zeros(slices.first.size)
     high = np.fmin(np.maximum.reduceat(start + ceiling / weight, slices.first), 1e300)
-    level, halve = low, np.zeros(low.size, dtype=bool)
+    # As if all had begun and none were full: errors of both kinds, so often close.
+    level = np.fmin((room + slices.sums(weight * start)) / slices.sums(weight), high)
+    before = room
     for _ in range(_MOST_STEPS):
         rising = weight * (slices.spread(level) - start)
         share = np.clip(rising, 0.0, ceiling)
         short = room - slices.sums(share)
-        if np.all(np.abs(short) <= _EXACT * room):
+        missing = np.abs(short)
+        open_ = missing > _EXACT * room
+        if not open_.any():
             return share
-        width = high - low
         low, high = np.where(short >= 0.0, level, low), np.where(short < 0.0, level, high)
         newton = level + short / slices.sums(weight * ((rising >= 0.0) & (rising < ceiling)))
-        good = (newton > low) & (newton < high) & ~halve
-        after = np.where(good, newton, low + 0.5 * (high - low))
-        halve = (high - low > 0.5 * width) & ~halve
+        good = (newton > low) & (newton < high) & (missing <= 0.5 * before)
+        after = np.where(open_, np.where(good, newton, low + 0.5 * (high - low)), level)
         if np.array_equal(after, level):
             break
-        level = np.where(np.abs(short) <= _EXACT * room, level, after)
+        level, before = after, missing
     # The bracket is as narrow as numbers go, or holds one straight piece: between its ends everything is in proportion.
     below = np.clip(weight * (slices.spread(low) - start), 0.0, ceiling)
     above = np.clip(weight * (slices.spread(high) - start), 0.0, ceiling)
@@ -255,19 +265,19 @@ def in_order(rank: Floats, size: Floats) -> Ints:
     Returns:
         Indices, shape (k,).
     """
-    order = np.argsort(-rank)
-    key = _dense(-rank, order)
-    if key[order[-1]] == rank.size - 1:
+    first = -rank
+    order = np.argsort(first)
+    ranked = first[order]
+    if np.all(ranked[1:] > ranked[:-1]):
         return order
+    key = dense(first, order)
     bits = rank.size.bit_length()
     if 3 * bits > 63:
-        return np.lexsort((size, -rank))
-    return np.sort((((key << bits) | _dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & (
-        (1 << bits) - 1
-    )
+        return np.lexsort((size, first))
+    return np.sort((((key << bits) | dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & ((1 << bits) - 1)
 
 
-def _dense(value: Floats, order: Ints) -> Ints:
+def dense(value: Floats, order: Ints) -> Ints:
     """How many different values are smaller, for each value; `order` sorts them."""
     sorted_value = value[order]
     count = np.zeros(value.size, dtype=np.int64)

@@ -12,11 +12,14 @@ Arrays "by place" have shape (m,) in that order; arrays "by seat" have shape (n,
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from derms.columns import Floats, Ints
+from derms.columns import Bools, Floats, Ints
 from derms.control.tree import Tree
+
+_Column = TypeVar("_Column", Floats, Ints, Bools)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,8 @@ class Seats:
         """Lay out devices that hang on nodes `node`, shape (n,)."""
         order, place, end, depths = _depth_first(tree)
         stands = place[node]
-        row = np.argsort(stands, kind="stable")
+        # Sorting whole keys is many times faster than a stable argsort.
+        row = np.sort((stands << 32) | np.arange(node.size)) & 0xFFFFFFFF
         edge = np.zeros(order.size + 1, dtype=np.int64)
         np.cumsum(np.bincount(stands, minlength=order.size), out=edge[1:])
         return Seats(row=row, place=stands[row], node=order, end=end, edge=edge, depths=depths)
@@ -88,10 +92,16 @@ class Seats:
         """Sum values by seat into their own places, without what is below; by place."""
         return sums_between(value, self.edge)
 
-    def rows(self, value: Floats) -> Floats:
+    def rows(self, value: _Column) -> _Column:
         """Put values by seat back into the order of the device rows."""
         put = np.empty_like(value)
         put[self.row] = value
+        return put
+
+    def nodes(self, value: _Column) -> _Column:
+        """Put values by place back into the order of the node rows."""
+        put = np.empty_like(value)
+        put[self.node] = value
         return put
 
 
