@@ -399,8 +399,8 @@ class Decision:
     """The smaller of rating and what it says it can do [kW]."""
     cap_kw: Floats
     """The most it could be given, after SOC, energy need, uptake and override [kW]."""
-    uptake: Bools
-    """Capped by what it is seen to take."""
+    uptake_kw: Floats
+    """What it is offered because it is seen to take less than it was granted [kW]; NaN: it is not."""
     left_kwh: Floats
     """Energy still needed: to the target SOC, or of the session [kWh]."""
     share_kw: Floats
