@@ -351,6 +351,8 @@ class NodeDecision:
     """Metered minus known devices; without a fresh meter what is assumed or remembered [kW]."""
     load_kw: Floats
     """Net load: metered, else the sum of what is known [kW]."""
+    uncontrolled_kw: Floats
+    """The net load that is not told what to do, as the import side believes it (slow to fall) [kW]."""
     reserved_kw: Floats
     """Held back for silent, faulty and disobedient devices [kW]."""
     headroom_kw: Floats
@@ -372,6 +374,8 @@ class NodeDecision:
     envelope_export_s: Floats
     default_over_kw: Floats
     """By how much the default controls alone, with background and reservations, pass a limit [kW]; 0: they do not."""
+    default_over_exports: Bools
+    """It is the export limit that they pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,7 +391,7 @@ class Decision:
     reason: Ints
     """Codes of `Reason`."""
     reason_node: Ints
-    """The node whose limit binds the device; -1: none does."""
+    """The node whose limit the reason speaks of; -1: it speaks of none."""
     freshness: Ints
     """Codes of `Freshness`."""
     disobedient: Bools
@@ -395,6 +399,10 @@ class Decision:
     """The smaller of rating and what it says it can do [kW]."""
     cap_kw: Floats
     """The most it could be given, after SOC, energy need, uptake and override [kW]."""
+    uptake_kw: Floats
+    """What it is offered because it is seen to take less than it was granted [kW]; NaN: it is not."""
+    left_kwh: Floats
+    """Energy still needed: to the target SOC, or of the session [kWh]."""
     share_kw: Floats
-    """What allocation gave it before ramps [kW]."""
+    """What allocation gave it before ramps [kW]; for PV the most negative power allowed."""
     nodes: NodeDecision

@@ -25,6 +25,9 @@ from derms.control.needs import Needs
 from derms.control.obedience import Obedience
 from derms.model import DeviceStatus
 
+TAKES = 0.85
+"""A device that draws less than this share of its lease is offered only what it is seen to take."""
+
 
 def freshness_of(devices: DeviceColumns, params: Params) -> Ints:
     """Class each device's newest reading by its age; codes of `Freshness`, shape (n,)."""
@@ -65,6 +68,8 @@ class Bounds:
     """The most PV may make, after overrides [kW], a magnitude; 0 for the others."""
     uptake: Bools
     """Capped by what it is seen to take."""
+    uptake_kw: Floats
+    """To how much [kW]; NaN where it is not."""
     absorbing: Bools
     """It may charge beyond its target, because export is over."""
     full: Bools
@@ -108,6 +113,7 @@ def device_bounds(
     capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
                           obedience.draw_kw, params, dt_s)  # fmt: skip
+    uptake_kw = np.where(uptake, cap, np.nan)
     held_down = blocked | (hold <= 0.0)
     cap = np.where(held_down, 0.0, np.fmin(cap, hold))
     cap = np.where(flexible & (cap >= devices.p_min_kw), cap, 0.0)
@@ -127,6 +133,7 @@ def device_bounds(
         forced_kw=np.where(flexible & (hold < 0.0), -np.minimum(discharge, np.where(hold < 0.0, -hold, 0.0)), 0.0),
         generation_kw=np.where(curtailable, np.maximum(generation, 0.0), 0.0),
         uptake=uptake,
+        uptake_kw=uptake_kw,
         absorbing=absorbing,
         full=full,
     )
@@ -173,7 +180,7 @@ def _cap_kw(
     took = np.maximum(seen, devices.p_min_kw)
     settled_s = min(params.uptake_s, 1.5 * params.interval_s)
     uptake = flexible & (devices.acknowledged_s > settled_s) & (devices.lease_kw > 0.0) & (took < cap)
-    uptake &= draw_kw < 0.85 * devices.lease_kw
+    uptake &= draw_kw < TAKES * devices.lease_kw
     return np.where(uptake, np.minimum(cap, took), cap), uptake
 
 

@@ -29,7 +29,6 @@ from derms.columns import (
     Override,
     Params,
     Picture,
-    Reason,
 )
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
@@ -41,6 +40,7 @@ from derms.control.limits import Limits, limits_in_force
 from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
+from derms.control.reasons import Course, reasons_of
 from derms.control.wants import Round, Wants, Wish
 
 _WAITED_KW = 1e-6
@@ -77,6 +77,7 @@ def decide(picture: Picture, memory: Memory, params: Params, layout: Layout | No
             reason=np.where(only_advised, advice.reason, decision.reason),
             reason_node=np.where(only_advised, advice.reason_node, decision.reason_node),
             cap_kw=np.where(only_advised, advice.cap_kw, decision.cap_kw),
+            uptake_kw=np.where(only_advised, advice.uptake_kw, decision.uptake_kw),
             share_kw=np.where(only_advised, advice.share_kw, decision.share_kw),
         ),
         memory,
@@ -137,20 +138,30 @@ def _decide(
         p_kw, send, life, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
         params,
     )  # fmt: skip
-    generating = np.where(bounds.curtailable, np.fmin(cap, np.fmax(-devices.p_actual_kw, 0.0)), 0.0)
     export_short = np.maximum(-export_room, 0.0)
     curtails = layout.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
+    course = Course(
+        given=given,
+        room_kw=wants.room_kw,
+        ramping=told.ramping | curtailed.ramping,
+        generation_cap_kw=cap,
+        export_room_kw=export_room,
+        export_over=memory.nodes.export_over > 0.0,
+    )
+    reason, reason_node = reasons_of(devices, bounds, seen.fresh, seen.obedience.disobedient, course, layout)
     decision = Decision(
         target_kw=p_kw,
         send=send,
         life_s=life,
-        reason=_reasons(given, seen, devices, told, cap, generating),
-        reason_node=given.bound_node,
+        reason=reason,
+        reason_node=reason_node,
         freshness=seen.fresh,
         disobedient=seen.obedience.disobedient,
         capability_kw=bounds.capability_kw,
         cap_kw=bounds.cap_kw,
-        share_kw=target,
+        uptake_kw=bounds.uptake_kw,
+        left_kwh=seen.needs.left_kwh,
+        share_kw=np.where(bounds.curtailable, -cap + 0.0, target),
         nodes=_node_record(picture, seen, given, envelope, told, export_room, export_short),
     )
     return decision, replace(
@@ -281,31 +292,6 @@ def _device_memory(
     )
 
 
-def _reasons(
-    given: Allocation, seen: _Seen, devices: DeviceColumns, told: Leases, cap_kw: Floats, generating_kw: Floats
-) -> Ints:
-    """Name what binds each device; where several do, the one closest to the wire."""
-    bounds, fresh = seen.bounds, seen.fresh
-    reason = np.full(devices.kind.shape, Reason.NONE, dtype=np.int64)
-    below = bounds.flexible & (told.p_kw < bounds.cap_kw - 1e-6)
-    reason[below & (given.bound_node >= 0)] = Reason.IMPORT_LIMIT
-    reason[bounds.flexible & bounds.absorbing & (told.p_kw > 0.0)] = Reason.ABSORB
-    reason[bounds.waiting] = Reason.SILENT
-    reason[bounds.uptake] = Reason.UPTAKE
-    reason[given.waiting] = Reason.MINIMUM_POWER
-    reason[told.ramping & ~given.waiting] = Reason.RAMP
-    nothing = bounds.flexible & (bounds.cap_kw <= 0.0)
-    reason[nothing] = Reason.UNAVAILABLE
-    reason[nothing & bounds.full] = Reason.FULL
-    holding = (bounds.flexible | bounds.curtailable) & (devices.override == Override.HOLD)
-    reason[holding & ((told.p_kw >= bounds.cap_kw - 1e-6) | (bounds.cap_kw <= 0.0))] = Reason.HELD
-    reason[bounds.flexible & (told.p_kw < 0.0) & ~(bounds.forced_kw < 0.0)] = Reason.RELIEF
-    reason[bounds.curtailable & (cap_kw < bounds.generation_kw - 1e-6)] = Reason.EXPORT_LIMIT
-    reason[(bounds.flexible | bounds.curtailable) & (devices.override == Override.BLOCK)] = Reason.BLOCKED
-    reason[seen.obedience.disobedient & (fresh == Freshness.GOOD)] = Reason.DISOBEDIENT
-    return reason
-
-
 def _node_record(
     picture: Picture, seen: _Seen, given: Allocation, envelope: Envelope, told: Leases, export_room_kw: Floats,
     export_short_kw: Floats,
@@ -319,6 +305,7 @@ def _node_record(
         measured_kw=np.where(background.metered, picture.nodes.metered_kw, np.nan),
         background_kw=background.residual_kw,
         load_kw=background.load_kw,
+        uncontrolled_kw=background.import_kw,
         reserved_kw=seen.reserved_kw,
         headroom_kw=seen.room_kw,
         export_headroom_kw=export_room_kw,
@@ -330,4 +317,5 @@ def _node_record(
         envelope_export_kw=envelope.export_kw,
         envelope_export_s=envelope.export_s,
         default_over_kw=envelope.default_over_kw,
+        default_over_exports=envelope.default_over_exports,
     )

@@ -37,6 +37,8 @@ class Envelope:
     export_s: Floats
     default_over_kw: Floats
     """By how much the default controls alone pass a limit [kW]: no lease can help that, only other defaults."""
+    default_over_exports: Bools
+    """It is the export limit that they pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +137,14 @@ def envelope_of(
     export_peak, export_s = _peak(down, devices, tree, -background.export_kw, params)
     at_default = tree.subtree(devices.node, np.where(told, default, held)) + background.import_kw
     made = tree.subtree(devices.node, np.where(is_pv, down.default_kw, np.where(told, -default, 0.0)))
-    over = np.maximum(at_default - import_kw, made - background.export_kw - export_kw)
+    over_import, over_export = at_default - import_kw, made - background.export_kw - export_kw
     return Envelope(
         import_kw=import_peak,
         import_s=import_s,
         export_kw=export_peak,
         export_s=export_s,
-        default_over_kw=np.maximum(over, 0.0) + 0.0,
+        default_over_kw=np.maximum(np.maximum(over_import, over_export), 0.0) + 0.0,
+        default_over_exports=over_export > np.maximum(over_import, 0.0),
     )
 
 

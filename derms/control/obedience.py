@@ -12,7 +12,8 @@ import numpy as np
 from derms.columns import PV, Bools, DeviceColumns, DeviceMemory, Floats, Params
 
 _STRIKES = 2.0
-_PARDON = 3.0
+PARDON = 3.0
+"""So many readings in a row that follow, and a disobedient device takes part again."""
 _SLACK = 0.05
 """A device counts as following within this share of its rating."""
 _SLACK_KW = 0.1
@@ -71,7 +72,7 @@ def _counted(before: Floats, judged: Bools, astray: Bools) -> Floats:
     """Strikes count up to 2, which becomes -1: disobedient; from there pardons count down, to 0."""
     flagged = before < 0.0
     struck = np.where(before + 1.0 >= _STRIKES, -1.0, before + 1.0)
-    pardoned = np.where(before - 1.0 <= -1.0 - _PARDON, 0.0, before - 1.0)
+    pardoned = np.where(before - 1.0 <= -1.0 - PARDON, 0.0, before - 1.0)
     after = np.where(flagged, np.where(astray, -1.0, pardoned), np.where(astray, struck, 0.0))
     return np.where(judged, after, before)
 

@@ -87,6 +87,13 @@ class Tree:
             held[level] |= held[self.parent[level]]
         return held
 
+    def nearest(self, own: Bools) -> Ints:
+        """The nearest node on each node's way to its root, itself first, for which it holds; shape (m,); -1: none."""
+        found = np.where(own, np.arange(own.size), -1)
+        for level in self.levels[1:]:
+            found[level] = np.where(own[level], level, found[self.parent[level]])
+        return found
+
     def at_nodes(self, node: Ints, value: Floats) -> Floats:
         """Sum device values, shape (n,), into the nodes they hang on, shape (m,), without what is below."""
         return np.bincount(node, weights=value, minlength=self.parent.size).astype(np.float64, copy=False)

@@ -1,10 +1,21 @@
-"""What a decision says, in words. Pure."""
+"""What a decision says, in words. Pure.
+
+A face never prints a bare minus: every power comes with its direction.
+"""
 
 from collections.abc import Sequence
 from typing import assert_never
 
-from derms.columns import Decision, Reason
+import numpy as np
+
+from derms.columns import PV, Decision, Reason
 from derms.control.limits import RECOVERY, STATIC
+
+_NOTHING_KW = 0.005
+"""What rounds to nothing [kW]."""
+_ID_MAX = 40
+"""Longer ids are cut, so that every text fits into `derms.contract.fields.MAX_TEXT` characters: a device refuses a
+setpoint with more."""
 
 
 def reason_text(decision: Decision, index: int, node_ids: Sequence[str]) -> str:
@@ -20,9 +31,9 @@ def reason_text(decision: Decision, index: int, node_ids: Sequence[str]) -> str:
         case Reason.NONE:
             return "all it can take"
         case Reason.IMPORT_LIMIT:
-            return _import_limit(decision, node, node_ids)
+            return _limit("import", decision.nodes.import_source, node, node_ids)
         case Reason.MINIMUM_POWER:
-            return f"{_import_limit(decision, node, node_ids)}: its smallest power does not fit, waiting"
+            return f"waiting for its turn: {_limit('import', decision.nodes.import_source, node, node_ids)}"
         case Reason.RAMP:
             return "on its way up: ramp, or room not free yet"
         case Reason.FULL:
@@ -30,9 +41,9 @@ def reason_text(decision: Decision, index: int, node_ids: Sequence[str]) -> str:
         case Reason.UNAVAILABLE:
             return "not available, or nothing connected"
         case Reason.RELIEF:
-            return f"relief: {_import_limit(decision, node, node_ids)}"
+            return f"relief: {_limit('import', decision.nodes.import_source, node, node_ids)}"
         case Reason.EXPORT_LIMIT:
-            return "export limit"
+            return _limit("export", decision.nodes.export_source, node, node_ids)
         case Reason.UPTAKE:
             return "takes less than it was granted"
         case Reason.SILENT:
@@ -44,16 +55,59 @@ def reason_text(decision: Decision, index: int, node_ids: Sequence[str]) -> str:
         case Reason.DISOBEDIENT:
             return "does not follow its leases: what it draws is reserved"
         case Reason.ABSORB:
-            return "charges to keep the export limit"
+            return f"charges to keep {_limit('export', decision.nodes.export_source, node, node_ids)}"
     assert_never(reason)
 
 
-def _import_limit(decision: Decision, node: int, node_ids: Sequence[str]) -> str:
+def _limit(direction: str, sources: Sequence[str], node: int, node_ids: Sequence[str]) -> str:
+    """A node's limit, and who set it."""
     if node < 0:
-        return "import limit"
-    source = decision.nodes.import_source[node]
+        return f"{direction} limit"
+    source, named = sources[node], f"{_cut(node_ids[node])} {direction} limit"
     if source == STATIC:
-        return f"{node_ids[node]} import limit"
-    if source == RECOVERY:
-        return f"{node_ids[node]} import limit, rising after an event"
-    return f"{node_ids[node]} import limit of {source}"
+        return named
+    return f"{named}, rising after an event" if source == RECOVERY else f"{named} of {_cut(source)}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _ID_MAX else f"{text[: _ID_MAX - 3]}..."
+
+
+def kw_text(kw: float) -> str:
+    """A magnitude: `7.4 kW`, `no limit`, `unknown`; finer where it is small."""
+    if np.isnan(kw):
+        return "unknown"
+    if np.isinf(kw):
+        return "no limit"
+    size = abs(kw)
+    return f"{size:.1f} kW" if size >= 0.95 else f"{size:.2f} kW"
+
+
+def load_text(kw: float) -> str:
+    """A net load with its direction: `import 12.3 kW`, `export 4.1 kW`."""
+    if not np.isfinite(kw) or abs(kw) < _NOTHING_KW:
+        return kw_text(kw)
+    return f"{'import' if kw > 0.0 else 'export'} {kw_text(kw)}"
+
+
+def allowed_text(kw: float, kind: int) -> str:
+    """What a setpoint or a bound allows a device: `charging at most 7.4 kW`, `generating at most 4.0 kW`.
+
+    Args:
+        kw: In the load convention [kW].
+        kind: A code of `DeviceKind`.
+    """
+    if kind == PV:
+        return "no generation" if abs(kw) < _NOTHING_KW else f"generating at most {kw_text(kw)}"
+    if abs(kw) < _NOTHING_KW:
+        return "no charging"
+    return f"charging at most {kw_text(kw)}" if kw > 0.0 else f"discharging at least {kw_text(kw)}"
+
+
+def wait_text(seconds: float) -> str:
+    """A while: `40 s`, `12 min`, `2.5 h`."""
+    if not np.isfinite(seconds):
+        return "an unknown time"
+    if seconds < 90.0:
+        return f"{max(round(seconds), 0)} s"
+    return f"{round(seconds / 60.0)} min" if seconds < 5400.0 else f"{seconds / 3600.0:.1f} h"
