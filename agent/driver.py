@@ -42,6 +42,8 @@ class Reading:
     """What the device can do now [kW], a magnitude; None: its rating."""
     capacity_kwh: float | None = None
     """Of what is connected now [kWh], where it differs from the capabilities (another car); None: the same."""
+    energy_needed_kwh: float | None = None
+    """What the session still needs [kWh], where it asks for energy instead of a state of charge; None: it does not."""
 
 
 class Driver(Protocol):

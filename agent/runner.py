@@ -223,6 +223,7 @@ class AgentRunner:
             p_max_kw=reading.p_max_kw if reading.p_max_kw is not None else self._rating_kw(),
             capacity_kwh=reading.capacity_kwh or self._capabilities.capacity_kwh,
             ready_by_ms=reading.ready_by_ms,
+            energy_needed_kwh=reading.energy_needed_kwh,
             status=reading.status,
             applied_epoch=None if lease is None else lease.epoch,
             applied_seq=None if lease is None else lease.seq,

@@ -132,8 +132,8 @@ class RegistryStore(Protocol):
         """All registrations, retired ones too."""
         ...
 
-    async def save_feeder(self, feeder: Feeder) -> None:
-        """Insert or replace one."""
+    async def save_feeders(self, feeders: Sequence[Feeder]) -> None:
+        """Insert or replace several, parents first, in one transaction."""
         ...
 
     async def save_devices(self, devices: Sequence[Device]) -> None:

@@ -28,12 +28,15 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from derms.model import Role
+from derms.model import FeederMode, Policy, Role
 from derms.settings_machine import expanded, host_controller_id, toml_file, xdg_directory
 from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
 
 LEASE_MARGIN_S = 5.0
 """What a renewal may be late (publish timeout, a slow broker) before a lease that is due must not yet be over [s]."""
+
+REPORT_S = 1.0
+"""How often a device reports unless it is told otherwise [s]."""
 
 _LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "silent": "critical"}
 
@@ -143,6 +146,15 @@ class Settings(BaseSettings):
     lost_after_s: float = Field(default=60.0, gt=0)
     """Age from which a device counts as lost: once its leases are over, its default power is reserved [s]; more than
     `stale_after_s`."""
+    horizon_s: float = Field(default=4 * 3600.0, ge=60, le=7 * 24 * 3600)
+    """By when a device that does not say when it must be ready should have its target, from now [s]."""
+    ramp_up_s: float = Field(default=10.0, ge=0.1, le=3600)
+    """How long a device takes at least from nothing to its rating, upwards only [s]; down is at once."""
+    recovery_s: float = Field(default=120.0, ge=1, le=24 * 3600)
+    """Over how long a limit rises back after a DR event, so that devices return staggered [s]."""
+    rebound_s: float = Field(default=3600.0, ge=1, le=24 * 3600)
+    """For how long after a DR event, at most, the load is kept under the peak before it [s]; not less than
+    `recovery_s`."""
     registration: Literal["open", "approve"] = "open"
     """A device never seen before is registered at once (`open`) or waits for an operator (`approve`)."""
 
@@ -156,6 +168,13 @@ class Settings(BaseSettings):
     """Its export limit [kW]; unset: none."""
     feeder_margin_kw: float = Field(default=0.0, ge=0)
     """Kept free below the limit, in each direction [kW]."""
+    feeder_mode: FeederMode = FeederMode.AUTO
+    """What is done for it: setpoints are sent (`auto`), only computed and shown (`advise`), or nothing is (`off`)."""
+    feeder_policy: Policy = Policy.DEFICIT
+    """How its headroom is given: `deficit`, `proportional`, `priority`, `least_laxity`, `sessions`, `fair` or
+    `equal`."""
+    feeders_file: Path | None = None
+    """TOML file that declares more feeders, and how they hang together; `feeder_id` must then be one of them."""
     min_soc_reserve: Fraction = 0.2
     """No battery is discharged below it unless its registration says otherwise [0..1]."""
     target_soc: Fraction = 0.8
@@ -193,7 +212,7 @@ class Settings(BaseSettings):
             raise ValueError(f"each username may stand there once, {', '.join(twice)} stands there more often")
         return value
 
-    @field_validator("config", "data_dir", "state_dir", mode="after")
+    @field_validator("config", "data_dir", "state_dir", "feeders_file", mode="after")
     @classmethod
     def _home_expanded(cls, value: Path | None) -> Path | None:
         return expanded(value) if value else value
@@ -219,6 +238,16 @@ class Settings(BaseSettings):
                 self.lost_after_s > self.stale_after_s,
                 f"lost_after_s is {self.lost_after_s:g}; a device is stale before it is lost, so it must be more than "
                 f"stale_after_s, which is {self.stale_after_s:g}; raise lost_after_s or lower stale_after_s",
+            ),
+            (
+                self.stale_after_s >= 2 * REPORT_S,
+                f"stale_after_s is {self.stale_after_s:g}; a device that reports every {REPORT_S:g} s must be able to "
+                f"miss a report, so it must be {2 * REPORT_S:g} or more; raise stale_after_s",
+            ),
+            (
+                self.rebound_s >= self.recovery_s,
+                f"rebound_s is {self.rebound_s:g}; it covers the recovery, so it must not be less than recovery_s, "
+                f"which is {self.recovery_s:g}; raise rebound_s or lower recovery_s",
             ),
             (
                 self.target_soc > self.min_soc_reserve,

@@ -10,6 +10,7 @@ from typing import Any, cast
 from pydantic import SecretStr, ValidationError
 
 from derms.errors import ConfigError
+from derms.feeders_file import read_feeders
 from derms.settings import IsolatedSettings, Settings, read_env_file
 from derms.settings_machine import toml_file
 from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
@@ -20,7 +21,7 @@ _SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users"})
 
 
 def load_settings(*, env_file: Path | None = Path(".env"), isolated: bool = False, **flags: object) -> Settings:
-    """Read and check the settings.
+    """Read and check the settings, and the feeders file that they name.
 
     Args:
         env_file: The `.env` file; None: none is read.
@@ -30,7 +31,13 @@ def load_settings(*, env_file: Path | None = Path(".env"), isolated: bool = Fals
     Raises:
         ConfigError: Something is wrong; the text has one line for each thing that is.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    settings = _load(env_file, isolated, {name: value for name, value in flags.items() if value is not None})
+    if settings.feeders_file is not None:
+        read_feeders(settings.feeders_file)  # read again at the start: what is wrong with it is better said before
+    return settings
+
+
+def _load(env_file: Path | None, isolated: bool, given: Mapping[str, object]) -> Settings:
     named: dict[str, Named] = {}
     try:
         if isolated:

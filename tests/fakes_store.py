@@ -83,10 +83,13 @@ class FakeStore:
     async def load_devices(self) -> list[Device]:
         return sorted(self.devices.values(), key=lambda device: device.device_id)
 
-    async def save_feeder(self, feeder: Feeder) -> None:
-        if feeder.parent_id is not None and feeder.parent_id not in self.feeders:
-            raise NotFoundError(f"no feeder {feeder.parent_id}")
-        self.feeders[feeder.feeder_id] = feeder
+    async def save_feeders(self, feeders: Sequence[Feeder]) -> None:
+        saved = dict(self.feeders)
+        for feeder in feeders:
+            saved[feeder.feeder_id] = feeder
+            if feeder.parent_id is not None and feeder.parent_id not in saved:
+                raise NotFoundError(f"no feeder {feeder.parent_id}")
+        self.feeders = saved
 
     async def save_devices(self, devices: Sequence[Device]) -> None:
         if self.away:
@@ -141,6 +144,13 @@ class FakeStore:
     async def live_overrides(self, now: datetime) -> list[DeviceOverride]:
         live = [override for override in self.overrides.values() if override.until > now]
         return sorted(live, key=lambda override: override.device_id)
+
+    async def live_setpoints(self, now: datetime) -> list[Setpoint]:
+        newest: dict[str, Setpoint] = {}
+        for lease in sorted(self.setpoints.values(), key=lambda one: (one.epoch, one.seq)):
+            if lease.valid_until_ms > now.timestamp() * 1000:
+                newest[lease.device_id] = lease
+        return [newest[device_id] for device_id in sorted(newest)]
 
     async def load_memories(self) -> list[MemoryRecord]:
         return sorted(self.memories.values(), key=lambda memory: memory.feeder_id)

@@ -31,7 +31,7 @@ NUMBERS = frozenset(
     (
         *("v", "ts", "seq", "epoch", "p_actual_kw", "p_setpoint_kw", "soc", "p_max_kw", "capacity_kwh", "ready_by"),
         *("issued_at", "valid_until", "heartbeat", "timestamp", "timestampMs", "sentAtMs", "powerKw", "energyKwh"),
-        *("maxChargeKw", "maxDischargeKw", "capacityKwh", "targetPowerKw", "validUntilMs"),
+        *("maxChargeKw", "maxDischargeKw", "capacityKwh", "targetPowerKw", "validUntilMs", "energy_needed_kwh"),
     )
 )
 """Every key of the wire that holds a number."""

@@ -61,6 +61,7 @@ class _V1(msgspec.Struct, gc=False, kw_only=True):
     p_max_kw: Magnitude | UnsetType | None = UNSET
     capacity_kwh: Magnitude | UnsetType | None = UNSET
     ready_by: Millis | UnsetType | None = UNSET
+    energy_needed_kwh: Magnitude | UnsetType | None = UNSET
     status: DeviceStatus | UnsetType | None = UNSET
     applied: _Applied | UnsetType | None = UNSET
 
@@ -215,6 +216,7 @@ def _from_v1(m: _V1, device_id: str | None, now_ms: int) -> Decoded:
             p_max_kw=None if m.p_max_kw is UNSET else m.p_max_kw,
             capacity_kwh=None if m.capacity_kwh is UNSET else m.capacity_kwh,
             ready_by_ms=None if m.ready_by is UNSET else m.ready_by,
+            energy_needed_kwh=None if m.energy_needed_kwh is UNSET else m.energy_needed_kwh,
             status=DeviceStatus.OK if m.status is UNSET or m.status is None else m.status,
             applied_epoch=None if applied is None else applied.epoch,
             applied_seq=None if applied is None else applied.seq,
@@ -277,6 +279,7 @@ def _to_v1(t: Telemetry) -> _V1:
         p_max_kw=optional(t.p_max_kw),
         capacity_kwh=optional(t.capacity_kwh),
         ready_by=optional(t.ready_by_ms),
+        energy_needed_kwh=optional(t.energy_needed_kwh),
         status=t.status,
         applied=_Applied(epoch=t.applied_epoch or 0, seq=t.applied_seq or 0) if leased else UNSET,
     )

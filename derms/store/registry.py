@@ -29,14 +29,14 @@ class RegistryTables(Database):
         rows = await self._select(f"SELECT {_DEVICE_COLUMNS} FROM devices ORDER BY device_id")
         return [device_of(row) for row in rows]
 
-    async def save_feeder(self, feeder: Feeder) -> None:
-        """Insert or replace one.
+    async def save_feeders(self, feeders: Sequence[Feeder]) -> None:
+        """Insert or replace several, parents first, in one transaction.
 
         Raises:
-            NotFoundError: Its parent does not exist.
+            NotFoundError: A parent does not exist.
             UsageError: A value is out of its range.
         """
-        await self._replace("feeders", _FEEDER_COLUMNS, [asdict(feeder)])
+        await self._replace("feeders", _FEEDER_COLUMNS, [asdict(feeder) for feeder in feeders])
 
     async def save_devices(self, devices: Sequence[Device]) -> None:
         """Insert or replace several, in one transaction.

@@ -91,16 +91,16 @@ async def test_a_feeder_comes_back_as_it_was_saved_and_is_replaced(store: AnySto
         mode=FeederMode.ADVISE,
         policy=Policy.LEAST_LAXITY,
     )
-    await store.save_feeder(root)
-    await store.save_feeder(leaf)
+    await store.save_feeders([root])
+    await store.save_feeders([leaf])
     assert await store.load_feeders() == [root, leaf]
     changed = replace(leaf, mode=FeederMode.OFF, export_limit_kw=None)
-    await store.save_feeder(changed)
+    await store.save_feeders([changed])
     assert await store.load_feeders() == [root, changed]
 
 
 async def test_devices_come_back_as_they_were_saved_and_are_replaced(store: AnyStore) -> None:
-    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_feeders([Feeder(feeder_id="f0")])
     plain = Device(device_id="a", kind=DeviceKind.LOAD, feeder_id="f0")
     full = Device(
         device_id="b",
@@ -128,7 +128,7 @@ async def test_devices_come_back_as_they_were_saved_and_are_replaced(store: AnyS
 
 
 async def test_devices_of_an_unknown_feeder_are_refused_together(store: AnyStore) -> None:
-    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_feeders([Feeder(feeder_id="f0")])
     good = Device(device_id="a", kind=DeviceKind.LOAD, feeder_id="f0")
     with pytest.raises(NotFoundError):
         await store.save_devices([good, replace(good, device_id="b", feeder_id="nowhere")])
@@ -137,7 +137,16 @@ async def test_devices_of_an_unknown_feeder_are_refused_together(store: AnyStore
 
 async def test_a_feeder_below_an_unknown_one_is_refused(store: AnyStore) -> None:
     with pytest.raises(NotFoundError):
-        await store.save_feeder(Feeder(feeder_id="f1", parent_id="nowhere"))
+        await store.save_feeders([Feeder(feeder_id="f1", parent_id="nowhere")])
+
+
+async def test_feeders_are_saved_together_parents_first_or_not_at_all(store: AnyStore) -> None:
+    tree = [Feeder(feeder_id="z"), Feeder(feeder_id="b", parent_id="z"), Feeder(feeder_id="a", parent_id="b")]
+    await store.save_feeders(tree)
+    assert await store.load_feeders() == tree[::-1]
+    with pytest.raises(NotFoundError):
+        await store.save_feeders([Feeder(feeder_id="c"), Feeder(feeder_id="d", parent_id="nowhere")])
+    assert len(await store.load_feeders()) == 3
 
 
 async def test_an_event_is_stored_with_one_audit_line_and_only_once(store: AnyStore) -> None:
@@ -206,7 +215,7 @@ async def test_a_program_that_is_not_there_cannot_be_changed(store: AnyStore) ->
 
 
 async def _with_devices(store: AnyStore, *device_ids: str) -> None:
-    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_feeders([Feeder(feeder_id="f0")])
     await store.save_devices([Device(device_id=one, kind=DeviceKind.EV, feeder_id="f0") for one in device_ids])
 
 

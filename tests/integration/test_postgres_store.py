@@ -171,7 +171,7 @@ async def test_the_audit_log_only_grows(store: PostgresStore, postgres_url: str,
 async def test_the_audit_log_says_who_did_what_to_programs_and_overrides(
     store: PostgresStore, postgres_url: str
 ) -> None:
-    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_feeders([Feeder(feeder_id="f0")])
     await store.save_devices([Device(device_id="ev-1", kind=DeviceKind.EV, feeder_id="f0")])
     await store.add_program(program(), actor="alice", request_id="r1")
     await store.set_program_active("cap-1", True, actor="bob", request_id="r2")
@@ -200,7 +200,7 @@ async def test_what_is_taken_or_missing_is_named(store: PostgresStore) -> None:
     with pytest.raises(NotFoundError, match=r"the device named does not exist.*nobody"):
         await store.put_override(override("nobody"), actor="alice", request_id="r3")
     with pytest.raises(NotFoundError, match=r"the feeder named does not exist.*nowhere"):
-        await store.save_feeder(Feeder(feeder_id="f1", parent_id="nowhere"))
+        await store.save_feeders([Feeder(feeder_id="f1", parent_id="nowhere")])
     with pytest.raises(NotFoundError, match="'c'"):
         await store.delete_program("c", actor="alice", request_id="r4")
 
@@ -231,15 +231,15 @@ async def test_a_number_in_a_memory_comes_back_as_exactly_the_same(store: Postgr
 
 
 async def test_values_out_of_range_are_refused_in_words(store: PostgresStore) -> None:
-    await store.save_feeder(Feeder(feeder_id="f0"))
+    await store.save_feeders([Feeder(feeder_id="f0")])
     device = Device(device_id="a", kind=DeviceKind.EV, feeder_id="f0")
     for bad in (replace(device, priority=0), replace(device, priority=11), replace(device, target_soc=1.1)):
         with pytest.raises(UsageError, match="the database refuses a value"):
             await store.save_devices([bad])
     with pytest.raises(UsageError):
-        await store.save_feeder(Feeder(feeder_id="f1", import_limit_kw=-1.0))
+        await store.save_feeders([Feeder(feeder_id="f1", import_limit_kw=-1.0)])
     with pytest.raises(UsageError):
-        await store.save_feeder(Feeder(feeder_id="f2", parent_id="f2"))
+        await store.save_feeders([Feeder(feeder_id="f2", parent_id="f2")])
     with pytest.raises(UsageError):
         await store.add_event(event(start_h=2, end_h=2), actor="alice", request_id="r")
     assert (await store.counts())["audit_log"] == 0

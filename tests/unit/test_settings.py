@@ -181,6 +181,17 @@ REFUSED: list[tuple[str, str, str]] = [
     ("DERMS_TARGET_SOC", "0.1", "DERMS_TARGET_SOC is 0.1; it must be above DERMS_MIN_SOC_RESERVE, which is 0.2; raise"),
     ("DERMS_LEASE_S", "19", "DERMS_LEASE_S is 19; a lease must outlive 3 control intervals and 5 s, so a"),
     ("DERMS_LOST_AFTER_S", "15", "DERMS_LOST_AFTER_S is 15; a device is stale before it is lost"),
+    ("DERMS_STALE_AFTER_S", "1.5", "DERMS_STALE_AFTER_S is 1.5; a device that reports every 1 s must be able to miss"),
+    (
+        "DERMS_REBOUND_S",
+        "60",
+        "DERMS_REBOUND_S is 60; it covers the recovery, so it must not be less than DERMS_RECOVERY",
+    ),
+    ("DERMS_HORIZON_S", "0", "DERMS_HORIZON_S is '0'; Input should be greater than or equal to 60"),
+    ("DERMS_RAMP_UP_S", "0", "DERMS_RAMP_UP_S is '0'; Input should be greater than or equal to 0.1"),
+    ("DERMS_FEEDER_MODE", "on", "DERMS_FEEDER_MODE is 'on'; Input should be 'auto', 'advise' or 'off'"),
+    ("DERMS_FEEDER_POLICY", "x", "DERMS_FEEDER_POLICY is 'x'; Input should be 'deficit', 'proportional', 'priority', "),
+    ("DERMS_FEEDERS_FILE", "nowhere.toml", "the feeders file nowhere.toml cannot be read; No such file or directory"),
     ("DERMS_FEEDER_MARGIN_KW", "250", "DERMS_FEEDER_MARGIN_KW is 250; it must leave something of"),
     ("DERMS_MQTT_KEY_FILE", "k", "only one of DERMS_MQTT_CERT_FILE and DERMS_MQTT_KEY_FILE is set; a certificate"),
     ("TLS_CERT_PATH", "c", "only one of DERMS_API_TLS_CERT_FILE and DERMS_API_TLS_KEY_FILE is set; a certificate"),
@@ -199,6 +210,15 @@ def test_a_wrong_value_is_refused_in_one_line(
     message = str(refusal())
     assert text in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_wrong_feeders_file_is_refused_with_the_settings(isolated: bool, tmp_path: Path) -> None:
+    path = tmp_path / "feeders.toml"
+    path.write_text("[[feeder]]\nid = 'a'\nlimit = 3\n")
+    assert "limit is set; there is no such key" in str(refusal(isolated=isolated, feeders_file=path))
+    path.write_text("[[feeder]]\nid = 'a'\n")
+    assert load_settings(isolated=isolated, feeders_file=path).feeders_file == path
 
 
 def test_isolated_settings_hear_nothing_but_the_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ EARLIER: dict[str, Any] = {
         }
     ],
 }  # fmt: skip
-"""A batch as version 0.1 spooled it."""
+"""A batch as it was spooled before decisions named an envelope."""
 
 
 def test_what_an_earlier_version_spooled_is_read_by_this_one(tmp_path: Path) -> None:

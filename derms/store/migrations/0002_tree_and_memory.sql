@@ -41,11 +41,12 @@ CREATE TABLE device_overrides (
     CHECK (until > created_at)
 );
 
--- What the engine remembers of each tree, by its root: one row, written over and over. A free fifth of each page lets
--- a row be replaced where it stands.
+-- What the engine remembers of each tree, by its root: one row, written over and over. Not compressed, which would take
+-- longer than writing it.
 CREATE TABLE engine_memory (
     feeder_id           text PRIMARY KEY CHECK (feeder_id <> ''),
     at                  timestamptz NOT NULL,
     epoch               bigint NOT NULL,
     memory              jsonb NOT NULL
-) WITH (fillfactor = 80);
+);
+ALTER TABLE engine_memory ALTER COLUMN memory SET STORAGE EXTERNAL;

@@ -5,9 +5,10 @@ import itertools
 import json
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
-from agent.driver import Capabilities
+from agent.driver import Capabilities, Reading
 from agent.drivers.simulated import StorageDriver
 from agent.endpoint import Verdict
 from agent.runner import JITTER, AgentRunner
@@ -30,9 +31,8 @@ class Stage:
         self.stop = asyncio.Event()
         self.driver = StorageDriver(CAR)
         fields: dict[str, Any] = {"interval_s": 1.0, "rng": random.Random(3), "topics": TOPICS}
-        self.runner = AgentRunner(
-            device_id="ev-001", driver=self.driver, link=self.link, clock=self.clock, **(fields | options)
-        )
+        fields |= {"driver": self.driver}
+        self.runner = AgentRunner(device_id="ev-001", link=self.link, clock=self.clock, **(fields | options))
 
     def telemetry(self) -> list[dict[str, Any]]:
         return [json.loads(payload) for _, topic, payload, _ in self.link.published if topic == TELEMETRY]
@@ -56,6 +56,30 @@ def play(scene: Callable[[Stage], Awaitable[None]], **options: Any) -> Stage:
 
     run_virtually(main())
     return stages[0]
+
+
+class Asking(StorageDriver):
+    """A charger that was told what the car needs, and counts it off."""
+
+    def read(self) -> Reading:
+        return replace(super().read(), energy_needed_kwh=round(30.0 - self.delivered_kwh, 3))
+
+    delivered_kwh = 0.0
+
+    def apply(self, p_kw: float | None, seconds: float) -> None:
+        super().apply(p_kw, seconds)
+        self.delivered_kwh += max(super().read().p_actual_kw, 0.0) * seconds / 3600
+
+
+def test_a_driver_that_knows_what_the_session_needs_has_it_said() -> None:
+    async def scene(stage: Stage) -> None:
+        await asyncio.sleep(10)
+
+    stage = play(scene, driver=Asking(CAR))
+    needs = [said["energy_needed_kwh"] for said in stage.telemetry()]
+    assert needs[0] == 30.0
+    assert needs == sorted(needs, reverse=True)
+    assert 29.99 < needs[-1] < 30.0  # 10 s at 1.4 kW: 0.0039 kWh less
 
 
 def test_it_announces_itself_reports_every_interval_and_says_goodbye() -> None:

@@ -47,6 +47,7 @@ def telemetries(draw: st.DrawFn) -> Telemetry:
         p_max_kw=draw(st.none() | MAGNITUDES),
         capacity_kwh=draw(st.none() | MAGNITUDES),
         ready_by_ms=draw(st.none() | st.integers(1, 10**13)),
+        energy_needed_kwh=draw(st.none() | MAGNITUDES),
         status=draw(st.sampled_from(DeviceStatus)),
         applied_epoch=applied[0] if applied else None,
         applied_seq=applied[1] if applied else None,

@@ -64,6 +64,15 @@ def test_v1_is_read_field_by_field() -> None:
     )
 
 
+@pytest.mark.parametrize(("said", "read"), [(11.5, 11.5), (0, 0.0), (1_000_000, 1e6), (None, None), (..., None)])
+def test_a_session_may_ask_for_energy(said: Any, read: float | None) -> None:
+    telemetry = understood(EV, changed(V1, energy_needed_kwh=said))
+    assert telemetry.energy_needed_kwh == read
+    sent = json.loads(encode_telemetry(TOPICS, telemetry, Dialect.V1)[1])
+    assert sent.get("energy_needed_kwh", None) == read
+    assert ("energy_needed_kwh" in sent) is (read is not None)
+
+
 def test_the_least_v1_message_is_enough() -> None:
     least = b'{"v":1,"device_id":"m","type":"meter","ts":1767225600000,"p_actual_kw":0}'
     assert understood("der/telemetry/m", least) == Telemetry(
@@ -243,6 +252,11 @@ OUTCOMES: list[tuple[str, str, bytes, Outcome]] = [
     ("implausible power", EV, changed(V1, p_actual_kw=1_000_001), Outcome.INVALID),
     ("implausible export", EV, changed(V1, p_actual_kw=-1_000_001), Outcome.INVALID),
     ("negative rating", EV, changed(V1, p_max_kw=-1), Outcome.INVALID),
+    ("negative energy need", EV, changed(V1, energy_needed_kwh=-0.1), Outcome.INVALID),
+    ("implausible energy need", EV, changed(V1, energy_needed_kwh=1_000_001), Outcome.INVALID),
+    ("text for an energy need", EV, changed(V1, energy_needed_kwh="11"), Outcome.INVALID),
+    ("bool for an energy need", EV, changed(V1, energy_needed_kwh=True), Outcome.MALFORMED),
+    ("NaN for an energy need", EV, changed(V1, energy_needed_kwh=float("nan")), Outcome.MALFORMED),
     ("unknown status", EV, changed(V1, status="sleepy"), Outcome.INVALID),
     ("NUL in a text", EV, changed(V1, site_id="a\x00b"), Outcome.INVALID),
     ("terminal codes in a text", EV, changed(V1, site_id="\x1b[2J"), Outcome.INVALID),
