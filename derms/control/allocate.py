@@ -33,8 +33,8 @@ class Allocation:
     shortfall_kw: Floats
     """Load above the room of each node that nothing controllable below can relieve, shape (m,) [kW]."""
     bound_node: Ints
-    """The node on its way to the root with the least room left, for each device that did not get its cap; -1 for one
-    that did; shape (n,)."""
+    """For each device that did not get its cap or gives relief, the node above it with the least room left;
+    -1 for the others; shape (n,)."""
 
 
 def allocate(wants: Wants, wish: Wish, discharge_kw: Floats, seats: Seats) -> Allocation:
@@ -52,7 +52,7 @@ def allocate(wants: Wants, wish: Wish, discharge_kw: Floats, seats: Seats) -> Al
     on = seated(seats, eased.left, lumps, turn)
     share, left = _serve(seats, eased.left, lumps, on, wish)
     share, left = _tidy(seats, left, share, lumps, turn, np.fmax(wants.drawing_kw, 0.0)[seats.row])
-    short = lumps.top - share > _SLIGHT_KW
+    short = (lumps.top - share > _SLIGHT_KW) | (eased.relief > 0.0)
     tightest = seats.down_argmin(np.where(eased.closed, eased.room, left))
     return Allocation(
         target_kw=seats.rows(share - eased.relief),
