@@ -21,6 +21,8 @@ from derms.control.wants import Round
 
 _EXACT = 1e-13
 """A level is found when what it gives is this close to the room, as a share of it."""
+_FULL = 1e-11
+"""A node with less of its room left than this share is full."""
 _MOST_STEPS = 100
 
 
@@ -118,6 +120,7 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
     edge = seats.edge if who.size == seats.row.size else who.searchsorted(seats.edge)
     total = sums_between(share, edge)
     service: Level | Queue | None = None
+    bound: list[Ints] = []
     for depth in reversed(seats.depths):
         full = total[depth.place] > left[depth.place]
         if full.any():
@@ -125,9 +128,16 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
             service = service or (Level.of(asked) if asked.rank is None else Queue.of(asked.rank, asked.ceiling))
             service.squeeze(share, Slices.of(edge[over], edge[seats.end[over]]), left[over])
             total[over] = left[over]
+            bound.append(over)
         if depth.parent[0] >= 0:
             total[depth.above] += np.add.reduceat(total[depth.place], depth.first)
-    return share, left - total
+    if len(bound) > 1:
+        # What a node was squeezed to may have been squeezed further by one above it.
+        total = seats.up(sums_between(share, edge))
+        for over in bound:
+            within = left[over] - total[over] < _FULL * left[over]
+            total[over] = np.where(within, left[over], total[over])
+    return share, np.maximum(left - total, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,9 +105,11 @@ def seated(seats: Seats, left: Floats, lumps: Lumps, turn: Floats) -> Bools:
     crowded = seats.overfull(seats.own(lumps.smallest), left)
     if not crowded.any():
         return on
+    # Who stands below no crowded node is on, and cannot be in the way of the others.
+    below = seats.down_any(crowded)[seats.place]
     free = lumps.smallest <= 0.0
-    token = np.min(lumps.smallest[~free])
-    size = lumps.smallest + np.minimum(lumps.top, token) * (free & seats.down_any(crowded)[seats.place])
+    token = np.min(lumps.smallest, where=~free, initial=np.inf)
+    size = (lumps.smallest + np.minimum(lumps.top, token) * free) * below
     who = np.flatnonzero(size > 0.0)
     on[who] = served_whole(seats, left, who, size[who], turn[who])
     return on | (free & (lumps.top > 0.0))
