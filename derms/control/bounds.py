@@ -109,6 +109,7 @@ def device_bounds(
     blocked = devices.override == Override.BLOCK
     hold = np.where(devices.override == Override.HOLD, devices.override_kw, np.nan)
     absorbing = export_over & flexible & (devices.kind == BATTERY) & (devices.soc >= devices.target_soc)
+    absorbing &= ~needs.states_energy  # it has said itself what it takes
     full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
     capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,

@@ -102,4 +102,4 @@ def _nodes_of(reason: Ints, course: Course, layout: Layout) -> Ints:
 def _full(course: Course, layout: Layout) -> Bools:
     """Where all the generation that export allows is given away, shape (m,)."""
     room = np.maximum(course.export_room_kw, 0.0)
-    return np.isfinite(room) & (layout.sums(course.generation_cap_kw) >= room - _SLIGHT_KW * (1.0 + room))
+    return np.isfinite(room) & (layout.sums(course.generation_cap_kw) >= (1.0 - _SLIGHT_KW) * room - _SLIGHT_KW)

@@ -74,12 +74,14 @@ def _cut(text: str) -> str:
 
 
 def kw_text(kw: float) -> str:
-    """A magnitude: `7.4 kW`, `no limit`, `unknown`; finer where it is small."""
+    """A magnitude, finer where it is small: `7.4 kW`, `0.35 kW`; `no limit`, `unknown`."""
     if np.isnan(kw):
         return "unknown"
     if np.isinf(kw):
         return "no limit"
     size = abs(kw)
+    if size < _NOTHING_KW:
+        return "0 kW"
     return f"{size:.1f} kW" if size >= 0.95 else f"{size:.2f} kW"
 
 

@@ -128,19 +128,29 @@ class Plant:
     background_kw: float = 0.0
     memory: Memory | None = None
     constraints: tuple[Constraint, ...] = ()
+    policy: Policy = Policy.DEFICIT
 
     def head_kw(self) -> float:
         return self.background_kw + sum(row.p_actual_kw for row in self.rows)
 
-    def step(self) -> Decision:
-        dt_s = self.params.interval_s
+    def picture(self) -> Picture:
+        """What the next tick sees."""
         state = self.state
         if self.metered:
             state = replace(state, metered_kw=state.metered_kw.copy(), metered_age_s=state.metered_age_s.copy())
             state.metered_kw[0], state.metered_age_s[0] = self.head_kw(), 0.5
-        decision, self.memory = tick(
-            self.rows, state, constraints=self.constraints, memory=self.memory, dt_s=dt_s, params=self.params
+        return Picture(
+            dt_s=self.params.interval_s,
+            nodes=state,
+            constraints=self.constraints,
+            devices=columns(self.rows),
+            policy=self.policy,
         )
+
+    def step(self) -> Decision:
+        dt_s = self.params.interval_s
+        memory = self.memory or Memory.empty(len(self.rows), self.state.parent.size)
+        decision, self.memory = decide(self.picture(), memory, self.params)
         self.rows = [self._obey(index, row, decision, dt_s) for index, row in enumerate(self.rows)]
         return decision
 
