@@ -188,6 +188,9 @@ async def controller(
         )
         for event in await store.unfinished_events(_now(clock)):
             loop.add_event(event)
+        for program in await store.load_programs():
+            loop.put_program(program)
+        loop.recall(await store.load_memories())
         ingest = Ingest(
             feed=link,
             fleet=fleet,
@@ -246,6 +249,10 @@ def _params(settings: Settings) -> Params:
         lease_s=settings.lease_s,
         stale_after_s=settings.stale_after_s,
         lost_after_s=settings.lost_after_s,
+        horizon_s=settings.horizon_s,
+        ramp_up_s=settings.ramp_up_s,
+        recovery_s=settings.recovery_s,
+        rebound_s=settings.rebound_s,
     )
 
 

@@ -19,7 +19,8 @@ from derms.api.schemas import (
 )
 from derms.columns import Params
 from derms.control.demand_response import is_active
-from derms.control.loop import ControlLoop, FeederTick
+from derms.control.loop import ControlLoop
+from derms.control.trees import FeederTick
 from derms.fleet import Fleet
 from derms.model import DeviceKind, DrEvent, FeederMode
 from derms.ports import Clock

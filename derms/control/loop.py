@@ -6,20 +6,14 @@ By interval or at once when something changed, never overlapping, never waiting 
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 
 from derms.columns import (
-    KINDS,
-    MODE_CODE,
     Decision,
-    Floats,
-    Freshness,
     Ints,
     Memory,
-    NodeColumns,
     Params,
     Picture,
 )
@@ -27,14 +21,15 @@ from derms.control.decide import decide
 from derms.control.demand_response import constraints_on, is_active
 from derms.control.dispatch import Outbox
 from derms.control.forest import parents_of, trees_of
+from derms.control.keepsake import from_json, to_json
 from derms.control.layout import Layout
+from derms.control.record import TickRecord
+from derms.control.trees import FeederTick, TreeState, nodes_of
 from derms.control.words import reason_text
 from derms.errors import NotFoundError
 from derms.fleet import Fleet
 from derms.metrics import Metrics
 from derms.model import (
-    DecisionRecord,
-    DeviceKind,
     DeviceOverride,
     Dialect,
     DrEvent,
@@ -43,114 +38,15 @@ from derms.model import (
     FeederMode,
     Setpoint,
 )
-from derms.ports import Clock
+from derms.ports import Clock, MemoryRecord
 from derms.recorder import Recorder
 
+_REMEMBER_S = 10.0
+"""What the engine remembers is written down at most this often [s]."""
 _MIN_GAP_S = 0.2
 """Between ticks that were asked for, so that a storm of wishes is one tick [s]."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class TreeState:
-    """One tree of feeders as the loop keeps it between ticks."""
-
-    feeders: tuple[Feeder, ...]
-    """Parents first."""
-    memory: Memory
-    rows: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """Fleet rows of its devices: in the order of the nodes, and of their ids."""
-    node: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """The node each of them hangs on."""
-    layout: Layout | None = None
-    """Of `node` in this tree."""
-    registry_version: int = -1
-    """Of the fleet when `rows` was made."""
-    last_s: float | None = None
-    picture: Picture | None = None
-    decision: Decision | None = None
-    decided_ms: int = 0
-    ticks: int = 0
-    failing: bool = False
-    over: set[str] = field(default_factory=set)
-    """Feeders above a limit, or whose limit cannot be held."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """What the last tick found for one feeder, everything below it included."""
-
-    import_limit_kw: float
-    """In force [kW]; inf: none."""
-    export_limit_kw: float
-    import_source: str
-    export_source: str
-    measured_kw: float
-    """Fresh head meter [kW]; NaN: none."""
-    background_kw: float
-    load_kw: float
-    reserved_kw: float
-    headroom_kw: float
-    """For flexible devices to import [kW]; inf: no limit."""
-    commanded_kw: float
-    shortfall_kw: float
-    export_shortfall_kw: float
-    envelope_import_kw: float
-    envelope_import_s: float
-    envelope_export_kw: float
-    envelope_export_s: float
-    default_over_kw: float
-
-
-@dataclass(frozen=True, slots=True)
-class FeederTick:
-    """One feeder in its tree."""
-
-    tree: TreeState
-    node: int
-
-    @property
-    def feeder(self) -> Feeder:
-        """Its registration."""
-        return self.tree.feeders[self.node]
-
-    @property
-    def decided_ms(self) -> int:
-        """When it was last decided [epoch ms]."""
-        return self.tree.decided_ms
-
-    @property
-    def ticks(self) -> int:
-        """How often it was decided in this run."""
-        return self.tree.ticks
-
-    @property
-    def view(self) -> NodeView | None:
-        """What the last tick found; None before the first one."""
-        decision = self.tree.decision
-        if decision is None:
-            return None
-        at, node = decision.nodes, self.node
-        return NodeView(
-            import_limit_kw=float(at.import_limit_kw[node]),
-            export_limit_kw=float(at.export_limit_kw[node]),
-            import_source=at.import_source[node],
-            export_source=at.export_source[node],
-            measured_kw=float(at.measured_kw[node]),
-            background_kw=float(at.background_kw[node]),
-            load_kw=float(at.load_kw[node]),
-            reserved_kw=float(at.reserved_kw[node]),
-            headroom_kw=float(at.headroom_kw[node]),
-            commanded_kw=float(at.commanded_kw[node]),
-            shortfall_kw=float(at.shortfall_kw[node]),
-            export_shortfall_kw=float(at.export_shortfall_kw[node]),
-            envelope_import_kw=float(at.envelope_import_kw[node]),
-            envelope_import_s=float(at.envelope_import_s[node]),
-            envelope_export_kw=float(at.envelope_export_kw[node]),
-            envelope_export_s=float(at.envelope_export_s[node]),
-            default_over_kw=float(at.default_over_kw[node]),
-        )
 
 
 class ControlLoop:
@@ -186,6 +82,7 @@ class ControlLoop:
         self._clock = clock
         self._metrics = metrics
         self._params = params
+        self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, epoch=epoch)
         self._seq = 0
         self._wake = asyncio.Event()
         self.set_feeders(feeders)
@@ -220,6 +117,28 @@ class ControlLoop:
             feeder.feeder_id: FeederTick(tree, node) for tree in trees for node, feeder in enumerate(tree.feeders)
         }
         self.wake()
+
+    def recall(self, records: Iterable[MemoryRecord]) -> None:
+        """Take over what an earlier run remembered, as far as it still counts."""
+        now_ms = self._clock.now_ms()
+        for record in records:
+            state = self.feeders.get(record.feeder_id)
+            if state is None or state.node:
+                continue
+            self._seat(state.tree)
+            age_s = (now_ms - record.at_ms) / 1000.0
+            recalled = from_json(record.payload, *self._ids(state.tree), age_s=age_s)
+            if recalled.damage:
+                log.error(
+                    "What feeder %s remembered cannot be read and is left out", record.feeder_id,
+                    extra={"error": recalled.damage},
+                )  # fmt: skip
+            state.tree.memory = recalled.memory
+
+    def _ids(self, tree: TreeState) -> tuple[list[str], list[str]]:
+        """The ids of a tree's devices and nodes, by row."""
+        devices = [self._fleet.devices[row].device_id for row in tree.rows.tolist()]
+        return devices, [feeder.feeder_id for feeder in tree.feeders]
 
     def wake(self) -> None:
         """Ask for a tick now."""
@@ -325,7 +244,7 @@ class ControlLoop:
                 if tree.failing:
                     log.info("The tick of feeder %s works again", root)
                 tree.failing = False
-        self._count_devices()
+        self._notes.count_devices(self.trees)
         self.last_tick_s = now_s
 
     def _loads(self, now_s: float) -> dict[str, float]:
@@ -380,7 +299,11 @@ class ControlLoop:
         tree.last_s, tree.decided_ms = now_s, now_ms
         tree.ticks += 1
         sent = self._send(tree, decision, now_s=now_s, now_ms=now_ms)
-        self._record(tree, decision, sent=sent, duration_s=self._clock.monotonic_s() - started_s)
+        self._notes.note(tree, sent=sent, duration_s=self._clock.monotonic_s() - started_s)
+        if now_s - tree.remembered_s >= _REMEMBER_S:
+            tree.remembered_s = now_s
+            payload = to_json(tree.memory, *self._ids(tree))
+            self._recorder.put_memory(MemoryRecord(tree.feeders[0].feeder_id, now_ms, self.epoch, payload))
 
     def _send(self, tree: TreeState, decision: Decision, *, now_s: float, now_ms: int) -> Ints:
         """Lease what is to be sent; how many for each node."""
@@ -406,110 +329,3 @@ class ControlLoop:
         self._outbox.put(leases)
         self._recorder.put_setpoints([lease for _, lease, _ in leases])
         return np.bincount(tree.node[due], minlength=len(tree.feeders))
-
-    def _record(self, tree: TreeState, decision: Decision, *, sent: Ints, duration_s: float) -> None:
-        """Write each feeder's line into the decision log, the metrics and, when it starts or ends, the log."""
-        self._metrics.tick_duration_seconds.observe(duration_s)
-        for node, feeder in enumerate(tree.feeders):
-            view = FeederTick(tree, node).view
-            if view is None or feeder.mode is FeederMode.OFF:
-                continue
-            self._recorder.put_decision(
-                DecisionRecord(
-                    feeder_id=feeder.feeder_id,
-                    at_ms=tree.decided_ms,
-                    epoch=self.epoch,
-                    tick=tree.ticks,
-                    mode=feeder.mode,
-                    import_limit_kw=_finite(view.import_limit_kw),
-                    limit_source=view.import_source,
-                    measured_kw=_finite(view.measured_kw),
-                    background_kw=view.background_kw,
-                    reserved_kw=view.reserved_kw,
-                    headroom_kw=_finite(view.headroom_kw),
-                    commanded_kw=view.commanded_kw,
-                    shortfall_kw=view.shortfall_kw,
-                    envelope_kw=view.envelope_import_kw,
-                    envelope_in_s=view.envelope_import_s,
-                    setpoints_sent=int(sent[node]),
-                    duration_ms=duration_s * 1000.0,
-                )
-            )
-            self._gauge(feeder.feeder_id, view)
-            self._note_excess(tree, feeder.feeder_id, view)
-        log.debug(
-            "tick",
-            extra={"feeder": tree.feeders[0].feeder_id, "tick": tree.ticks, "sent": int(sent.sum()),
-                   "duration_ms": round(duration_s * 1000.0, 2)},
-        )  # fmt: skip
-
-    def _gauge(self, feeder_id: str, view: NodeView) -> None:
-        metrics = self._metrics
-        metrics.feeder_load_kw.labels(feeder_id).set(view.load_kw)
-        metrics.feeder_import_limit_kw.labels(feeder_id).set(view.import_limit_kw)
-        metrics.feeder_headroom_kw.labels(feeder_id).set(view.headroom_kw)
-        metrics.feeder_commanded_kw.labels(feeder_id).set(view.commanded_kw)
-        metrics.feeder_reserved_kw.labels(feeder_id).set(view.reserved_kw)
-        metrics.feeder_shortfall_kw.labels(feeder_id).set(view.shortfall_kw)
-        metrics.feeder_envelope_kw.labels(feeder_id).set(view.envelope_import_kw)
-
-    def _note_excess(self, tree: TreeState, feeder_id: str, view: NodeView) -> None:
-        """Log when a feeder comes above a limit, and when it is back."""
-        exceeds_import = view.load_kw > view.import_limit_kw
-        over = exceeds_import or -view.load_kw > view.export_limit_kw or view.shortfall_kw > 0.0
-        limit_kw = view.export_limit_kw if -view.load_kw > view.export_limit_kw else view.import_limit_kw
-        keys = {"feeder": feeder_id, "load_kw": round(view.load_kw, 2), "limit_kw": limit_kw,
-                "shortfall_kw": round(view.shortfall_kw, 2)}  # fmt: skip
-        if over and feeder_id not in tree.over:
-            if exceeds_import or -view.load_kw > view.export_limit_kw:
-                direction = "import" if exceeds_import else "export"
-                log.warning("Feeder %s is above its %s limit", feeder_id, direction, extra=keys)
-            else:
-                log.warning("Feeder %s cannot hold its import limit with what it controls", feeder_id, extra=keys)
-            tree.over.add(feeder_id)
-        elif not over and feeder_id in tree.over:
-            log.info("Feeder %s is within its limits again", feeder_id, extra=keys)
-            tree.over.discard(feeder_id)
-
-    def _count_devices(self) -> None:
-        """Set the gauges of devices by type and freshness, for all feeders at once."""
-        counts: dict[tuple[str, DeviceKind, str], int] = {}
-        for tree in self.trees:
-            if tree.decision is None or tree.decision.freshness.size != tree.rows.size:
-                continue
-            kinds = self._fleet.kinds(tree.rows)
-            codes = (tree.node * len(KINDS) + kinds) * len(Freshness) + tree.decision.freshness
-            for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
-                rest, fresh = divmod(int(code), len(Freshness))
-                node, kind = divmod(rest, len(KINDS))
-                key = (tree.feeders[node].feeder_id, KINDS[kind], Freshness(fresh).name.lower())
-                counts[key] = int(count)
-        self._metrics.set_devices(counts)
-
-
-def nodes_of(feeders: tuple[Feeder, ...], metered_kw: Floats, metered_age_s: Floats) -> NodeColumns:
-    """The columns of a tree.
-
-    Args:
-        feeders: Parents first.
-        metered_kw: The head meters, shape (m,) [kW]; NaN: none.
-        metered_age_s: Their age, shape (m,) [s].
-    """
-
-    def limit(values: Iterable[float | None]) -> Floats:
-        return np.array([np.inf if value is None else value for value in values], dtype=np.float64)
-
-    return NodeColumns(
-        parent=np.array(parents_of(feeders), dtype=np.int64),
-        mode=np.array([MODE_CODE[feeder.mode] for feeder in feeders], dtype=np.int64),
-        import_limit_kw=limit(feeder.import_limit_kw for feeder in feeders),
-        export_limit_kw=limit(feeder.export_limit_kw for feeder in feeders),
-        margin_kw=np.array([feeder.margin_kw for feeder in feeders], dtype=np.float64),
-        assumed_unmetered_kw=np.array([feeder.assumed_unmetered_kw for feeder in feeders], dtype=np.float64),
-        metered_kw=metered_kw,
-        metered_age_s=metered_age_s,
-    )
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

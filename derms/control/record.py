@@ -1,0 +1,109 @@
+"""The record of a tick: the decision log, the metrics, and what starts or ends in the log."""
+
+import logging
+from collections.abc import Iterable
+
+import numpy as np
+
+from derms.columns import KINDS, Freshness, Ints
+from derms.control.trees import FeederTick, NodeView, TreeState
+from derms.fleet import Fleet
+from derms.metrics import Metrics
+from derms.model import DecisionRecord, DeviceKind, FeederMode
+from derms.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+
+class TickRecord:
+    """Writes down what ticks decided."""
+
+    def __init__(self, *, fleet: Fleet, recorder: Recorder, metrics: Metrics, epoch: int) -> None:
+        """Prepare; nothing is written yet."""
+        self._fleet = fleet
+        self._recorder = recorder
+        self._metrics = metrics
+        self._epoch = epoch
+
+    def note(self, tree: TreeState, *, sent: Ints, duration_s: float) -> None:
+        """Write each feeder's line into the decision log, the metrics and, when it starts or ends, the log."""
+        self._metrics.tick_duration_seconds.observe(duration_s)
+        for node, feeder in enumerate(tree.feeders):
+            view = FeederTick(tree, node).view
+            if view is None or feeder.mode is FeederMode.OFF:
+                continue
+            self._recorder.put_decision(
+                DecisionRecord(
+                    feeder_id=feeder.feeder_id,
+                    at_ms=tree.decided_ms,
+                    epoch=self._epoch,
+                    tick=tree.ticks,
+                    mode=feeder.mode,
+                    import_limit_kw=_finite(view.import_limit_kw),
+                    limit_source=view.import_source,
+                    measured_kw=_finite(view.measured_kw),
+                    background_kw=view.background_kw,
+                    reserved_kw=view.reserved_kw,
+                    headroom_kw=_finite(view.headroom_kw),
+                    commanded_kw=view.commanded_kw,
+                    shortfall_kw=view.shortfall_kw,
+                    envelope_kw=view.envelope_import_kw,
+                    envelope_in_s=view.envelope_import_s,
+                    setpoints_sent=int(sent[node]),
+                    duration_ms=duration_s * 1000.0,
+                )
+            )
+            self._gauge(feeder.feeder_id, view)
+            self._note_excess(tree, feeder.feeder_id, view)
+        log.debug(
+            "tick",
+            extra={"feeder": tree.feeders[0].feeder_id, "tick": tree.ticks, "sent": int(sent.sum()),
+                   "duration_ms": round(duration_s * 1000.0, 2)},
+        )  # fmt: skip
+
+    def _gauge(self, feeder_id: str, view: NodeView) -> None:
+        metrics = self._metrics
+        metrics.feeder_load_kw.labels(feeder_id).set(view.load_kw)
+        metrics.feeder_import_limit_kw.labels(feeder_id).set(view.import_limit_kw)
+        metrics.feeder_headroom_kw.labels(feeder_id).set(view.headroom_kw)
+        metrics.feeder_commanded_kw.labels(feeder_id).set(view.commanded_kw)
+        metrics.feeder_reserved_kw.labels(feeder_id).set(view.reserved_kw)
+        metrics.feeder_shortfall_kw.labels(feeder_id).set(view.shortfall_kw)
+        metrics.feeder_envelope_kw.labels(feeder_id).set(view.envelope_import_kw)
+
+    def _note_excess(self, tree: TreeState, feeder_id: str, view: NodeView) -> None:
+        """Log when a feeder comes above a limit, and when it is back."""
+        exceeds_import = view.load_kw > view.import_limit_kw
+        over = exceeds_import or -view.load_kw > view.export_limit_kw or view.shortfall_kw > 0.0
+        limit_kw = view.export_limit_kw if -view.load_kw > view.export_limit_kw else view.import_limit_kw
+        keys = {"feeder": feeder_id, "load_kw": round(view.load_kw, 2), "limit_kw": limit_kw,
+                "shortfall_kw": round(view.shortfall_kw, 2)}  # fmt: skip
+        if over and feeder_id not in tree.over:
+            if exceeds_import or -view.load_kw > view.export_limit_kw:
+                direction = "import" if exceeds_import else "export"
+                log.warning("Feeder %s is above its %s limit", feeder_id, direction, extra=keys)
+            else:
+                log.warning("Feeder %s cannot hold its import limit with what it controls", feeder_id, extra=keys)
+            tree.over.add(feeder_id)
+        elif not over and feeder_id in tree.over:
+            log.info("Feeder %s is within its limits again", feeder_id, extra=keys)
+            tree.over.discard(feeder_id)
+
+    def count_devices(self, trees: Iterable[TreeState]) -> None:
+        """Set the gauges of devices by type and freshness, for all feeders at once."""
+        counts: dict[tuple[str, DeviceKind, str], int] = {}
+        for tree in trees:
+            if tree.decision is None or tree.decision.freshness.size != tree.rows.size:
+                continue
+            kinds = self._fleet.kinds(tree.rows)
+            codes = (tree.node * len(KINDS) + kinds) * len(Freshness) + tree.decision.freshness
+            for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
+                rest, fresh = divmod(int(code), len(Freshness))
+                node, kind = divmod(rest, len(KINDS))
+                key = (tree.feeders[node].feeder_id, KINDS[kind], Freshness(fresh).name.lower())
+                counts[key] = int(count)
+        self._metrics.set_devices(counts)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
