@@ -8,7 +8,7 @@
 Whatever a policy asks, no node is passed, and no room stays unused that somebody below could take.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def allocate(wants: Wants, wish: Wish, discharge_kw: Floats, seats: Seats) -> Al
     eased = relieve(seats, wants.room_kw[seats.node], np.fmax(discharge_kw, 0.0)[seats.row])
     lumps = Lumps.of(wants.cap_kw[seats.row], wants.minimum_kw[seats.row], wants.step_kw[seats.row])
     turn = wish.turn[seats.row]
-    on = seated(seats, eased.left, lumps, turn)
+    on = seated(seats, eased.left, _called(seats, eased.left, lumps, turn, wish), turn)
     share, left = _serve(seats, eased.left, lumps, on, wish)
     share, left = _tidy(seats, left, share, lumps, turn, np.fmax(wants.drawing_kw, 0.0)[seats.row])
     short = lumps.top - share > _SLIGHT_KW
@@ -60,6 +60,16 @@ def allocate(wants: Wants, wish: Wish, discharge_kw: Floats, seats: Seats) -> Al
         shortfall_kw=seats.nodes(eased.short),
         bound_node=seats.rows(np.where(short, seats.node[tightest][seats.place], -1)),
     )
+
+
+def _called(seats: Seats, left: Floats, lumps: Lumps, turn: Floats, wish: Wish) -> Lumps:
+    """Leave to be on only those whom claims larger than the smallest powers do not crowd out."""
+    if wish.claim_kw is None or not lumps.smallest.any():
+        return lumps
+    claim = np.where(wish.claim_kw[seats.row] > 0.0, np.maximum(wish.claim_kw[seats.row], lumps.smallest), 0.0)
+    given, _ = pour(seats, left, Pouring(np.minimum(claim, lumps.top), rank=turn))
+    called = (lumps.smallest <= 0.0) | (given > _SLIGHT_KW)
+    return replace(lumps, smallest=lumps.smallest * called, top=lumps.top * called)
 
 
 def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> tuple[Floats, Floats]:

@@ -80,6 +80,10 @@ class Wish:
     """Ceilings add up: the last round's fills every cap that is left (the engine clips to the cap)."""
     turn: Floats
     """Where not all smallest powers fit: who is on first, largest first, shape (n,)."""
+    claim_kw: Floats | None = None
+    """What each means to run at once it is on, shape (n,) [kW]: who is on is then settled with these, as far as there is
+    room, and those whom that leaves out come on with what is left over. None: the smallest powers, so that as many as
+    possible are on."""
 
 
 Plug = Callable[[Wants], Wish]

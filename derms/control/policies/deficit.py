@@ -54,7 +54,11 @@ def deficit(wants: Wants) -> Wish:
     if departs.any():
         by_need = urgency_h(wants, outlook, wants.left_kwh)
         rounds.append(Round(ceiling_kw=np.where(departs, rest_of(wants, reserve, planned), 0.0), rank=by_need))
-    return Wish(rounds=tuple(rounds), turn=score + np.where(wants.below_reserve, 2.0 * _TIER, 0.0))
+    return Wish(
+        rounds=tuple(rounds),
+        turn=score + np.where(wants.below_reserve, 2.0 * _TIER, 0.0),
+        claim_kw=np.where(stays, wants.minimum_kw, np.maximum(planned, reserve)),
+    )
 
 
 def _room_for(departs: Floats, stays: Floats, wants: Wants, weight: Floats) -> Floats:

@@ -23,7 +23,7 @@ def fair(wants: Wants) -> Wish:
     first = by_laxity(wants, outlook, energy)
     asked = np.maximum(wants.asked_kwh, 1e-3)
     rest = Round(ceiling_kw=rest_of(wants, first.ceiling_kw), weight=asked, start=wants.got_kwh / asked)
-    return Wish(rounds=(first, rest), turn=first.rank)
+    return Wish(rounds=(first, rest), turn=first.rank, claim_kw=first.ceiling_kw)
 
 
 def common_share_kwh(wants: Wants, outlook: Outlook) -> Floats:

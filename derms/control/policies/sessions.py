@@ -23,4 +23,4 @@ def sessions(wants: Wants) -> Wish:
     energy = admit(outlook, order, np.zeros_like(wants.left_kwh), whole=True)
     first = by_laxity(wants, outlook, energy)
     others = Round(ceiling_kw=rest_of(wants, first.ceiling_kw), rank=urgency_h(wants, outlook, wants.left_kwh))
-    return Wish(rounds=(first, others), turn=first.rank)
+    return Wish(rounds=(first, others), turn=first.rank, claim_kw=first.ceiling_kw)
