@@ -14,7 +14,7 @@ import numpy as np
 from derms.columns import Floats
 from derms.control.policies.fair import common_share_kwh
 from derms.control.policies.plan import Outlook, admit, ranked, share_in_order
-from derms.control.policies.rotation import overdue, turn, weights
+from derms.control.policies.rotation import claims, fair_kw, overdue, turn, weights
 from derms.control.policies.serving import now_kw, rest_of, urgency_h
 from derms.control.wants import Round, Wants, Wish
 
@@ -35,6 +35,7 @@ def deficit(wants: Wants) -> Wish:
         rounds.append(Round(ceiling_kw=reserve, weight=weight))
     score = np.zeros_like(weight)
     planned = np.zeros_like(weight)
+    claim = planned
     if departs.any():
         outlook = Outlook.of(wants, departs, _room_for(departs, stays, wants, weight))
         energy = _promised_kwh(wants, outlook)
@@ -43,6 +44,7 @@ def deficit(wants: Wants) -> Wish:
         if stays.any():
             planned = share_in_order(outlook, planned, ranked(urgency))
         rounds.append(Round(ceiling_kw=np.minimum(planned, rest_of(wants, reserve)), rank=urgency))
+        claim = planned
         score = np.where(planned > 0.0, urgency, urgency_h(wants, outlook, wants.left_kwh) - _TIER)
     if stays.any():
         owed = np.maximum(wants.bucket_kwh, 0.0) * 3600.0 / max(wants.params.pay_s, wants.dt_s)
@@ -50,14 +52,18 @@ def deficit(wants: Wants) -> Wish:
         rounds.append(Round(ceiling_kw=owed, rank=wants.bucket_kwh))
         rest = np.where(stays, rest_of(wants, reserve, planned, owed), 0.0)
         rounds.append(Round(ceiling_kw=rest, weight=weight))
-        score = np.where(stays, turn(wants, weight) + _TIER * overdue(wants), score)
+        if np.any(wants.minimum_kw[stays] > 0.0):
+            fair = fair_kw(wants, weight)
+            owed_h = turn(wants, fair) + _TIER * overdue(wants)
+            score = np.where(stays, owed_h, score)
+            claim = np.where(stays, claims(wants, fair, owed_h), claim)
     if departs.any():
         by_need = urgency_h(wants, outlook, wants.left_kwh)
         rounds.append(Round(ceiling_kw=np.where(departs, rest_of(wants, reserve, planned), 0.0), rank=by_need))
     return Wish(
         rounds=tuple(rounds),
         turn=score + np.where(wants.below_reserve, 2.0 * _TIER, 0.0),
-        claim_kw=np.where(stays, wants.minimum_kw, np.maximum(planned, reserve)),
+        claim_kw=np.maximum(claim, reserve),
     )
 
 

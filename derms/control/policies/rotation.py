@@ -16,7 +16,7 @@ from derms.control.wants import Round, Wants
 
 _NEED_FLOOR = 0.05
 """Need of a device that has its target but would still take more."""
-_TURN_H = 1.0 / 3.0
+_TURN_H = 0.5
 """Who waits must be owed this much more than who runs to take its place [h]: waits of about twice that."""
 _LEAST_SHARE = 1e-3
 """Fair shares below this part of what a device can take are not told apart."""
@@ -39,20 +39,19 @@ def fair_kw(wants: Wants, weight: Floats) -> Floats:
     return serve(wants.tree, wants.node, wants.room_kw, [Round(ceiling_kw=wants.cap_kw, weight=weight)])
 
 
-def crowded(wants: Wants) -> bool:
-    """Whether some smallest powers cannot all be given at once."""
-    if not np.any(wants.minimum_kw > 0.0):
-        return False
-    smallest = np.where(wants.cap_kw > 0.0, wants.minimum_kw, 0.0)
-    return bool(np.any(wants.tree.subtree(wants.node, smallest) > wants.room_kw))
-
-
-def turn(wants: Wants, weight: Floats) -> Floats:
+def turn(wants: Wants, fair: Floats) -> Floats:
     """Hours of its fair share that each is owed, with a bonus for those who run, shape (n,) [h]."""
-    if not crowded(wants):
-        return np.zeros_like(weight)
-    fair = np.maximum(fair_kw(wants, weight), _LEAST_SHARE * np.maximum(wants.cap_kw, 1e-9))
-    return wants.bucket_kwh / fair + np.where(wants.drawing_kw > 0.0, _TURN_H, 0.0)
+    share = np.maximum(fair, _LEAST_SHARE * np.maximum(wants.cap_kw, 1e-9))
+    return wants.bucket_kwh / share + np.where(wants.drawing_kw > 0.0, _TURN_H, 0.0)
+
+
+def claims(wants: Wants, fair: Floats, score: Floats) -> Floats:
+    """Who is to be on, as claims of the smallest power, shape (n,) [kW].
+
+    Whose fair share is less than its smallest power is on for a part of the time, even where all could be on at once.
+    """
+    rests = (fair < wants.minimum_kw) & (score < 0.5 * _TURN_H)
+    return np.where(rests, 0.0, wants.minimum_kw)
 
 
 def overdue(wants: Wants) -> Floats:
