@@ -96,7 +96,7 @@ class Outlook:
         Source: Mok, Fundamental Design Problems of Distributed Systems for the Hard-Real-Time Environment, 1983
         (least laxity first).
         """
-        wants = energy_kwh > _SLACK_KWH
+        wants = (energy_kwh > _SLACK_KWH) & (self.cap_kw > 0.0)
         return np.where(wants, self.left_h - energy_kwh / np.where(wants, self.cap_kw, 1.0), np.inf)
 
 

@@ -10,7 +10,7 @@ Source: Waldspurger and Weihl, Stride Scheduling (MIT LCS TM-528), 1995.
 
 import numpy as np
 
-from derms.columns import Floats
+from derms.columns import Bools, Floats
 from derms.control.fill import serve
 from derms.control.wants import Round, Wants
 
@@ -54,9 +54,9 @@ def claims(wants: Wants, fair: Floats, score: Floats) -> Floats:
     return np.where(rests, 0.0, wants.minimum_kw)
 
 
-def overdue(wants: Wants) -> Floats:
-    """1 for who has waited too long, shape (n,)."""
-    return np.where((wants.cap_kw > 0.0) & (wants.waited_s >= wants.params.wait_max_s), 1.0, 0.0)
+def overdue(wants: Wants) -> Bools:
+    """Who has waited too long, shape (n,)."""
+    return (wants.cap_kw > 0.0) & (wants.waited_s >= wants.params.wait_max_s)
 
 
 def settle(wants: Wants, given_kw: Floats, weight: Floats) -> Floats:
