@@ -14,7 +14,7 @@ import numpy as np
 from derms.columns import Bools, Floats
 from derms.control.policies.fair import common_share_kwh
 from derms.control.policies.plan import Outlook, admit, ranked, share_in_order
-from derms.control.policies.rotation import claims, fair_kw, overdue, turn, weights
+from derms.control.policies.rotation import OVERDUE, claims, fair_kw, overdue, turn_h, weights
 from derms.control.policies.serving import now_kw, rest_of, urgency_h
 from derms.control.wants import Round, Wants, Wish
 
@@ -25,7 +25,6 @@ _OVERDUE_PART = 0.2
 _HUNGRY = 1.5
 _HUNGRY_H = 2.0
 """Who for hours needs so many times what it could get alone has said nothing that could be planned with."""
-_TIER = 1e4
 
 
 def deficit(wants: Wants) -> Wish:
@@ -38,7 +37,7 @@ def deficit(wants: Wants) -> Wish:
     weight = weights(wants)
     reserve = np.where(wants.below_reserve, wants.cap_kw, 0.0)
     rounds = [Round(ceiling_kw=reserve, weight=weight)] if wants.below_reserve.any() else []
-    planned = claim = turn_h = last = np.zeros_like(weight)
+    planned = claim = turn = last = np.zeros_like(weight)
     if departs.any():
         outlook = Outlook.of(wants, departs, _room_for(departs, stays, wants, weight))
         energy = _promised_kwh(wants, outlook)
@@ -53,19 +52,19 @@ def deficit(wants: Wants) -> Wish:
         rounds.append(Round(ceiling_kw=rest_of(wants, reserve, early, wants.cap_kw - planned), rank=urgency))
         last = urgency_h(wants, outlook, wants.left_kwh)
         claim = np.where(due, early, planned)
-        turn_h = np.where(due, _TIER, np.where(planned > 0.0, urgency, last - _TIER))
+        turn = np.where(due, OVERDUE, np.where(planned > 0.0, urgency, last - OVERDUE))
     if stays.any():
         rounds += _by_weight(wants, stays, weight, rest_of(wants, reserve, planned))
         if np.any(wants.minimum_kw[stays] > 0.0):
             fair = fair_kw(wants, weight)
-            owed_h = turn(wants, fair) + _TIER * overdue(wants)
-            turn_h = np.where(stays, owed_h, turn_h)
+            owed_h = turn_h(wants, fair)
+            turn = np.where(stays, owed_h, turn)
             claim = np.where(stays, claims(wants, fair, owed_h), claim)
     if departs.any():
         rounds.append(Round(ceiling_kw=np.where(departs, rest_of(wants, reserve, planned), 0.0), rank=last))
     return Wish(
         rounds=tuple(rounds),
-        turn=turn_h + np.where(wants.below_reserve, 2.0 * _TIER, 0.0),
+        turn=turn + np.where(wants.below_reserve, 2.0 * OVERDUE, 0.0),
         claim_kw=np.maximum(claim, reserve),
     )
 

@@ -9,21 +9,20 @@ import numpy as np
 
 from derms.columns import Floats
 from derms.control.policies.plan import Outlook, even_out
-from derms.control.policies.serving import by_laxity, rest_of
+from derms.control.policies.serving import by_laxity, now_kw, rest_of
 from derms.control.wants import Round, Wants, Wish
 
 _TILT = 0.2
-_MOST_TILT = 1.2
+_LEAST_TILT, _MOST_TILT = 0.4, 1.2
 
 
 def fair(wants: Wants) -> Wish:
     """Serve what brings all to one share, then who has the lowest share."""
     outlook = Outlook.of(wants)
     energy = common_share_kwh(wants, outlook)
-    first = by_laxity(wants, outlook, energy)
     asked = np.maximum(wants.asked_kwh, 1e-3)
-    rest = Round(ceiling_kw=rest_of(wants, first.ceiling_kw), weight=asked, start=wants.got_kwh / asked)
-    return Wish(rounds=(first, rest), turn=first.rank, claim_kw=first.ceiling_kw)
+    rest = rest_of(wants, now_kw(wants, energy))
+    return by_laxity(wants, outlook, energy, Round(ceiling_kw=rest, weight=asked, start=wants.got_kwh / asked))
 
 
 def common_share_kwh(wants: Wants, outlook: Outlook) -> Floats:
@@ -34,11 +33,10 @@ def common_share_kwh(wants: Wants, outlook: Outlook) -> Floats:
     planned = outlook.cap_kw > 0.0
     asked = np.where(planned, wants.asked_kwh, 0.0)
     mean = float(np.sum(asked)) / max(int(np.count_nonzero(planned)), 1)
-    tilt = np.minimum((np.maximum(asked, 1e-3) / max(mean, 1e-3)) ** _TILT, _MOST_TILT)
-    # The largest tilt reaches a share of nothing at level 0; the others still have something there.
-    steep = tilt / _MOST_TILT
+    # Divided by the least tilt so that at level 0 nobody is owed anything.
+    steep = np.clip((np.maximum(asked, 1e-3) / max(mean, 1e-3)) ** _TILT, _LEAST_TILT, _MOST_TILT) / _LEAST_TILT
 
     def energy_at(level: Floats) -> Floats:
-        return np.maximum((1.0 - (1.0 - level) * steep * 2.0) * asked - wants.got_kwh, 0.0)
+        return np.maximum((1.0 - (1.0 - level) * steep) * asked - wants.got_kwh, 0.0)
 
     return even_out(outlook, energy_at)

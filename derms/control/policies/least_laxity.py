@@ -7,6 +7,4 @@ from derms.control.wants import Wants, Wish
 
 def least_laxity(wants: Wants) -> Wish:
     """Serve by laxity: the time until a device must be ready, less the time it needs at full power."""
-    outlook = Outlook.of(wants)
-    first = by_laxity(wants, outlook, wants.left_kwh)
-    return Wish(rounds=(first,), turn=first.rank, claim_kw=first.ceiling_kw)
+    return by_laxity(wants, Outlook.of(wants), wants.left_kwh)

@@ -11,7 +11,7 @@ costs most), with rates and with energies instead of one machine.
 import numpy as np
 
 from derms.control.policies.plan import Outlook, admit, ranked
-from derms.control.policies.serving import by_laxity, rest_of, urgency_h
+from derms.control.policies.serving import by_laxity, now_kw, rest_of, urgency_h
 from derms.control.wants import Round, Wants, Wish
 
 
@@ -21,6 +21,5 @@ def sessions(wants: Wants) -> Wish:
     hopeless = np.where(wants.left_kwh > outlook.can_kwh * 1.0001 + 1e-6, 1.0, 0.0)
     order = ranked(-hopeless, -wants.left_kwh, -wants.time_left_s)
     energy = admit(outlook, order, np.zeros_like(wants.left_kwh), whole=True)
-    first = by_laxity(wants, outlook, energy)
-    others = Round(ceiling_kw=rest_of(wants, first.ceiling_kw), rank=urgency_h(wants, outlook, wants.left_kwh))
-    return Wish(rounds=(first, others), turn=first.rank, claim_kw=first.ceiling_kw)
+    rest = rest_of(wants, now_kw(wants, energy))
+    return by_laxity(wants, outlook, energy, Round(ceiling_kw=rest, rank=urgency_h(wants, outlook, wants.left_kwh)))
