@@ -208,7 +208,7 @@ class Params:
     """Time constant with which the bucket of a device that wants nothing fades [s]."""
     turn_s: float = 900.0
     """About how long a device that runs at its smallest power keeps its turn [s]."""
-    wait_max_s: float = 2400.0
+    wait_max_s: float = 3000.0
     """A device that wants power and has had none this long goes before all others of its tier [s]."""
     uptake_s: float = 6.0
     """After this long under a lease, what a device does not take is given to others [s]."""

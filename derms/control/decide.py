@@ -42,6 +42,7 @@ from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
 from derms.control.reasons import Course, reasons_of
 from derms.control.wants import Round, Wants, Wish
+from derms.model import Policy
 
 _WAITED_KW = 1e-6
 """A device that draws less than this has no power [kW]."""
@@ -166,7 +167,7 @@ def _decide(
     )
     return decision, replace(
         memory,
-        devices=_device_memory(memory.devices, wants, given, p_kw, layout, params, picture.dt_s),
+        devices=_device_memory(memory.devices, picture.policy, wants, given, p_kw, picture.dt_s),
         nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
         sheds=seen.limits.sheds,
     )
@@ -238,6 +239,7 @@ def _wants(picture: Picture, memory: DeviceMemory, seen: _Seen, params: Params) 
         node=devices.node,
         room_kw=room,
         tree=seen.layout.tree,
+        seats=seen.layout.seats,
         dt_s=picture.dt_s,
         params=params,
     )
@@ -250,7 +252,12 @@ def _held_first(wish: Wish, devices: DeviceColumns, bounds: Bounds) -> Wish:
         return wish
     first = Round(ceiling_kw=np.where(held, bounds.cap_kw, 0.0), weight=np.ones_like(bounds.cap_kw))
     top = float(np.max(np.abs(wish.turn))) + 1.0
-    return Wish(rounds=(first, *wish.rounds), turn=np.where(held, wish.turn + 2.0 * top, wish.turn))
+    return replace(
+        wish,
+        rounds=(first, *wish.rounds),
+        turn=np.where(held, wish.turn + 2.0 * top, wish.turn),
+        claim_kw=None if wish.claim_kw is None else np.where(held, bounds.cap_kw, wish.claim_kw),
+    )
 
 
 def _rank(wants: Wants) -> Floats:
@@ -279,14 +286,14 @@ def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> 
 
 
 def _device_memory(
-    memory: DeviceMemory, wants: Wants, given: Allocation, p_kw: Floats, layout: Layout, params: Params, dt_s: float
+    memory: DeviceMemory, policy: Policy, wants: Wants, given: Allocation, p_kw: Floats, dt_s: float
 ) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
     wanting = wants.cap_kw > 0.0
     return replace(
         memory,
-        bucket_kwh=settle(wants, given.target_kw, layout),
+        bucket_kwh=settle(policy, wants, given.target_kw),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
         running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
     )

@@ -38,9 +38,13 @@ def serve(tree: Tree, node: Ints, room_kw: Floats, rounds: Sequence[Round]) -> F
     Returns:
         Grants of all rounds together, shape (n,) [kW]. Below every node they sum to its room at the most.
     """
-    seats = Seats.of(tree, node)
+    return serve_seated(Seats.of(tree, node), room_kw, rounds)
+
+
+def serve_seated(seats: Seats, room_kw: Floats, rounds: Sequence[Round]) -> Floats:
+    """Serve rounds on a layout that is there already; see `serve`."""
     left = np.fmax(room_kw, 0.0)[seats.node]
-    total = np.zeros(node.size)
+    total = np.zeros(seats.row.size)
     for asked in rounds:
         given, left = pour(seats, left, Pouring.of(seats, asked))
         total += given

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Pouring, pour
+from derms.control.fill import serve_seated
 from derms.control.seats import Seats
 from derms.control.tree import Tree
 from derms.control.wants import Round
@@ -37,9 +35,4 @@ class Layout:
 
     def serve(self, room_kw: Floats, rounds: Sequence[Round]) -> Floats:
         """Serve rounds from the room of each node, shape (m,) [kW]; see `derms.control.fill`."""
-        left = np.fmax(room_kw, 0.0)[self.seats.node]
-        total = np.zeros(self.node.size)
-        for asked in rounds:
-            given, left = pour(self.seats, left, Pouring.of(self.seats, asked))
-            total += given
-        return self.seats.rows(total)
+        return serve_seated(self.seats, room_kw, rounds)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from derms.columns import Bools, Floats, Ints, Params
+from derms.control.seats import Seats
 from derms.control.tree import Tree
 
 
@@ -50,6 +51,8 @@ class Wants:
     room_kw: Floats
     """Headroom of every node for flexible devices, shape (m,) [kW]; inf: no limit."""
     tree: Tree
+    seats: Seats
+    """The layout of `tree` and `node`."""
     dt_s: float
     params: Params
 
@@ -81,9 +84,10 @@ class Wish:
     turn: Floats
     """Where not all smallest powers fit: who is on first, largest first, shape (n,)."""
     claim_kw: Floats | None = None
-    """What each means to run at once it is on, shape (n,) [kW]: who is on is then settled with these, as far as there is
-    room, and those whom that leaves out come on with what is left over. None: the smallest powers, so that as many as
-    possible are on."""
+    """What each means to run at once it is on, shape (n,) [kW]; 0: it is to stay off if room can be used otherwise.
+
+    Who is on is settled with these as far as there is room. None: the smallest powers, so that as many as possible are
+    on."""
 
 
 Plug = Callable[[Wants], Wish]

@@ -1,0 +1,99 @@
+"""The default: what priority and need entitle to, energy where it is due in time, and turns for everybody. Pure.
+
+::
+
+    below the reserve ─► overdue ─► departing, as planned ─► deficits, largest first ─► staying, by weight ─► the rest
+
+Devices that say when they leave are planned for: a quarter of the common share is promised to all, and beyond it the
+higher priority is promised as much as can be delivered in time, in equal priorities who needs least first. The others
+hold the part of the room that their weights give them, and take turns where their smallest powers do not all fit.
+"""
+
+import numpy as np
+
+from derms.columns import Bools, Floats
+from derms.control.policies.fair import common_share_kwh
+from derms.control.policies.plan import Outlook, admit, ranked, share_in_order
+from derms.control.policies.rotation import OVERDUE, claims, fair_kw, overdue, turn_h, weights
+from derms.control.policies.serving import now_kw, rest_of, urgency_h
+from derms.control.wants import Round, Wants, Wish
+
+_FLOOR = 0.25
+"""The part of the common share that is promised to every session, whatever its priority."""
+_OVERDUE_PART = 0.2
+"""What a device that has waited too long gets for a turn, as a part of its cap."""
+_HUNGRY = 1.5
+_HUNGRY_H = 2.0
+"""Who for hours needs so many times what it could get alone has said nothing that could be planned with."""
+
+
+def deficit(wants: Wants) -> Wish:
+    """Serve tier by tier."""
+    wanting = wants.cap_kw > 0.0
+    left_h = wants.time_left_s / 3600.0
+    hungry = (wants.left_kwh > _HUNGRY * wants.cap_kw * left_h) & (left_h > _HUNGRY_H)
+    departs = wants.departs & wanting & ~hungry
+    stays = wanting & ~departs
+    weight = weights(wants)
+    reserve = np.where(wants.below_reserve, wants.cap_kw, 0.0)
+    rounds = [Round(ceiling_kw=reserve, weight=weight)] if wants.below_reserve.any() else []
+    planned = claim = turn = last = np.zeros_like(weight)
+    if departs.any():
+        outlook = Outlook.of(wants, departs, _room_for(departs, stays, wants, weight))
+        energy = _promised_kwh(wants, outlook)
+        planned = now_kw(wants, energy)
+        urgency = urgency_h(wants, outlook, energy)
+        due = overdue(wants) & departs & (energy < 0.99 * wants.left_kwh)
+        early = np.where(due, np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw)), 0.0)
+        if due.any():
+            rounds.append(Round(ceiling_kw=np.minimum(early, rest_of(wants, reserve)), rank=wants.waited_s))
+        if stays.any():
+            planned = share_in_order(outlook, planned, ranked(urgency))
+        rounds.append(Round(ceiling_kw=rest_of(wants, reserve, early, wants.cap_kw - planned), rank=urgency))
+        last = urgency_h(wants, outlook, wants.left_kwh)
+        claim = np.where(due, early, planned)
+        turn = np.where(due, OVERDUE, np.where(planned > 0.0, urgency, last - OVERDUE))
+    if stays.any():
+        rounds += _by_weight(wants, stays, weight, rest_of(wants, reserve, planned))
+        if np.any(wants.minimum_kw[stays] > 0.0):
+            fair = fair_kw(wants, weight)
+            owed_h = turn_h(wants, fair)
+            turn = np.where(stays, owed_h, turn)
+            claim = np.where(stays, claims(wants, fair, owed_h), claim)
+    if departs.any():
+        rounds.append(Round(ceiling_kw=np.where(departs, rest_of(wants, reserve, planned), 0.0), rank=last))
+    return Wish(
+        rounds=tuple(rounds),
+        turn=turn + np.where(wants.below_reserve, 2.0 * OVERDUE, 0.0),
+        claim_kw=np.maximum(claim, reserve),
+    )
+
+
+def _by_weight(wants: Wants, stays: Bools, weight: Floats, rest_kw: Floats) -> list[Round]:
+    """Pay what is owed, largest bucket first; share the rest by weight."""
+    owed = np.maximum(wants.bucket_kwh, 0.0) * 3600.0 / max(wants.params.pay_s, wants.dt_s)
+    owed = np.where(stays, np.minimum(owed, rest_kw), 0.0)
+    rest = np.where(stays, rest_kw - owed, 0.0)
+    return [Round(ceiling_kw=owed, rank=wants.bucket_kwh), Round(ceiling_kw=rest, weight=weight)]
+
+
+def _room_for(departs: Bools, stays: Bools, wants: Wants, weight: Floats) -> Floats:
+    """What the departing have at each node once the others hold their part by weight, shape (m,) [kW]."""
+    if not stays.any():
+        return wants.room_kw
+    below = wants.tree.subtree
+    others = below(wants.node, np.where(stays, weight, 0.0))
+    together = others + below(wants.node, np.where(departs, weight, 0.0))
+    part = others / np.where(together > 0.0, together, 1.0)
+    held = np.where(part > 0.0, np.minimum(np.maximum(wants.room_kw, 0.0), 1e12) * part, 0.0)
+    return wants.room_kw - np.minimum(held, below(wants.node, np.where(stays, wants.cap_kw, 0.0)))
+
+
+def _promised_kwh(wants: Wants, outlook: Outlook) -> Floats:
+    """A part of the common share for all, then by priority."""
+    if not outlook.crowds:
+        return outlook.can_kwh
+    common = common_share_kwh(wants, outlook)
+    floor = np.minimum(np.maximum(_FLOOR * (wants.got_kwh + common) - wants.got_kwh, 0.0), common)
+    order = ranked(wants.priority, -wants.left_kwh, -wants.time_left_s)
+    return admit(outlook, order, floor)
