@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from derms.columns import MODE_CODE, Floats, Ints, NodeColumns
+from derms.control.tree import Tree
 from derms.cosim.clock import instant_ms
 from derms.cosim.said import NodeSaid
 from derms.cosim.wrong import Code, WrongLine, near
-from derms.model import FeederMode
+from derms.model import FeederMode, Policy
 
 _DEFAULT = {"import_limit_kw": np.inf, "export_limit_kw": np.inf, "margin_kw": 0.0, "assumed_unmetered_kw": 0.0}
 """What counts where nothing, or null, was said."""
@@ -26,26 +27,40 @@ class Forest:
     ids: tuple[str, ...]
     parent: Ints
     row: Mapping[str, int]
+    parents: Mapping[str, str | None]
     roots: tuple[str, ...]
+    policy: list[Policy]
+    """By row; a root's counts for everything below it."""
     mode: Ints
     metered_kw: Floats
     metered_ms: Ints
+    usual: Policy
+    """The session's policy."""
     said: dict[str, Floats] = field(default_factory=dict)
     """Limits, margin and assumed load by name, shape (m,)."""
 
-    def columns(self, now_ms: int) -> NodeColumns:
-        """Copy out what a tick may see."""
-        has_meter = np.isfinite(self.metered_kw)
+    def trees(self) -> list[tuple[int, int]]:
+        """Where each root's tree begins and ends, in rows."""
+        starts = [self.row[root] for root in self.roots]
+        return list(zip(starts, [*starts[1:], len(self.ids)], strict=True))
+
+    def columns(self, start: int, stop: int, now_ms: int) -> NodeColumns:
+        """Copy out what a tick may see of one tree."""
+        metered_kw = self.metered_kw[start:stop].copy()
+        age_s = (now_ms - self.metered_ms[start:stop]) / 1000.0
+        limits = {name: column[start:stop].copy() for name, column in self.said.items()}
         return NodeColumns(
-            parent=self.parent,
-            mode=self.mode.copy(),
-            import_limit_kw=self.said["import_limit_kw"].copy(),
-            export_limit_kw=self.said["export_limit_kw"].copy(),
-            margin_kw=self.said["margin_kw"].copy(),
-            assumed_unmetered_kw=self.said["assumed_unmetered_kw"].copy(),
-            metered_kw=self.metered_kw.copy(),
-            metered_age_s=np.where(has_meter, (now_ms - self.metered_ms) / 1000.0, np.inf),
+            parent=np.maximum(self.parent[start:stop] - start, -1),
+            mode=self.mode[start:stop].copy(),
+            metered_kw=metered_kw,
+            metered_age_s=np.where(np.isfinite(metered_kw), age_s, np.inf),
+            **limits,
         )
+
+    def modes(self) -> Ints:
+        """The least active mode on the way from each node to its root, shape (m,)."""
+        least = -Tree.of(self.parent).down_min(-self.mode.astype(np.float64))
+        return least.astype(np.int64)
 
     def take(self, node_id: str, said: NodeSaid, metered_ms: int) -> None:
         """Note what a line says of a node.
@@ -57,16 +72,20 @@ class Forest:
         """
         row = self.row[node_id]
         for name, default in _DEFAULT.items():
-            value: float | None | UnsetType = getattr(said, name)
+            value: float | UnsetType | None = getattr(said, name)
             if value is not UNSET:
                 self.said[name][row] = default if value is None else value
         if said.mode is not UNSET:
             self.mode[row] = MODE_CODE[FeederMode.AUTO if said.mode is None else said.mode]
+        if said.policy is not UNSET:
+            self.policy[row] = self.usual if said.policy is None else said.policy
         if said.metered_kw is None:
             self.metered_kw[row] = np.nan
-        elif said.metered_kw is not UNSET and not metered_ms < self.metered_ms[row]:
-            self.metered_kw[row] = said.metered_kw
-            self.metered_ms[row] = metered_ms
+        elif metered_ms >= self.metered_ms[row]:
+            if said.metered_kw is not UNSET:
+                self.metered_kw[row] = said.metered_kw
+            if said.metered_kw is not UNSET or said.metered_at is not UNSET:
+                self.metered_ms[row] = metered_ms
 
     def check(self, node_id: str, where: str) -> None:
         """Judge a name.
@@ -110,8 +129,8 @@ def not_later(at_ms: int, now_ms: int, where: str) -> int:
     return at_ms
 
 
-def plant(nodes: Mapping[str, NodeSaid]) -> Forest:
-    """Make the forest of the first line.
+def plant(nodes: Mapping[str, NodeSaid], policy: Policy) -> Forest:
+    """Make the forest of the first line. Its meters are read at the first tick.
 
     Raises:
         WrongLine: A parent is no node, or parents go round in a circle.
@@ -133,14 +152,17 @@ def plant(nodes: Mapping[str, NodeSaid]) -> Forest:
         ids=ids,
         parent=np.array([-1 if (up := parents[key]) is None else row[up] for key in ids], dtype=np.int64),
         row=row,
+        parents=parents,
         roots=tuple(key for key in ids if parents[key] is None),
+        policy=[policy] * len(ids),
+        usual=policy,
         mode=np.full(len(ids), MODE_CODE[FeederMode.AUTO], dtype=np.int64),
         metered_kw=np.full(len(ids), np.nan),
         metered_ms=np.full(len(ids), np.iinfo(np.int64).min // 2, dtype=np.int64),
         said={name: np.full(len(ids), default) for name, default in _DEFAULT.items()},
     )
     for key, said in nodes.items():
-        forest.take(key, said, 0)
+        forest.take(key, structs.replace(said, metered_kw=UNSET, metered_at=UNSET), 0)
     return forest
 
 

@@ -12,17 +12,17 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from derms.columns import Params, Policy
+from derms.columns import Params
 from derms.contract.fields import MAX_TEXT, Fraction, Magnitude, Power
 from derms.cosim.lines import as_object
 from derms.cosim.wrong import Code, WrongLine, near, shown
-from derms.model import DeviceKind, DeviceStatus, FeederMode
+from derms.model import DeviceKind, DeviceStatus, FeederMode, Policy
 
 Time = float | str
 Priority = Annotated[float, Meta(ge=1, le=10)]
 
 
-class OverrideKind(StrEnum):
+class OverrideWord(StrEnum):
     """What an operator lays upon a device."""
 
     HOLD = "hold"
@@ -33,7 +33,7 @@ class OverrideKind(StrEnum):
 class OverrideSaid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An operator's word; it ends by itself."""
 
-    kind: OverrideKind
+    kind: OverrideWord
     p_kw: Power | None = None
     reason: str | None = None
     until: Time | None = None
@@ -42,41 +42,42 @@ class OverrideSaid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class NodeSaid(Struct, frozen=True, kw_only=True):
     """What is said of a node."""
 
-    parent: str | None | UnsetType = UNSET
-    import_limit_kw: Magnitude | None | UnsetType = UNSET
-    export_limit_kw: Magnitude | None | UnsetType = UNSET
-    margin_kw: Magnitude | None | UnsetType = UNSET
-    assumed_unmetered_kw: Power | None | UnsetType = UNSET
-    mode: FeederMode | None | UnsetType = UNSET
-    metered_kw: Power | None | UnsetType = UNSET
-    metered_at: Time | None | UnsetType = UNSET
+    parent: str | UnsetType | None = UNSET
+    import_limit_kw: Magnitude | UnsetType | None = UNSET
+    export_limit_kw: Magnitude | UnsetType | None = UNSET
+    margin_kw: Magnitude | UnsetType | None = UNSET
+    assumed_unmetered_kw: Power | UnsetType | None = UNSET
+    mode: FeederMode | UnsetType | None = UNSET
+    policy: Policy | UnsetType | None = UNSET
+    metered_kw: Power | UnsetType | None = UNSET
+    metered_at: Time | UnsetType | None = UNSET
 
 
 class DeviceSaid(Struct, frozen=True, kw_only=True):
     """What is said of a device: registry first, then telemetry, then the operator."""
 
     type: DeviceKind | UnsetType = UNSET
-    node: str | None | UnsetType = UNSET
-    p_import_max_kw: Magnitude | None | UnsetType = UNSET
-    p_export_max_kw: Magnitude | None | UnsetType = UNSET
-    p_min_kw: Magnitude | None | UnsetType = UNSET
-    p_step_kw: Magnitude | None | UnsetType = UNSET
-    capacity_kwh: Magnitude | None | UnsetType = UNSET
-    min_soc_reserve: Fraction | None | UnsetType = UNSET
-    target_soc: Fraction | None | UnsetType = UNSET
-    priority: Priority | None | UnsetType = UNSET
-    default_power_kw: Power | None | UnsetType = UNSET
+    node: str | UnsetType | None = UNSET
+    p_import_max_kw: Magnitude | UnsetType | None = UNSET
+    p_export_max_kw: Magnitude | UnsetType | None = UNSET
+    p_min_kw: Magnitude | UnsetType | None = UNSET
+    p_step_kw: Magnitude | UnsetType | None = UNSET
+    capacity_kwh: Magnitude | UnsetType | None = UNSET
+    min_soc_reserve: Fraction | UnsetType | None = UNSET
+    target_soc: Fraction | UnsetType | None = UNSET
+    priority: Priority | UnsetType | None = UNSET
+    default_power_kw: Power | UnsetType | None = UNSET
 
-    at: Time | None | UnsetType = UNSET
-    p_actual_kw: Power | None | UnsetType = UNSET
-    p_setpoint_kw: Power | None | UnsetType = UNSET
-    p_max_kw: Magnitude | None | UnsetType = UNSET
-    soc: Fraction | None | UnsetType = UNSET
-    status: DeviceStatus | None | UnsetType = UNSET
-    ready_by: Time | None | UnsetType = UNSET
-    energy_needed_kwh: Magnitude | None | UnsetType = UNSET
+    at: Time | UnsetType | None = UNSET
+    p_actual_kw: Power | UnsetType | None = UNSET
+    p_setpoint_kw: Power | UnsetType | None = UNSET
+    p_max_kw: Magnitude | UnsetType | None = UNSET
+    soc: Fraction | UnsetType | None = UNSET
+    status: DeviceStatus | UnsetType | None = UNSET
+    ready_by: Time | UnsetType | None = UNSET
+    energy_needed_kwh: Magnitude | UnsetType | None = UNSET
 
-    override: OverrideSaid | None | UnsetType = UNSET
+    override: OverrideSaid | UnsetType | None = UNSET
 
 
 class EventSaid(Struct, frozen=True, kw_only=True):
@@ -239,7 +240,7 @@ def _renamed(said: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _check_override(override: OverrideSaid, where: str) -> None:
-    if (override.kind is OverrideKind.HOLD) != (override.p_kw is not None):
+    if (override.kind is OverrideWord.HOLD) != (override.p_kw is not None):
         raise _bad(f"{where}: override.p_kw", override.p_kw, "a hold has a power, the others have none")
 
 
@@ -316,8 +317,11 @@ def _explained(error: msgspec.ValidationError, tree: Mapping[str, Any], where: s
     path = path.rstrip("`").lstrip(".")
     if rule.startswith("Object missing required field"):
         return WrongLine(
-            Code.MISSING_FIELD, f"{where}: {rule[0].lower()}{rule[1:]}", why="it cannot be meant without", next_step="say it"
-        )  # fmt: skip
+            Code.MISSING_FIELD,
+            f"{where}: {rule[0].lower()}{rule[1:]}",
+            why="it cannot be meant without",
+            next_step="say it",
+        )
     if rule.startswith("Object contains unknown field"):
         name = rule.split("`")[1]
         return WrongLine(
@@ -328,7 +332,13 @@ def _explained(error: msgspec.ValidationError, tree: Mapping[str, Any], where: s
         )
     top = path.split(".")[0].split("[")[0]
     value = tree.get(top)
-    choices = {"type": DeviceKind, "status": DeviceStatus, "mode": FeederMode, "override": OverrideKind}.get(top)
+    choices = {
+        "type": DeviceKind,
+        "status": DeviceStatus,
+        "mode": FeederMode,
+        "policy": Policy,
+        "override": OverrideWord,
+    }.get(top)
     if choices is not None and rule.startswith("Invalid enum value"):
         rule = f"it is one of {', '.join(choices)}"
     if top in ("soc", "target_soc", "min_soc_reserve") and isinstance(value, int | float) and 1 < value <= 100:
@@ -339,4 +349,6 @@ def _explained(error: msgspec.ValidationError, tree: Mapping[str, Any], where: s
 
 
 def _bad(where: str, value: object, why: str) -> WrongLine:
-    return WrongLine(Code.BAD_VALUE, f"{where} is {shown(value)}", why=why, next_step="correct it and say the line again")
+    return WrongLine(
+        Code.BAD_VALUE, f"{where} is {shown(value)}", why=why, next_step="correct it and say the line again"
+    )
