@@ -28,7 +28,7 @@ def params_for(given: Mapping[str, float], dt_s: float, *, lockstep: bool) -> Pa
     """The engine's constants for a step.
 
     What the driver has given stands; lives and ages that it has not given grow with the step, so that steps of minutes
-    work without any setting. In lockstep a setpoint always outlives the step.
+    work without any setting. In lockstep there is no deadband, and a setpoint always outlives the step.
 
     Args:
         given: Parameters of the first line.
@@ -44,5 +44,8 @@ def params_for(given: Mapping[str, float], dt_s: float, *, lockstep: bool) -> Pa
         stale_after_s=max(base.stale_after_s, _STALE_STEPS * step_s),
         lost_after_s=max(base.lost_after_s, _LOST_STEPS * step_s),
     )
+    if lockstep:
+        # Nothing is saved by not sending a small change where a tick is minutes long; room would be left unused.
+        params = replace(params, deadband=0.0)
     params = replace(params, **given)
     return replace(params, lease_s=max(params.lease_s, _LEASE_STEPS * step_s)) if lockstep else params

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import UNSET
 
 from derms import __version__
-from derms.columns import ADVISE, DeviceColumns, Ints, Memory, Params, Picture
+from derms.columns import ADVISE, DeviceColumns, Ints, Memory, Picture
 from derms.control.decide import decide
 from derms.control.demand_response import constraints_on
 from derms.cosim.answer import Told, tick_answer
@@ -60,6 +60,8 @@ class Session:
     def greeting(self) -> dict[str, Any]:
         """The answer to the first line."""
         forest = self.known.forest
+        dt_s = step_of(self.parameters, None)
+        lockstep = in_lockstep(self.parameters, dt_s, self.lockstep)
         return {
             "ready": True,
             "derms": __version__,
@@ -67,7 +69,7 @@ class Session:
             "nodes": len(forest.ids),
             "devices": len(self.known.members),
             "policy": self.policy.value,
-            "parameters": {**asdict(replace(Params(), **self.parameters)), "lockstep": self.lockstep},
+            "parameters": {**asdict(params_for(self.parameters, dt_s, lockstep=lockstep)), "lockstep": self.lockstep},
         }
 
     def tick(self, said: TickSaid) -> dict[str, Any]:
