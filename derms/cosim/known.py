@@ -10,10 +10,10 @@ from msgspec import UNSET
 from derms.cosim.clock import EPOCH_MS, instant_ms
 from derms.cosim.forest import Forest, metered_ms
 from derms.cosim.roster import Change, Member, heard, judged
-from derms.cosim.said import DeviceSaid, EventSaid, NodeSaid, OverrideSaid, OverrideWord
+from derms.cosim.said import EventSaid, NodeSaid, OverrideSaid, OverrideWord, ProgramSaid, TickSaid
 from derms.cosim.wrong import Code, WrongLine, near
 from derms.fleet import Fleet
-from derms.model import DeviceKind, DrEvent, OverrideKind, Setpoint
+from derms.model import DeviceKind, DrEvent, DrProgram, OverrideKind, Setpoint
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,6 +28,7 @@ class Judged:
     gone: Sequence[str]
     changes: Mapping[str, Change]
     events: Sequence[DrEvent]
+    programs: Sequence[DrProgram]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,24 +39,18 @@ class Known:
     fleet: Fleet = field(default_factory=Fleet)
     members: dict[str, Member] = field(default_factory=dict)
     events: dict[str, DrEvent] = field(default_factory=dict)
+    programs: dict[str, DrProgram] = field(default_factory=dict)
     first_ms: int = 0
     """The first tick, where the session's own clock starts [ms]."""
     setpoints: int = 0
 
-    def judge(
-        self,
-        nodes: Mapping[str, NodeSaid],
-        devices: Mapping[str, DeviceSaid],
-        gone: Sequence[str],
-        events: Sequence[EventSaid],
-        now_ms: int,
-    ) -> Judged:
+    def judge(self, line: TickSaid, now_ms: int) -> Judged:
         """Judge what a line says.
 
         Raises:
             WrongLine: It cannot be so.
         """
-        for key, node in nodes.items():
+        for key, node in line.nodes.items():
             self.forest.check(key, "nodes")
             if node.parent is not UNSET:
                 raise WrongLine(
@@ -64,7 +59,7 @@ class Known:
                     why="the tree is the first line's",
                     next_step="start another session to change it",
                 )
-        for key in gone:
+        for key in line.gone:
             if key not in self.members:
                 raise WrongLine(
                     Code.UNKNOWN_DEVICE,
@@ -72,17 +67,18 @@ class Known:
                     why="only a device that was here can go",
                     next_step=near(key, self.members),
                 )
-        leaving = set(gone)
+        leaving = set(line.gone)
         return Judged(
             now_ms=now_ms,
-            nodes=nodes,
-            metered_ms={key: metered_ms(node, key, now_ms) for key, node in nodes.items()},
-            gone=gone,
+            nodes=line.nodes,
+            metered_ms={key: metered_ms(node, key, now_ms) for key, node in line.nodes.items()},
+            gone=line.gone,
             changes={
                 key: judged(key, said, self.members.get(key), leaves=key in leaving, forest=self.forest, now_ms=now_ms)
-                for key, said in devices.items()
+                for key, said in line.devices.items()
             },
-            events=[self._event(said, now_ms) for said in events],
+            events=[self._event(said, now_ms) for said in line.events],
+            programs=[self._program(said, now_ms) for said in line.programs],
         )
 
     def take(self, line: Judged) -> list[str]:
@@ -97,6 +93,10 @@ class Known:
             self.members[key].leave()
         late = [key for key, change in line.changes.items() if not self._take(key, change, line.now_ms)]
         self.events.update((event.event_id, event) for event in line.events)
+        self.programs.update((program.program_id, program) for program in line.programs)
+        at = datetime_of(line.now_ms)
+        self.events = {key: event for key, event in self.events.items() if event.end > at}
+        self.programs = {key: program for key, program in self.programs.items() if program.end > at}
         return late
 
     def clock_s(self, at_ms: int) -> float:
@@ -133,6 +133,23 @@ class Known:
             export_limit_kw=said.export_limit_kw,
             shed_kw=said.shed_kw,
             created_at=datetime_of(now_ms),
+        )
+
+    def _program(self, said: ProgramSaid, now_ms: int) -> DrProgram:
+        where = f"program {said.id}"
+        for key in said.nodes or ():
+            self.forest.check(key, where)
+        return DrProgram(
+            program_id=said.id,
+            name=said.id,
+            kind=said.kind,
+            feeder_ids=tuple(said.nodes or self.forest.roots),
+            start=datetime_of(now_ms if said.start is None else instant_ms(said.start, f"{where}: start")),
+            end=datetime_of(instant_ms(said.end, f"{where}: end")),
+            target_shed_kw=said.target_shed_kw or 0.0,
+            incentive_per_kwh=said.incentive_per_kwh or 0.0,
+            penalty_per_kwh=said.penalty_per_kwh or 0.0,
+            active=True,
         )
 
     def _take(self, key: str, change: Change, now_ms: int) -> bool:

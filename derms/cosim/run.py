@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from derms.cosim.answer import error_answer
 from derms.cosim.lines import parse, read_lines, written
-from derms.cosim.said import as_opening, as_tick
+from derms.cosim.reading import as_opening, as_tick
 from derms.cosim.session import Session, open_session
 from derms.cosim.wrong import Code, WrongLine
 

@@ -1,24 +1,18 @@
-"""A line as typed values. Every field may be absent (nothing is said of it) or null (not known, none, as by default).
+"""What a line may say, field by field. Pure.
 
-What is checked here needs no session: names, types and ranges. Pure.
+Most fields may be absent (nothing is said of it) or null (not known, none, as by default).
 """
 
-import math
-from collections.abc import Mapping
-from dataclasses import fields
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from derms.columns import Params
-from derms.contract.fields import MAX_TEXT, Fraction, Magnitude, Power
-from derms.cosim.lines import as_object
-from derms.cosim.wrong import Code, WrongLine, near, shown
-from derms.model import DeviceKind, DeviceStatus, FeederMode, Policy
+from derms.contract.fields import MAX_POWER_KW, Fraction, Magnitude, Power
+from derms.model import DeviceKind, DeviceStatus, FeederMode, Policy, ProgramKind
 
 Time = float | str
+Size = Annotated[float, Meta(gt=0, le=MAX_POWER_KW)]
 Priority = Annotated[float, Meta(ge=1, le=10)]
 
 
@@ -62,7 +56,7 @@ class DeviceSaid(Struct, frozen=True, kw_only=True):
     p_export_max_kw: Magnitude | UnsetType | None = UNSET
     p_min_kw: Magnitude | UnsetType | None = UNSET
     p_step_kw: Magnitude | UnsetType | None = UNSET
-    capacity_kwh: Magnitude | UnsetType | None = UNSET
+    capacity_kwh: Size | UnsetType | None = UNSET
     min_soc_reserve: Fraction | UnsetType | None = UNSET
     target_soc: Fraction | UnsetType | None = UNSET
     priority: Priority | UnsetType | None = UNSET
@@ -92,6 +86,19 @@ class EventSaid(Struct, frozen=True, kw_only=True):
     shed_kw: Magnitude | None = None
 
 
+class ProgramSaid(Struct, frozen=True, kw_only=True):
+    """A demand-response program, active from its start to its end; said again it replaces what was said before."""
+
+    id: str
+    kind: ProgramKind
+    nodes: list[str] | None = None
+    start: Time | None = None
+    end: Time
+    target_shed_kw: Magnitude | None = None
+    incentive_per_kwh: Magnitude | None = None
+    penalty_per_kwh: Magnitude | None = None
+
+
 REGISTRY = (
     "type", "node", "p_import_max_kw", "p_export_max_kw", "p_min_kw", "p_step_kw", "capacity_kwh", "min_soc_reserve",
     "target_soc", "priority", "default_power_kw",
@@ -99,12 +106,6 @@ REGISTRY = (
 """Fields of a device that say nothing of the present moment."""
 TELEMETRY = ("at", "p_actual_kw", "p_setpoint_kw", "p_max_kw", "soc", "status", "ready_by", "energy_needed_kwh")
 """Fields of a device that show that it was heard."""
-
-_ALSO = {"min_power_kw": "p_min_kw", "power_step_kw": "p_step_kw"}
-"""Other names of a device's fields."""
-_OPENING = ("nodes", "devices", "policy", "parameters")
-_TICK = ("now", "nodes", "devices", "events", "gone")
-_MAY_BE_NOTHING = ("deadband",)
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -125,230 +126,5 @@ class TickSaid(Struct, frozen=True, kw_only=True):
     nodes: dict[str, NodeSaid]
     devices: dict[str, DeviceSaid]
     events: list[EventSaid]
+    programs: list[ProgramSaid]
     gone: list[str]
-
-
-def as_opening(tree: dict[str, Any]) -> Opening:
-    """Read the first line.
-
-    Raises:
-        WrongLine: It is none.
-    """
-    if "now" in tree:
-        raise WrongLine(
-            Code.MISSING_FIELD,
-            "the line has a `now`, and no session is open",
-            why="the first line names nodes, devices, policy and parameters, and has no `now`",
-            next_step='write {"nodes": {...}, "devices": {...}} first',
-        )
-    _check_names(tree, _OPENING, "the first line")
-    nodes = {key: _typed(said, NodeSaid, f"node {key}") for key, said in _objects(tree, "nodes")}
-    if not nodes:
-        raise WrongLine(
-            Code.MISSING_FIELD,
-            "the first line has no nodes",
-            why="devices hang on nodes, and limits are a node's",
-            next_step='write "nodes": {"feeder": {"import_limit_kw": 50}}',
-        )
-    parameters = dict(as_object(_or(tree, "parameters", {}), "parameters"))
-    lockstep = parameters.pop("lockstep", None)
-    if lockstep is not None and not isinstance(lockstep, bool):
-        raise _bad("parameters: lockstep", lockstep, "it must be true, false, or null to go by the length of a step")
-    return Opening(
-        nodes=nodes,
-        devices=_devices(tree),
-        policy=_policy(_or(tree, "policy", Policy.DEFICIT.value)),
-        parameters=_parameters(parameters),
-        lockstep=lockstep,
-    )
-
-
-def as_tick(tree: dict[str, Any]) -> TickSaid:
-    """Read any later line.
-
-    Raises:
-        WrongLine: It is none.
-    """
-    _check_names(tree, _TICK, "the line", only_first=_OPENING)
-    now = tree.get("now")
-    if now is None:
-        raise WrongLine(
-            Code.MISSING_FIELD,
-            "the line has no `now`",
-            why="every line after the first is a tick, and a tick is at an instant",
-            next_step='write "now": seconds, or an RFC 3339 text',
-        )
-    if isinstance(now, bool) or not isinstance(now, int | float | str):
-        raise _bad("now", now, "it must be a number of seconds or an RFC 3339 text")
-    events = _or(tree, "events", [])
-    if not isinstance(events, list):
-        raise _bad("events", events, "it must be a list of events")
-    gone = _or(tree, "gone", [])
-    if not isinstance(gone, list) or not all(isinstance(name, str) for name in gone):
-        raise _bad("gone", gone, "it must be a list of device ids")
-    return TickSaid(
-        now=now,
-        nodes={key: _typed(said, NodeSaid, f"node {key}") for key, said in _objects(tree, "nodes")},
-        devices=_devices(tree),
-        events=[_event(said, f"event {place}") for place, said in enumerate(events)],
-        gone=gone,
-    )
-
-
-def _or(tree: Mapping[str, Any], name: str, default: Any) -> Any:
-    """A field; absent and null are the same."""
-    said = tree.get(name)
-    return default if said is None else said
-
-
-def _objects(tree: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
-    found = as_object(_or(tree, name, {}), name)
-    for key in found:
-        check_id(key, name)
-    return list(found.items())
-
-
-def check_id(key: str, where: str) -> None:
-    """An id that a log line and a terminal can take.
-
-    Raises:
-        WrongLine: It is none.
-    """
-    if not key or len(key) > MAX_TEXT or not key.isprintable():
-        raise _bad(f"an id in {where}", key, f"an id is a text of 1 to {MAX_TEXT} printable characters")
-
-
-def _devices(tree: Mapping[str, Any]) -> dict[str, DeviceSaid]:
-    found = {}
-    for key, said in _objects(tree, "devices"):
-        where = f"device {key}"
-        known = as_object(said, where)
-        if not known.keys().isdisjoint(_ALSO):
-            known = _renamed(known, where)
-        device = _typed(known, DeviceSaid, where)
-        if isinstance(device.override, OverrideSaid):
-            _check_override(device.override, where)
-        found[key] = device
-    return found
-
-
-def _renamed(said: dict[str, Any], where: str) -> dict[str, Any]:
-    for other, name in _ALSO.items():
-        if other in said and name in said:
-            raise _bad(f"{where}: {other}", said[other], f"{name} is said too, and is the same")
-    return {_ALSO.get(name, name): value for name, value in said.items()}
-
-
-def _check_override(override: OverrideSaid, where: str) -> None:
-    if (override.kind is OverrideWord.HOLD) != (override.p_kw is not None):
-        raise _bad(f"{where}: override.p_kw", override.p_kw, "a hold has a power, the others have none")
-
-
-def _event(said: Any, where: str) -> EventSaid:
-    event = _typed(said, EventSaid, where)
-    check_id(event.id, where)
-    if event.import_limit_kw is None and event.export_limit_kw is None and event.shed_kw is None:
-        raise WrongLine(
-            Code.MISSING_FIELD,
-            f"event {event.id} asks for nothing",
-            why="it has import_limit_kw, export_limit_kw or shed_kw",
-            next_step="say at least one",
-        )
-    return event
-
-
-def _policy(said: Any) -> Policy:
-    try:
-        return Policy(said)
-    except ValueError as error:
-        raise _bad("policy", said, f"it is one of {', '.join(Policy)}") from error
-
-
-def _parameters(said: Mapping[str, Any]) -> dict[str, float]:
-    known = [item.name for item in fields(Params)]
-    for name, value in said.items():
-        if name not in known:
-            raise WrongLine(
-                Code.UNKNOWN_FIELD,
-                f"parameters: there is no {shown(name)}",
-                why="a parameter is one of the engine's constants, or lockstep",
-                next_step=near(name, [*known, "lockstep"]),
-            )
-        if value is None:
-            continue
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or value < 0.0 or (value == 0.0 and name not in _MAY_BE_NOTHING):
-            raise _bad(f"parameters: {name}", value, "it must be a number above 0")
-    return {name: float(value) for name, value in said.items() if value is not None}
-
-
-T = TypeVar("T", bound=Struct)
-
-
-def _typed(said: Any, kind: type[T], where: str) -> T:
-    """One object as a struct.
-
-    Raises:
-        WrongLine: It has a field that is not known, or one with a bad value.
-    """
-    tree = as_object(said, where)
-    _check_names(tree, kind.__struct_fields__, where)
-    try:
-        return msgspec.convert(tree, kind)
-    except msgspec.ValidationError as error:
-        raise _explained(error, tree, where) from error
-
-
-def _check_names(tree: Mapping[str, Any], known: tuple[str, ...], where: str, only_first: tuple[str, ...] = ()) -> None:
-    for name in tree:
-        if name not in known:
-            early = name in only_first
-            raise WrongLine(
-                Code.UNKNOWN_FIELD,
-                f"{where}: there is no field {shown(name)}",
-                why="it belongs into the first line" if early else "a field that is not known may be a slip",
-                next_step="start another session to change it" if early else near(name, known),
-            )
-
-
-def _explained(error: msgspec.ValidationError, tree: Mapping[str, Any], where: str) -> WrongLine:
-    """What msgspec found, with the value and the way out."""
-    rule, _, path = str(error).partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
-    if rule.startswith("Object missing required field"):
-        return WrongLine(
-            Code.MISSING_FIELD,
-            f"{where}: {rule[0].lower()}{rule[1:]}",
-            why="it cannot be meant without",
-            next_step="say it",
-        )
-    if rule.startswith("Object contains unknown field"):
-        name = rule.split("`")[1]
-        return WrongLine(
-            Code.UNKNOWN_FIELD,
-            f"{where}: {path} has no field {name!r}",
-            why="a field that is not known may be a slip",
-            next_step=near(name, OverrideSaid.__struct_fields__),
-        )
-    top = path.split(".")[0].split("[")[0]
-    value = tree.get(top)
-    choices = {
-        "type": DeviceKind,
-        "status": DeviceStatus,
-        "mode": FeederMode,
-        "policy": Policy,
-        "override": OverrideWord,
-    }.get(top)
-    if choices is not None and rule.startswith("Invalid enum value"):
-        rule = f"it is one of {', '.join(choices)}"
-    if top in ("soc", "target_soc", "min_soc_reserve") and isinstance(value, int | float) and 1 < value <= 100:
-        return _bad(f"{where}: {path}", value, f"it is a fraction; {value:g} % is {value / 100:g}")
-    if top == "metered_kw" or top.endswith("_kw"):
-        rule = rule.replace("Expected `float | null`, got", "it must be a number of kW or null, not")
-    return _bad(f"{where}: {path}", value, rule[0].lower() + rule[1:])
-
-
-def _bad(where: str, value: object, why: str) -> WrongLine:
-    return WrongLine(
-        Code.BAD_VALUE, f"{where} is {shown(value)}", why=why, next_step="correct it and say the line again"
-    )

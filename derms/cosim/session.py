@@ -15,6 +15,7 @@ from derms import __version__
 from derms.columns import ADVISE, DeviceColumns, Ints, Memory, Picture
 from derms.control.decide import decide
 from derms.control.demand_response import constraints_on
+from derms.control.layout import Layout
 from derms.cosim.answer import Told, tick_answer
 from derms.cosim.clock import EPOCH_MS, instant_ms
 from derms.cosim.forest import plant
@@ -38,6 +39,9 @@ class Tree:
     memory: Memory
     rows: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows of the fleet, in the order of the memory."""
+    node: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """The node each hangs on, counted from `start`."""
+    layout: Layout | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,8 +54,7 @@ class Session:
     parameters: Mapping[str, float]
     """As given; the others follow the step."""
     lockstep: bool | None
-    early_nodes: Mapping[str, NodeSaid]
-    early_devices: Mapping[str, DeviceSaid]
+    early: TickSaid
     """Measurements in the first line; they are made at the first tick."""
     last_ms: int | None = None
     loads_kw: dict[str, float] = field(default_factory=dict)
@@ -86,25 +89,27 @@ class Session:
                 why="time goes forward, by a millisecond at least",
                 next_step="say a later `now`",
             )
-        nodes, devices = _merged(self.early_nodes, said.nodes), _merged(self._early_devices(said), said.devices)
-        line = known.judge(nodes, devices, said.gone, said.events, now_ms)
+        line = known.judge(self._with_early(said), now_ms)
         # From here on nothing can be wrong any more.
         if self.last_ms is None:
             known.first_ms = now_ms
-        self.early_nodes, self.early_devices = {}, {}
         late = known.take(line)
         dt_s = step_of(self.parameters, None if self.last_ms is None else (now_ms - self.last_ms) / 1000.0)
         self.last_ms = now_ms
-        known.events = {key: event for key, event in known.events.items() if event.end > datetime_of(now_ms)}
         loads = self.loads_kw or dict(
             zip(known.forest.ids, np.nan_to_num(known.forest.metered_kw).tolist(), strict=True)
         )
         told = [self._decide(tree, said.now, now_ms, dt_s, loads) for tree in self.trees]
         return tick_answer(said.now, told, late)
 
-    def _early_devices(self, said: TickSaid) -> Mapping[str, DeviceSaid]:
-        gone = set(said.gone)
-        return {key: device for key, device in self.early_devices.items() if key not in gone}
+    def _with_early(self, said: TickSaid) -> TickSaid:
+        """A tick's words; at the first one on top of what the first line said."""
+        if self.last_ms is not None:
+            return said
+        stay = {key: device for key, device in self.early.devices.items() if key not in said.gone}
+        return msgspec.structs.replace(
+            said, nodes=_merged(self.early.nodes, said.nodes), devices=_merged(stay, said.devices)
+        )
 
     def _decide(self, tree: Tree, now: float | str, now_ms: int, dt_s: float, loads: Mapping[str, float]) -> Told:
         known, forest = self.known, self.known.forest
@@ -115,7 +120,7 @@ class Session:
         constraints = constraints_on(
             {key: row for row, key in enumerate(ids)},
             known.events.values(),
-            (),
+            known.programs.values(),
             datetime_of(now_ms),
             loads,
             forest.parents,
@@ -124,11 +129,13 @@ class Session:
             dt_s=dt_s,
             nodes=nodes,
             constraints=constraints,
-            devices=self._columns(tree, names, now_ms, lockstep=lockstep),
+            devices=self._columns(tree, now_ms, lockstep=lockstep),
             policy=forest.policy[tree.start],
             lockstep=lockstep,
         )
-        decision, tree.memory = decide(picture, tree.memory, params_for(self.parameters, dt_s, lockstep=lockstep))
+        decision, tree.memory = decide(
+            picture, tree.memory, params_for(self.parameters, dt_s, lockstep=lockstep), tree.layout
+        )
         for row in np.flatnonzero(decision.send).tolist():
             known.told(names[row], float(decision.target_kw[row]), float(decision.life_s[row]), now_ms)
         self.loads_kw = self.loads_kw | dict(zip(ids, decision.nodes.load_kw.tolist(), strict=True))
@@ -138,7 +145,7 @@ class Session:
             nodes=ids,
             devices=names,
             leases=[known.fleet.leases[row] for row in tree.rows.tolist()],
-            advised=forest.modes()[tree.start : tree.stop][picture.devices.node] == ADVISE,
+            advised=forest.modes()[tree.start : tree.stop][tree.node] == ADVISE,
             remarks={name: known.members[name].remark for name in names if known.members[name].remark},
             columns=nodes,
             decision=decision,
@@ -156,14 +163,17 @@ class Session:
         index = np.array([before.get(row, -1) for row in rows], dtype=np.int64)
         tree.memory = tree.memory.aligned(index, np.arange(tree.stop - tree.start))
         tree.rows = np.array(rows, dtype=np.int64)
+        node = np.array([member.node - tree.start for member in members], dtype=np.int64)
+        if tree.layout is None or not np.array_equal(node, tree.node):
+            parent = self.known.forest.columns(tree.start, tree.stop, 0).parent
+            tree.node, tree.layout = node, Layout.of(parent, node)
         for member in members:
             member.seated = True
         return names
 
-    def _columns(self, tree: Tree, names: list[str], now_ms: int, *, lockstep: bool) -> DeviceColumns:
+    def _columns(self, tree: Tree, now_ms: int, *, lockstep: bool) -> DeviceColumns:
         known = self.known
-        node = np.array([known.members[name].node - tree.start for name in names], dtype=np.int64)
-        columns = known.fleet.columns(tree.rows, node, now_s=known.clock_s(now_ms), now_ms=now_ms + EPOCH_MS)
+        columns = known.fleet.columns(tree.rows, tree.node, now_s=known.clock_s(now_ms), now_ms=now_ms + EPOCH_MS)
         if not lockstep:
             return columns
         # What was heard since the setpoint was told shows it followed, for as long as it has been told.
@@ -183,7 +193,7 @@ def open_session(said: Opening) -> Session:
     for key, device in said.devices.items():
         _no_instant(device.at, f"device {key}: at")
     known = Known(forest=forest)
-    line = known.judge({}, said.devices, (), (), 0)
+    line = known.judge(_tick(devices=said.devices), 0)
     joining = {
         key: replace(change, heard_ms=None, said=_only(change.said, REGISTRY)) for key, change in line.changes.items()
     }
@@ -194,9 +204,15 @@ def open_session(said: Opening) -> Session:
         trees=[Tree(start, stop, Memory.empty(0, stop - start)) for start, stop in forest.trees()],
         parameters=said.parameters,
         lockstep=said.lockstep,
-        early_nodes={key: _only(node, ("metered_kw",)) for key, node in said.nodes.items()},
-        early_devices={key: _only(device, (*TELEMETRY, "override")) for key, device in said.devices.items()},
+        early=_tick(
+            nodes={key: _only(node, ("metered_kw",)) for key, node in said.nodes.items()},
+            devices={key: _only(device, (*TELEMETRY, "override")) for key, device in said.devices.items()},
+        ),
     )
+
+
+def _tick(nodes: dict[str, NodeSaid] | None = None, devices: dict[str, DeviceSaid] | None = None) -> TickSaid:
+    return TickSaid(now=0.0, nodes=nodes or {}, devices=devices or {}, events=[], programs=[], gone=[])
 
 
 def _no_instant(said: object, where: str) -> None:
@@ -217,10 +233,8 @@ def _only(said: _Said, names: tuple[str, ...]) -> _Said:
     return type(said)(**{name: getattr(said, name) for name in names})
 
 
-def _merged(early: Mapping[str, _Said], said: Mapping[str, _Said]) -> Mapping[str, _Said]:
+def _merged(early: Mapping[str, _Said], said: Mapping[str, _Said]) -> dict[str, _Said]:
     """What was said early, with what is said now on top of it."""
-    if not early:
-        return said
     both = dict(early)
     for key, now in said.items():
         before = both.get(key)
