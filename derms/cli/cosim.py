@@ -12,10 +12,15 @@ def cosim(
 
     docs/cosimulation.md says what stands in them. Logs go to stderr. The end of input ends the session.
     """
+    import os
     import sys
 
     from derms.cosim.run import run
     from derms.log import configure_logging
 
     configure_logging(level=log_level)
-    run(sys.stdin.buffer, sys.stdout.buffer)
+    try:
+        run(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        # The driver has had enough. The command library would end with 1, and Python complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

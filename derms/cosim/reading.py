@@ -29,6 +29,7 @@ _ALSO = {"min_power_kw": "p_min_kw", "power_step_kw": "p_step_kw"}
 _OPENING = ("nodes", "devices", "policy", "parameters")
 _TICK = ("now", "nodes", "devices", "events", "programs", "gone")
 _MAY_BE_NOTHING = ("deadband",)
+_NOISE = 1e-6
 _FRACTIONS = ("soc", "target_soc", "min_soc_reserve")
 _CHOICES = {
     "type": DeviceKind,
@@ -219,7 +220,19 @@ def _typed(said: Any, kind: type[T], where: str) -> T:
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
+        rounded = {name: _rounded(name, value) for name, value in tree.items()}
+        if rounded != tree:
+            return _typed(rounded, kind, where)
         raise _explained(error, tree, where) from error
+
+
+def _rounded(name: str, value: Any) -> Any:
+    """A number that floating point has carried past a bound, taken back: what is left of 5 kWh is never below 0."""
+    if isinstance(value, float) and -_NOISE <= value < 0.0:
+        return 0.0
+    if isinstance(value, float) and name in _FRACTIONS and 1.0 < value <= 1.0 + _NOISE:
+        return 1.0
+    return value
 
 
 def _check_names(tree: Mapping[str, Any], known: tuple[str, ...], where: str, only_first: tuple[str, ...] = ()) -> None:

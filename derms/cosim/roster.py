@@ -7,7 +7,7 @@ or only what has changed.
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from derms.cosim.clock import EPOCH_MS, instant_ms
 from derms.cosim.forest import Forest, not_later
@@ -111,9 +111,13 @@ def judged(
     """
     where = f"device {device_id}"
     joins = member is None or not member.here or leaves
+    known = None if member is None else member.device
     device = None
     if joins or _REGISTRY_OF(said) != _NO_REGISTRY:
-        device = _registration(device_id, said, None if member is None else member.device, joins, forest)
+        device = _registration(device_id, said, known, joins, forest)
+    if device is not None and (known is None or known.kind is not device.kind):
+        # It is the rating then, and says nothing of the present moment.
+        said = structs.replace(said, p_max_kw=UNSET) if _rates(said) else said
     heard_ms = None
     if _TELEMETRY_OF(said) != _NO_TELEMETRY:
         heard_ms = now_ms
@@ -146,6 +150,10 @@ def heard(member: Member, change: Change, at_ms: int) -> None:
         member.ready_by_ms = change.ready_by_ms
     if said.energy_needed_kwh is not UNSET:
         member.energy_needed_kwh = said.energy_needed_kwh
+
+
+def _rates(said: DeviceSaid) -> bool:
+    return said.p_import_max_kw is UNSET and said.p_export_max_kw is UNSET
 
 
 def _registration(device_id: str, said: DeviceSaid, before: Device | None, joins: bool, forest: Forest) -> Device:

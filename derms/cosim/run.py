@@ -48,7 +48,7 @@ class Conversation:
         except WrongLine as wrong:
             return error_answer(wrong, number)
         except Exception:
-            # One of the three kinds of boundary: a fault of ours in one line must not end a long run.
+            # A failure boundary (`docs/architecture.md`): a fault of ours in one line must not end a long run.
             log.exception("Line %d failed", number, extra={"line": number})
             fault = WrongLine(
                 Code.INTERNAL,

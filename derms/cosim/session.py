@@ -206,7 +206,7 @@ def open_session(said: Opening) -> Session:
         lockstep=said.lockstep,
         early=_tick(
             nodes={key: _only(node, ("metered_kw",)) for key, node in said.nodes.items()},
-            devices={key: _only(device, (*TELEMETRY, "override")) for key, device in said.devices.items()},
+            devices={key: _only(change.said, (*TELEMETRY, "override")) for key, change in line.changes.items()},
         ),
     )
 
