@@ -67,16 +67,18 @@ class Known:
                     why="only a device that was here can go",
                     next_step=near(key, self.members),
                 )
-        leaving = set(line.gone)
+        back = {key for key in line.gone if key in line.devices and line.devices[key].type is not UNSET}
+        last_words = set(line.gone) - back
+        changes = {
+            key: judged(key, said, self.members.get(key), leaves=key in back, forest=self.forest, now_ms=now_ms)
+            for key, said in line.devices.items()
+        }
         return Judged(
             now_ms=now_ms,
             nodes=line.nodes,
             metered_ms={key: metered_ms(node, key, now_ms) for key, node in line.nodes.items()},
             gone=line.gone,
-            changes={
-                key: judged(key, said, self.members.get(key), leaves=key in leaving, forest=self.forest, now_ms=now_ms)
-                for key, said in line.devices.items()
-            },
+            changes={key: change for key, change in changes.items() if key not in last_words},
             events=[self._event(said, now_ms) for said in line.events],
             programs=[self._program(said, now_ms) for said in line.programs],
         )

@@ -102,7 +102,7 @@ def judged(
         device_id: Which one.
         said: What is said.
         member: What is known of it; None: nothing.
-        leaves: The same line says that it is gone.
+        leaves: It goes and comes back in this line.
         forest: The nodes.
         now_ms: The line's instant [ms].
 
@@ -115,6 +115,7 @@ def judged(
     device = None
     if joins or _REGISTRY_OF(said) != _NO_REGISTRY:
         device = _registration(device_id, said, known, joins, forest)
+        device = None if device == known and not joins else device
     if device is not None and (known is None or known.kind is not device.kind):
         # It is the rating then, and says nothing of the present moment.
         said = structs.replace(said, p_max_kw=UNSET) if _rates(said) else said

@@ -122,7 +122,7 @@ def test_one_that_comes_back_is_a_new_session_on_the_old_registration(in_one_lin
     session = Session(10.0, {"a": ev(p_actual_kw=0, energy_needed_kwh=1.0, ready_by=900)})
     told = session.tick()
     session.tick(drawn(told))
-    back = {"a": {"p_actual_kw": 0, "energy_needed_kwh": 0.3}}
+    back = {"a": {"type": "ev", "p_actual_kw": 0, "energy_needed_kwh": 0.3}}
     if in_one_line:
         answer = session.tick(back, gone=["a"])
     else:
@@ -133,6 +133,14 @@ def test_one_that_comes_back_is_a_new_session_on_the_old_registration(in_one_lin
     assert setpoints(session.tick({"a": {"type": "battery", "p_actual_kw": 0, "soc": 0.5, "p_max_kw": 3}})) == {
         "a": 3.0
     }
+
+
+def test_what_is_said_of_one_that_goes_is_its_last_word() -> None:
+    session = Session(10.0, {"a": ev(p_actual_kw=0), "b": ev(p_actual_kw=0)})
+    session.tick()
+    answer = session.tick({"a": {"p_actual_kw": 3.0}, "b": {"p_actual_kw": 5.0}}, gone=["a"])
+    assert setpoints(answer) == {"b": 7.0}
+    assert setpoints(session.tick({"a": {"p_actual_kw": 0.0}, "b": {"p_actual_kw": 7.0}})).keys() == {"a", "b"}
 
 
 def test_energy_may_be_stated_once_or_at_every_tick() -> None:
