@@ -84,11 +84,7 @@ class Fleet:
             self.leases.append(None)
             self.online.append(None)
             self._grow(row + 1)
-            for name in ("received_s", "lease_until_s", "may_until_s", "told_at_s", "override_until_s"):
-                self._floats[name][row] = -np.inf
-            self._floats["acknowledged_s"][row] = np.inf
-            self._ints["status"][row] = STATUS_CODE[DeviceStatus.OK]
-            self._ints["spoke"][row] = spoke
+            self._blank(row, spoke=spoke)
         self.devices[row] = device
         f, i = self._floats, self._ints
         f["p_import_max_kw"][row] = device.p_import_max_kw
@@ -103,6 +99,23 @@ class Fleet:
         i["kind"][row] = KIND_CODE[device.kind]
         self.registry_version += 1
         return row
+
+    def begin_anew(self, row: int) -> None:
+        """Forget what was heard of and told to a known device: another car stands there."""
+        self.readings[row] = self.leases[row] = None
+        self._blank(row, spoke=True)
+        self.register(self.devices[row])
+
+    def _blank(self, row: int, *, spoke: bool) -> None:
+        for floats in self._floats.values():
+            floats[row] = np.nan
+        for ints in self._ints.values():
+            ints[row] = -1
+        for name in ("received_s", "lease_until_s", "may_until_s", "told_at_s", "override_until_s"):
+            self._floats[name][row] = -np.inf
+        self._floats["acknowledged_s"][row] = np.inf
+        self._ints["status"][row] = STATUS_CODE[DeviceStatus.OK]
+        self._ints["spoke"][row] = spoke
 
     def override(self, row: int, kind: OverrideKind | None, *, p_kw: float | None = None, until_s: float = 0.0) -> None:
         """Lay an override upon a device, or take it off.

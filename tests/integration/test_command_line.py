@@ -39,7 +39,7 @@ def test_asking_for_help_loads_nothing_heavy(words: str) -> None:
     assert _loaded(_run(words)) == []
 
 
-@pytest.mark.parametrize("words", ["serve --help", "agent run --help", "sim run --help"])
+@pytest.mark.parametrize("words", ["serve --help", "cosim --help", "agent run --help", "sim run --help"])
 def test_asking_for_the_help_of_a_command_loads_only_what_the_command_line_itself_is_made_of(words: str) -> None:
     assert set(_loaded(_run(words))) <= {"pydantic"}  # newer releases of typer are built on it
 

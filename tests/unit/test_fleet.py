@@ -124,3 +124,15 @@ def test_live_leases_of_an_earlier_run_are_taken_over_with_what_is_left_of_them(
     assert _may_kw(fleet, 39.0) == 5.0
     assert np.isnan(_may_kw(fleet, 41.0))
     assert fleet.resume([over], now_s=0.0, now_ms=NOW_MS) == 0
+
+
+def test_a_row_that_begins_anew_knows_nothing_of_before_and_keeps_its_registration() -> None:
+    fleet = _with_lease(lease(p_setpoint_kw=7.0))
+    fleet.observe(0, _reading(soc=0.4), now_s=101.0)
+    fleet.begin_anew(0)
+    assert fleet.leases[0] is None
+    assert np.isinf(fleet.age_s(0, now_s=102.0))
+    assert np.isnan(_may_kw(fleet, 102.0))
+    assert not fleet.acknowledged(0)
+    assert fleet.devices[0] == EV
+    assert fleet.observe(0, _reading(), now_s=102.0) is Outcome.ACCEPTED
