@@ -4,7 +4,7 @@ The controller sees what is on the wire (telemetry, head meter) and nothing else
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,7 +76,6 @@ class Rig:
         self.params = params
         self.script = script
         self.fleet = Fleet()
-        self.memory = Memory.empty(site.chargers + 1, 1)
         self.decision: Decision | None = None
         self._site = site
         self._seq = 0
@@ -90,6 +89,7 @@ class Rig:
         )
         reporting = site.chargers + (1 if site.pv_reported and site.pv_kw > 0.0 else 0)
         self._rows: Ints = np.arange(reporting, dtype=np.int64)
+        self._node: Ints = np.zeros(reporting, dtype=np.int64)
         self.memory = Memory.empty(reporting, 1)
 
     def run(self) -> Trace:
@@ -139,7 +139,7 @@ class Rig:
 
     def _tick(self, t: int, static_kw: float, event_kw: float) -> None:
         metered, at_s = self._meter
-        columns = self.fleet.columns(self._rows, now_s=float(t), now_ms=_START_MS + t * 1000)
+        columns = self.fleet.columns(self._rows, node=self._node, now_s=float(t), now_ms=_START_MS + t * 1000)
         picture = Picture(
             dt_s=float(self._site.tick_s),
             nodes=NodeColumns(
@@ -153,7 +153,7 @@ class Rig:
                 metered_age_s=np.array([t - at_s]),
             ),
             constraints=(Constraint(source="event", import_limit_kw=event_kw),) if np.isfinite(event_kw) else (),
-            devices=replace(columns, node=np.zeros(self._rows.size, dtype=np.int64)),
+            devices=columns,
             policy=self.script.policy,
         )
         self.decision, self.memory = decide(picture, self.memory, self.params)
