@@ -11,7 +11,7 @@ from derms.columns import Bools, Floats, Ints
 
 _RING = 8
 """Longer than any latency [s]."""
-_TAPER_SOC = 0.85
+_TAPER_SOC = 0.92
 _UP_S = 6.0
 """A car goes from nothing to all it takes in about this time [s]; down is at once."""
 
@@ -61,7 +61,7 @@ class Plant:
             offered >= self.chargers.minimum_kw - 1e-9, np.minimum(offered, self.chargers.rating_kw), 0.0
         )
         car, habit = self.cars.limit_kw[rows, self._turn], self.cars.habit[rows, self._turn]
-        taper = np.clip((1.0 - self.soc) / (1.0 - _TAPER_SOC), 0.1, 1.0)
+        taper = np.clip((1.0 - self.soc) / (1.0 - _TAPER_SOC), 0.2, 1.0)
         self.demand_kw = np.where(self.present & (self.soc < 1.0), car * taper * habit, 0.0)
         takes = np.minimum(offered * habit, self.demand_kw)
         self.p_kw = np.minimum(takes, self.p_kw + car / _UP_S)

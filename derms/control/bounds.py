@@ -76,8 +76,8 @@ def device_bounds(
     fresh: Ints,
     obedience: Obedience,
     needs: Needs,
+    uptake_kw: Floats,
     export_over: Bools,
-    params: Params,
     dt_s: float,
 ) -> Bounds:
     """Work out each device's bounds from its registration, its newest reading and its leases.
@@ -88,8 +88,8 @@ def device_bounds(
         fresh: Codes of `Freshness`, shape (n,).
         obedience: Who follows.
         needs: What they need.
+        uptake_kw: The most each takes by what it was seen to take, shape (n,) [kW]; inf: not known.
         export_over: Behind which node export is over its limit, shape (n,).
-        params: The engine's constants.
         dt_s: Since the last tick [s].
     """
     good = (fresh == Freshness.GOOD) & commanded
@@ -107,7 +107,7 @@ def device_bounds(
     full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
     capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
-                          obedience.draw_kw, params, dt_s)  # fmt: skip
+                          uptake_kw, dt_s)  # fmt: skip
     held_down = blocked | (hold <= 0.0)
     cap = np.where(held_down, 0.0, np.fmin(cap, hold))
     cap = np.where(flexible & (cap >= devices.p_min_kw), cap, 0.0)
@@ -160,8 +160,7 @@ def _cap_kw(
     capability_kw: Floats,
     full: Bools,
     needs: Needs,
-    draw_kw: Floats,
-    params: Params,
+    uptake_kw: Floats,
     dt_s: float,
 ) -> tuple[Floats, Bools]:
     """The most each device can take now [kW], and whom what it is seen to take has capped; shape (n,) each."""
@@ -169,12 +168,9 @@ def _cap_kw(
     # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
     finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
     cap = np.where(needs.states_energy, np.minimum(cap, finishing), cap)
-    seen = np.maximum(1.1 * draw_kw, 0.0) + 0.05 * devices.p_import_max_kw
-    took = np.maximum(seen, devices.p_min_kw)
-    settled_s = min(params.uptake_s, 1.5 * params.interval_s)
-    uptake = flexible & (devices.acknowledged_s > settled_s) & (devices.lease_kw > 0.0) & (took < cap)
-    uptake &= draw_kw < 0.85 * devices.lease_kw
-    return np.where(uptake, np.minimum(cap, took), cap), uptake
+    took = np.maximum(uptake_kw, devices.p_min_kw)
+    uptake = flexible & (took < cap)
+    return np.where(uptake, took, cap), uptake
 
 
 def _discharge_kw(devices: DeviceColumns, willing: Bools) -> Floats:

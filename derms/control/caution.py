@@ -46,6 +46,8 @@ _REOPEN = 0.2
 _TREND_GAIN = 0.4
 _LATENCY_S = 2.0
 """From a decision until a device does it, about [s]."""
+_LEAD_S = 3.0
+"""For so long a rise is expected to go on [s]."""
 _STAY, _LOWER = 0.25, 1.9
 """Leases may stand beside so much of the spread; they are lowered to fit beside so much [standard deviations]."""
 _RAISE = 1.0
@@ -54,16 +56,22 @@ _RAISE = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
-    """What is thought of each node's unexplained load, arrays of shape (m,) [kW]."""
+    """What is thought of each node's background, arrays of shape (m,)."""
 
     level_kw: Floats
-    """The best guess; NaN: never read."""
-    stay_kw: Floats
-    """To be kept free, beside the level, for leases to stand."""
-    lower_kw: Floats
-    """To be kept free by those that are lowered."""
-    raise_kw: Floats
-    """To be kept free before any is raised."""
+    """The best guess."""
+    trend_kw_s: Floats
+    """How fast it is expected to go on rising, >= 0."""
+    spread_kw2: Floats
+    """Variance of what it will be when a lease takes effect."""
+    noise_kw2: Floats
+    """Variance of one reading."""
+
+    def beside_kw(self) -> tuple[Floats, Floats, Floats]:
+        """To be kept free beside the level [kW]: for leases to stand, by those lowered, before any is raised."""
+        rise, spread = self.trend_kw_s * _LEAD_S, np.sqrt(self.spread_kw2)
+        lower = rise + _LOWER * spread
+        return rise + _STAY * spread, lower, lower + _RAISE * np.sqrt(self.noise_kw2)
 
 
 def follow(
@@ -79,41 +87,42 @@ def follow(
         dt_s: Since the last tick [s].
 
     Returns:
-        What to think of each node, and the memory.
+        What to think of what nobody explains at each node, nothing where there is no fresh meter; and the memory.
     """
+    if not metered.any():
+        nothing = np.zeros(metered.shape)
+        return Belief(level_kw=nothing, trend_kw_s=nothing, spread_kw2=nothing, noise_kw2=nothing), memory
     gap_s = np.where(np.isfinite(memory.meter_age_s), memory.meter_age_s + dt_s - age_s, dt_s)
     new = metered & ~(gap_s <= 1e-3)
     first = new & ~np.isfinite(memory.level_kw)
     before = np.where(np.isfinite(memory.level_kw), memory.level_kw, reading_kw)
     memory, noise, drift = _learn(reading_kw, new, first, memory)
     memory = _track(reading_kw, before, new, noise, drift, gap_s, memory)
-    memory = replace(memory, meter_age_s=np.where(metered, age_s, memory.meter_age_s))
-    lead_s = np.where(metered, age_s, 0.0) + dt_s + _LATENCY_S
+    memory = replace(memory, meter_age_s=np.where(metered, age_s, memory.meter_age_s + dt_s))
     usual_s = np.where(memory.meter_gap_s > 0.0, memory.meter_gap_s, dt_s)
-    spread = np.sqrt(memory.level_kw2 + drift * lead_s / usual_s)
-    rise = memory.trend_kw_s * _LATENCY_S
-    sure = np.where(metered, spread, 0.0)
-    rise = np.where(metered, rise, 0.0)
-    lower = rise + _LOWER * sure
+    spread = memory.level_kw2 + drift * (np.where(metered, age_s, 0.0) + dt_s + _LATENCY_S) / usual_s
     belief = Belief(
-        level_kw=memory.level_kw,
-        stay_kw=rise + _STAY * sure,
-        lower_kw=lower,
-        raise_kw=lower + _RAISE * np.where(metered, np.sqrt(noise), 0.0),
+        level_kw=np.where(metered, memory.level_kw, 0.0),
+        trend_kw_s=np.where(metered, memory.trend_kw_s, 0.0),
+        spread_kw2=np.where(metered, spread, 0.0),
+        noise_kw2=np.where(metered, noise, 0.0),
     )
     return belief, memory
 
 
-def _learn(
-    reading_kw: Floats, new: Bools, first: Bools, memory: NodeMemory
-) -> tuple[NodeMemory, Floats, Floats]:
+def foresee(known_kw: Floats, memory: NodeMemory, dt_s: float) -> tuple[Floats, NodeMemory]:
+    """How fast what telemetry knows goes on rising, shape (m,) [kW/s]: a step is over when it is seen, a ramp is not."""
+    moved = np.where(np.isfinite(memory.known_kw), known_kw - memory.known_kw, 0.0)
+    trend = np.maximum(np.minimum(moved, memory.known_moved_kw), 0.0) / max(dt_s, 1e-3)
+    return trend, replace(memory, known_kw=known_kw, known_moved_kw=moved)
+
+
+def _learn(reading_kw: Floats, new: Bools, first: Bools, memory: NodeMemory) -> tuple[NodeMemory, Floats, Floats]:
     """Noise and drift variances a reading, from the moments of differences; shape (m,) each [kW2]."""
     seen = np.where(first | ~np.isfinite(memory.seen_kw), reading_kw, memory.seen_kw)
     moved = np.where(new, reading_kw - seen, 0.0)
     count = np.where(new, memory.readings + 1.0, memory.readings)
-    reach = np.where(
-        count > _LEARN_FREELY, _CLIP * np.sqrt(memory.square_kw2) + _FLOOR * np.abs(reading_kw), np.inf
-    )
+    reach = np.where(count > _LEARN_FREELY, _CLIP * np.sqrt(memory.square_kw2) + _FLOOR * np.abs(reading_kw), np.inf)
     moved = np.clip(moved, -reach, reach)
     share = np.where(new & ~first, np.maximum(1.0 / _READINGS, 1.0 / np.maximum(count - 1.0, 1.0)), 0.0)
     square = memory.square_kw2 + share * (moved * moved - memory.square_kw2)

@@ -1,0 +1,51 @@
+"""What a device is seen to take of what it is granted: the rest goes to others. Pure.
+
+A car has its own limit, which no message tells. It shows when the car stays below a lease that it follows and has had
+the time to reach. It is remembered, with a little on top in which the car can show that it would take more; the moment
+it takes that too, the limit is forgotten.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, Params
+
+_SHORT = 0.9
+"""A device that draws less than this share of its lease does not take it."""
+_ON_TOP, _ON_TOP_OF_RATING = 0.06, 0.02
+"""Room to show more: this share of what it takes, and this share of its rating."""
+_STILL = 0.02
+"""A reading that rose by more than this share of the rating since the last tick is on its way."""
+
+
+def uptake_of(
+    devices: DeviceColumns, good: Bools, draw_kw: Floats, last_kw: Floats, memory: DeviceMemory, params: Params
+) -> tuple[Floats, DeviceMemory]:
+    """Learn who takes less than it may.
+
+    Args:
+        devices: The columns.
+        good: Whose readings are fresh, shape (n,).
+        draw_kw: Measured power, shape (n,) [kW].
+        last_kw: The same at the last tick; NaN: unknown.
+        memory: What was remembered.
+        params: The engine's constants.
+
+    Returns:
+        What each is granted at the most on these grounds, shape (n,) [kW], inf where there are none; and the memory.
+    """
+    rating = devices.p_import_max_kw
+    settled = good & (devices.acknowledged_s > min(params.uptake_s, 1.5 * params.interval_s)) & (devices.lease_kw > 0.0)
+    rising = draw_kw > last_kw + _STILL * rating
+    short = settled & ~rising & (draw_kw < _SHORT * devices.lease_kw)
+    # Below what it once took there is nothing to learn from a device that takes all it is granted.
+    more = good & (draw_kw > memory.takes_kw + 0.5 * (_on_top(memory.takes_kw, rating) - memory.takes_kw))
+    gone = good & ((devices.available_kw <= 0.0) | ~(devices.lease_kw > 0.0))
+    takes = np.where(more | gone, np.nan, memory.takes_kw)
+    takes = np.where(short, np.maximum(draw_kw, 0.0), takes)
+    return np.fmin(np.inf, _on_top(takes, rating)), replace(memory, takes_kw=takes)
+
+
+def _on_top(takes_kw: Floats, rating_kw: Floats) -> Floats:
+    return takes_kw * (1.0 + _ON_TOP) + _ON_TOP_OF_RATING * rating_kw
