@@ -306,8 +306,11 @@ class NodeMemory:
     """Usually between two readings [s]; 0: not known."""
     room_kw: Floats
     """What there was to give, relief being worth it [kW]; NaN: never looked."""
+    roomy: Floats
+    """For how long, and by how much, there has clearly been more [standard deviations x s]."""
     soft_room_kw: Floats
     """The same within the limit that is not worth relief [kW]; NaN: never looked."""
+    soft_roomy: Floats
     known_kw: Floats
     """PV and load that telemetry knows; NaN: never looked."""
     known_moved_kw: Floats
@@ -326,9 +329,9 @@ class NodeMemory:
 
 
 _UNKNOWN = dict.fromkeys(
-    ("last_kw", "takes_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw", "peak_before_kw", "event_kw",
-     "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s", "known_kw",
-     "room_kw", "soft_room_kw"),
+    ("last_kw", "takes_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw",
+     "peak_before_kw", "event_kw", "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s",
+     "known_kw", "room_kw", "soft_room_kw"),
     np.nan,
 )  # fmt: skip
 """What is not known of a row never seen before; everything else starts at 0."""

@@ -22,12 +22,8 @@ class Background:
     """As the import side believes it, noise averaged away. Without reservations."""
     export_kw: Floats
     """As the export side believes it, without PV."""
-    stay_kw: Floats
-    """To be kept free beside it for leases to stand: it may be more by the time they take effect."""
-    lower_kw: Floats
-    """To be kept free by leases that are lowered."""
-    raise_kw: Floats
-    """To be kept free before any is raised."""
+    belief: Belief
+    """How sure all that is."""
     residual_kw: Floats
     """Metered minus everything known; remembered, or assumed, without a meter."""
     load_kw: Floats
@@ -94,15 +90,12 @@ def background_of(
     believed_import = np.where(metered, now_import, _believe(now_import, memory.fixed_import_kw, fall, upward=True))
     believed_export = np.where(metered, now_export, _believe(now_export, memory.fixed_export_kw, fall, upward=False))
     caution = Belief(level_kw=now_import, trend_kw_s=rise + trend, spread_kw2=spread, noise_kw2=noise)
-    stay, lower, climb = caution.beside_kw()
     found = Background(
         metered=metered,
         blind=has_meter & ~metered,
         import_kw=believed_import,
         export_kw=believed_export,
-        stay_kw=stay,
-        lower_kw=lower,
-        raise_kw=climb,
+        belief=caution,
         residual_kw=np.where(metered, now_import - known_below, unexplained),
         load_kw=now_import + told_kw,
     )

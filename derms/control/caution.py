@@ -34,24 +34,26 @@ _CLIP = 3.0
 """After that, a difference counts as noise up to this many of its standard deviations; the rest is an event."""
 _FLOOR = 1e-4
 """...or up to this share of what flows, so that a meter which was silent for long is learnt anew."""
-_LEAST_DRIFT = 0.018
+_LEAST_DRIFT = 0.039
 """The level always moves by at least this share of the noise variance: the filter never falls asleep."""
 _SURPRISE = 0.4
 """What a surprise must pass to add to the cumulative sum [standard deviations]."""
 _ALARM_UP = 3.6
-_ALARM_DOWN = 10.0
+_ALARM_DOWN = 13.0
 """When the sum says that the level has moved; falls are believed later than rises [standard deviations]."""
-_REOPEN = 0.2
+_REOPEN = 0.6
 """How uncertain the level is then: this share of the surprise squared."""
-_TREND_GAIN = 0.4
+_TREND_GAIN = 0.3
 _LATENCY_S = 2.0
 """From a decision until a device does it, about [s]."""
 _LEAD_S = 3.0
 """For so long a rise is expected to go on [s]."""
-_STAY, _LOWER = 0.25, 1.9
+_STAY, _LOWER = 0.0, 1.5
 """Leases may stand beside so much of the spread; they are lowered to fit beside so much [standard deviations]."""
-_RAISE = 1.0
-"""They are raised when there is this much of the noise on top [standard deviations]."""
+_RAISE, _RAISE_SPREAD = 0.65, 0.5
+"""They are raised when there is this much of noise and spread on top [standard deviations]..."""
+_ROOMY = 4.0
+"""...and more of it for a while [standard deviations of the noise x s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +69,39 @@ class Belief:
     noise_kw2: Floats
     """Variance of one reading."""
 
-    def beside_kw(self) -> tuple[Floats, Floats, Floats]:
-        """To be kept free beside the level [kW]: for leases to stand, by those lowered, before any is raised."""
-        rise, spread = self.trend_kw_s * _LEAD_S, np.sqrt(self.spread_kw2)
-        lower = rise + _LOWER * spread
-        return rise + _STAY * spread, lower, lower + _RAISE * np.sqrt(self.noise_kw2)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Arrays of shape (m,)."""
+
+    kw: Floats
+    roomy: Floats
+    """To be remembered."""
+
+
+def standing(free_kw: Floats, before_kw: Floats, roomy: Floats, belief: Belief, spare_kw: Floats, dt_s: float) -> Room:
+    """What there is to give beside a background that is not known exactly.
+
+    As much as before, as long as that may stand and there has not clearly been more for a while: so nothing moves for
+    the noise of a meter.
+
+    Args:
+        free_kw: Limit less everything known and the level, shape (m,) [kW]; inf: no limit.
+        before_kw: What there was at the last tick; NaN: never looked.
+        roomy: What was remembered.
+        belief: How sure the level is.
+        spare_kw: Leased and not taken: it is a margin of its own, shape (m,) [kW].
+        dt_s: Since the last tick [s].
+    """
+    noise, spread = np.sqrt(belief.noise_kw2), np.sqrt(belief.spread_kw2)
+    rise = belief.trend_kw_s * _LEAD_S
+    stay = np.maximum(rise + _STAY * spread - spare_kw, 0.0)
+    lower = np.maximum(rise + _LOWER * spread - spare_kw, 0.0)
+    more = free_kw - lower - before_kw - _RAISE * noise - _RAISE_SPREAD * spread
+    with np.errstate(invalid="ignore"):
+        gained = np.where(more > 0.0, roomy + more / np.maximum(noise, 1e-6) * dt_s, 0.0)
+    stands = (before_kw <= free_kw - stay) & ~(gained > _ROOMY)
+    return Room(kw=np.where(stands, before_kw, free_kw - lower), roomy=np.where(stands, gained, 0.0))
 
 
 def follow(
@@ -111,7 +141,7 @@ def follow(
 
 
 def foresee(known_kw: Floats, memory: NodeMemory, dt_s: float) -> tuple[Floats, NodeMemory]:
-    """How fast what telemetry knows goes on rising, shape (m,) [kW/s]: a step is over when it is seen, a ramp is not."""
+    """How fast what telemetry knows goes on rising, shape (m,) [kW/s]; a mere step is over when it is seen."""
     moved = np.where(np.isfinite(memory.known_kw), known_kw - memory.known_kw, 0.0)
     trend = np.maximum(np.minimum(moved, memory.known_moved_kw), 0.0) / max(dt_s, 1e-3)
     return trend, replace(memory, known_kw=known_kw, known_moved_kw=moved)

@@ -34,7 +34,8 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of
-from derms.control.dynamics import Leases, Pace, calmed, due, keep_silent, shape_export, shape_import
+from derms.control.caution import standing
+from derms.control.dynamics import Leases, Pace, calmed, keep_silent, shape_export, shape_import
 from derms.control.envelope import Envelope, envelope_of, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
@@ -171,7 +172,7 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     fresh = freshness_of(devices, params)
     good = fresh == Freshness.GOOD
     obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)
-    uptake, device_memory = uptake_of(
+    uptake, idle, device_memory = uptake_of(
         devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params
     )
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
@@ -193,9 +194,22 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     )
     reserved = layout.sums(bounds.reserve_kw)
     taken = nodes.margin_kw + background.import_kw + reserved
-    headroom = _standing(limits.import_kw - taken, memory.nodes.room_kw, background)
-    soft = _standing(limits.soft_import_kw - taken, memory.nodes.soft_room_kw, background)
-    node_memory = replace(node_memory, room_kw=headroom, soft_room_kw=soft)
+    spare = layout.sums(np.where(bounds.flexible, idle, 0.0))
+    hard_room = standing(
+        limits.import_kw - taken, memory.nodes.room_kw, memory.nodes.roomy, background.belief, spare, dt_s
+    )
+    soft_room = standing(
+        limits.soft_import_kw - taken,
+        memory.nodes.soft_room_kw,
+        memory.nodes.soft_roomy,
+        background.belief,
+        spare,
+        dt_s,
+    )
+    headroom, soft = hard_room.kw, soft_room.kw
+    node_memory = replace(
+        node_memory, room_kw=headroom, roomy=hard_room.roomy, soft_room_kw=soft, soft_roomy=soft_room.roomy
+    )
     seen = _Seen(
         layout=layout,
         fresh=fresh,
@@ -209,16 +223,6 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         reserved_kw=reserved,
     )
     return seen, replace(memory, devices=device_memory, nodes=node_memory)
-
-
-def _standing(free_kw: Floats, before_kw: Floats, background: Background) -> Floats:
-    """What there is to give beside a background that is not known exactly, shape (m,) [kW].
-
-    As much as before, as long as that may stand and there is not clearly more: so nothing moves for the noise of a
-    meter.
-    """
-    stands = (before_kw <= free_kw - background.stay_kw) & (before_kw >= free_kw - background.raise_kw)
-    return np.where(stands, before_kw, free_kw - background.lower_kw)
 
 
 def _wants(picture: Picture, memory: DeviceMemory, seen: _Seen, params: Params) -> Wants:

@@ -21,7 +21,7 @@ _STILL = 0.02
 
 def uptake_of(
     devices: DeviceColumns, good: Bools, draw_kw: Floats, last_kw: Floats, memory: DeviceMemory, params: Params
-) -> tuple[Floats, DeviceMemory]:
+) -> tuple[Floats, Floats, DeviceMemory]:
     """Learn who takes less than it may.
 
     Args:
@@ -33,7 +33,8 @@ def uptake_of(
         params: The engine's constants.
 
     Returns:
-        What each is granted at the most on these grounds, shape (n,) [kW], inf where there are none; and the memory.
+        What each is granted at the most on these grounds, shape (n,) [kW], inf where there are none; what each
+        leaves of its lease now, shape (n,) [kW]; and the memory.
     """
     rating = devices.p_import_max_kw
     settled = good & (devices.acknowledged_s > min(params.uptake_s, 1.5 * params.interval_s)) & (devices.lease_kw > 0.0)
@@ -44,7 +45,8 @@ def uptake_of(
     gone = good & ((devices.available_kw <= 0.0) | ~(devices.lease_kw > 0.0))
     takes = np.where(more | gone, np.nan, memory.takes_kw)
     takes = np.where(short, np.maximum(draw_kw, 0.0), takes)
-    return np.fmin(np.inf, _on_top(takes, rating)), replace(memory, takes_kw=takes)
+    idle = np.where(settled & ~rising, np.fmax(devices.lease_kw - np.maximum(draw_kw, 0.0), 0.0), 0.0)
+    return np.fmin(np.inf, _on_top(takes, rating)), idle, replace(memory, takes_kw=takes)
 
 
 def _on_top(takes_kw: Floats, rating_kw: Floats) -> Floats:
