@@ -232,6 +232,10 @@ class DeviceMemory:
     """Ticks in a row in which it was seen not to follow its lease; negative: disobedient, ticks of following."""
     last_kw: Floats
     """Its power as read at the last tick [kW]; NaN: never."""
+    takes_kw: Floats
+    """What it was seen to take of a larger lease [kW]; NaN: it takes what it is granted."""
+    heading: Floats
+    """Which way its lease last moved: 1.0 up, -1.0 down; 0.0: it never did."""
     stated_kwh: Floats
     """The energy need it last stated [kWh]; NaN: none."""
     left_kwh: Floats
@@ -275,6 +279,42 @@ class NodeMemory:
     """The peak before that event [kW]; NaN: none."""
     since_event_s: Floats
     """Since it ended [s]; 0 while it bears; NaN: none."""
+    level_kw: Floats
+    """What nobody explains, noise averaged away; NaN: never read. Its learning is in `derms.control.caution`."""
+    level_kw2: Floats
+    """Its variance."""
+    pace_kw_s: Floats
+    """How fast the level last moved."""
+    trend_kw_s: Floats
+    """How fast it is expected to go on rising."""
+    surprise_up: Floats
+    """Cumulative sum of surprises [standard deviations]."""
+    surprise_down: Floats
+    seen_kw: Floats
+    """The last reading of what nobody explains; NaN: none."""
+    moved_kw: Floats
+    """By how much it had moved."""
+    square_kw2: Floats
+    """Mean square of such moves."""
+    cross_kw2: Floats
+    """Mean product of two in a row."""
+    readings: Floats
+    """How many there were."""
+    meter_age_s: Floats
+    """Of the last reading at the last tick [s]; NaN: none."""
+    meter_gap_s: Floats
+    """Usually between two readings [s]; 0: not known."""
+    room_kw: Floats
+    """What there was to give, relief being worth it [kW]; NaN: never looked."""
+    roomy: Floats
+    """For how long, and by how much, there has clearly been more [standard deviations x s]."""
+    soft_room_kw: Floats
+    """The same within the limit that is not worth relief [kW]; NaN: never looked."""
+    soft_roomy: Floats
+    known_kw: Floats
+    """PV and load that telemetry knows; NaN: never looked."""
+    known_moved_kw: Floats
+    """By how much that had moved."""
     export_over: Floats
     """1.0: generation was curtailed, or export was above its limit, at the last tick."""
 
@@ -289,8 +329,9 @@ class NodeMemory:
 
 
 _UNKNOWN = dict.fromkeys(
-    ("last_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw", "peak_before_kw", "event_kw",
-     "event_peak_kw", "since_event_s"),
+    ("last_kw", "takes_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw",
+     "peak_before_kw", "event_kw", "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s",
+     "known_kw", "room_kw", "soft_room_kw"),
     np.nan,
 )  # fmt: skip
 """What is not known of a row never seen before; everything else starts at 0."""

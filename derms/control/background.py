@@ -6,6 +6,7 @@ import numpy as np
 
 from derms.columns import LOAD, PV, Bools, DeviceColumns, Floats, Freshness, Ints, NodeColumns, NodeMemory, Params
 from derms.control.bounds import Bounds
+from derms.control.caution import Belief, follow, foresee
 from derms.control.tree import Tree
 
 
@@ -18,9 +19,11 @@ class Background:
     blind: Bools
     """There was a head meter and it is silent: hold, raise nothing below it."""
     import_kw: Floats
-    """As the import side believes it: risen at once, fallen slowly. Without reservations."""
+    """As the import side believes it, noise averaged away. Without reservations."""
     export_kw: Floats
-    """As the export side believes it, without PV: fallen at once, risen slowly."""
+    """As the export side believes it, without PV."""
+    belief: Belief
+    """How sure all that is."""
     residual_kw: Floats
     """Metered minus everything known; remembered, or assumed, without a meter."""
     load_kw: Floats
@@ -63,37 +66,44 @@ def background_of(
     base_own = tree.at_nodes(devices.node, np.where(devices.kind == LOAD, power, 0.0))
     # A silent panel may be making nothing: it is not counted on where there is no meter to see it.
     pv_own = tree.at_nodes(devices.node, np.where(is_pv & (fresh == Freshness.GOOD), power, 0.0))
+    known = base_own + pv_own
+    known_all = tree.up(known)
     has_meter = np.isfinite(nodes.metered_kw)
     metered = has_meter & (nodes.metered_age_s <= params.stale_after_s)
+    reading = np.where(has_meter, nodes.metered_kw, 0.0) - told_kw - known_all
+    belief, memory = follow(reading, nodes.metered_age_s, metered, memory, dt_s)
+    trend, memory = foresee(known_all, memory, dt_s)
     unexplained = np.where(has_meter, memory.residual_kw, nodes.assumed_unmetered_kw)
-    now_import = base_own + pv_own + unexplained
-    now_export = base_own + unexplained
-    residual = unexplained.copy()
-    known_below = base_own + pv_own
-    for depth in tree.depths[::-1]:
-        seen = depth.row[metered[depth.row]]
-        now_import[seen] = nodes.metered_kw[seen] - told_kw[seen]
-        now_export[seen] = now_import[seen] - generation_kw[seen]
-        residual[seen] = now_import[seen] - known_below[seen]
-        if depth.above[0] >= 0:
-            import_kw = np.add.reduceat(now_import[depth.row], depth.first)
-            now_import[depth.above] += import_kw
-            now_export[depth.above] += np.add.reduceat(now_export[depth.row], depth.first)
-            known_below[depth.above] += import_kw
-    belief = 1.0 - np.exp(-dt_s / params.background_fall_s)
+    now_import = np.where(metered, belief.level_kw + known_all, known + unexplained)
+    now_export = np.where(metered, now_import - generation_kw, base_own + unexplained)
+    known_below = known.copy()
+    rise, spread, noise = belief.trend_kw_s.copy(), belief.spread_kw2.copy(), belief.noise_kw2.copy()
+    for level in tree.levels[:0:-1]:
+        open_above = ~metered[tree.parent[level]]
+        np.add.at(known_below, tree.parent[level], now_import[level])
+        inner = level[open_above]
+        above = tree.parent[inner]
+        # Where a meter looks at everything below, what the meters there say adds nothing to it.
+        for value in (now_import, now_export, rise, spread, noise):
+            np.add.at(value, above, value[inner])
+    fall = 1.0 - np.exp(-dt_s / params.background_fall_s)
+    believed_import = np.where(metered, now_import, _believe(now_import, memory.fixed_import_kw, fall, upward=True))
+    believed_export = np.where(metered, now_export, _believe(now_export, memory.fixed_export_kw, fall, upward=False))
+    caution = Belief(level_kw=now_import, trend_kw_s=rise + trend, spread_kw2=spread, noise_kw2=noise)
     found = Background(
         metered=metered,
         blind=has_meter & ~metered,
-        import_kw=_believe(now_import, memory.fixed_import_kw, belief, upward=True),
-        export_kw=_believe(now_export, memory.fixed_export_kw, belief, upward=False),
-        residual_kw=residual,
-        load_kw=np.where(metered, nodes.metered_kw, now_import + told_kw),
+        import_kw=believed_import,
+        export_kw=believed_export,
+        belief=caution,
+        residual_kw=np.where(metered, now_import - known_below, unexplained),
+        load_kw=now_import + told_kw,
     )
     return found, replace(
         memory,
         fixed_import_kw=found.import_kw,
         fixed_export_kw=found.export_kw,
-        residual_kw=np.where(metered, residual, memory.residual_kw),
+        residual_kw=np.where(metered, found.residual_kw, memory.residual_kw),
     )
 
 

@@ -25,9 +25,6 @@ from derms.control.needs import Needs
 from derms.control.obedience import Obedience
 from derms.model import DeviceStatus
 
-TAKES = 0.85
-"""A device that draws less than this share of its lease is offered only what it is seen to take."""
-
 
 def freshness_of(devices: DeviceColumns, params: Params) -> Ints:
     """Class each device's newest reading by its age; codes of `Freshness`, shape (n,)."""
@@ -81,8 +78,8 @@ def device_bounds(
     fresh: Ints,
     obedience: Obedience,
     needs: Needs,
+    uptake_kw: Floats,
     export_over: Bools,
-    params: Params,
     dt_s: float,
 ) -> Bounds:
     """Work out each device's bounds from its registration, its newest reading and its leases.
@@ -93,8 +90,8 @@ def device_bounds(
         fresh: Codes of `Freshness`, shape (n,).
         obedience: Who follows.
         needs: What they need.
+        uptake_kw: The most each takes by what it was seen to take, shape (n,) [kW]; inf: not known.
         export_over: Behind which node export is over its limit, shape (n,).
-        params: The engine's constants.
         dt_s: Since the last tick [s].
     """
     good = (fresh == Freshness.GOOD) & commanded
@@ -113,8 +110,8 @@ def device_bounds(
     full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
     capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
-                          obedience.draw_kw, params, dt_s)  # fmt: skip
-    uptake_kw = np.where(uptake, cap, np.nan)
+                          uptake_kw, dt_s)  # fmt: skip
+    offered = np.where(uptake, cap, np.nan)
     held_down = blocked | (hold <= 0.0)
     cap = np.where(held_down, 0.0, np.fmin(cap, hold))
     cap = np.where(flexible & (cap >= devices.p_min_kw), cap, 0.0)
@@ -134,7 +131,7 @@ def device_bounds(
         forced_kw=np.where(flexible & (hold < 0.0), -np.minimum(discharge, np.where(hold < 0.0, -hold, 0.0)), 0.0),
         generation_kw=np.where(curtailable, np.maximum(generation, 0.0), 0.0),
         uptake=uptake,
-        uptake_kw=uptake_kw,
+        uptake_kw=offered,
         absorbing=absorbing,
         full=full,
     )
@@ -168,8 +165,7 @@ def _cap_kw(
     capability_kw: Floats,
     full: Bools,
     needs: Needs,
-    draw_kw: Floats,
-    params: Params,
+    uptake_kw: Floats,
     dt_s: float,
 ) -> tuple[Floats, Bools]:
     """The most each device can take now [kW], and whom what it is seen to take has capped; shape (n,) each."""
@@ -177,12 +173,9 @@ def _cap_kw(
     # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
     finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
     cap = np.where(needs.states_energy, np.minimum(cap, finishing), cap)
-    seen = np.maximum(1.1 * draw_kw, 0.0) + 0.05 * devices.p_import_max_kw
-    took = np.maximum(seen, devices.p_min_kw)
-    settled_s = min(params.uptake_s, 1.5 * params.interval_s)
-    uptake = flexible & (devices.acknowledged_s > settled_s) & (devices.lease_kw > 0.0) & (took < cap)
-    uptake &= draw_kw < TAKES * devices.lease_kw
-    return np.where(uptake, np.minimum(cap, took), cap), uptake
+    took = np.maximum(uptake_kw, devices.p_min_kw)
+    uptake = flexible & (took < cap)
+    return np.where(uptake, took, cap), uptake
 
 
 def _discharge_kw(devices: DeviceColumns, willing: Bools) -> Floats:

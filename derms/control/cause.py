@@ -218,7 +218,8 @@ class Case:
     @property
     def blocked(self) -> Bools:
         """Whom operators have blocked, shape (n,)."""
-        return self.devices.override == Override.BLOCK
+        blocked: Bools = self.devices.override == Override.BLOCK
+        return blocked
 
     def at(self, column: Floats | Ints) -> float:
         """Its value in a column."""

@@ -33,7 +33,8 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of
-from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import
+from derms.control.caution import standing
+from derms.control.dynamics import Leases, Pace, calmed, keep_silent, shape_export, shape_import
 from derms.control.envelope import Envelope, envelope_of, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
@@ -41,9 +42,12 @@ from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
 from derms.control.reasons import Course, reasons_of
+from derms.control.uptake import uptake_of
 from derms.control.wants import Round, Wants, Wish
 from derms.model import Policy
 
+_MOVED_KW = 1e-3
+"""A lease that moves by less has not moved [kW]."""
 _WAITED_KW = 1e-6
 """A device that draws less than this has no power [kW]."""
 
@@ -124,8 +128,9 @@ def _decide(
     given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, layout.seats)
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
+    calm = calmed(target, wants.room_kw, bounds.cap_kw, memory.devices.heading, bounds.flexible, devices, layout, pace)
     told = shape_import(
-        target, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
+        calm, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
     )  # fmt: skip
     kept = keep_silent(bounds.waiting, devices, layout, seen.headroom_kw, params)
@@ -179,9 +184,12 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     fresh = freshness_of(devices, params)
     good = fresh == Freshness.GOOD
     obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)
+    uptake, idle, device_memory = uptake_of(
+        devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params
+    )
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
     export_over = layout.below(memory.nodes.export_over > 0.0)
-    bounds = device_bounds(devices, commanded, fresh, obedience, needs, export_over, params, dt_s)
+    bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, dt_s)
     background, node_memory = background_of(
         nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, memory.nodes, params, dt_s
     )
@@ -198,8 +206,22 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     )
     reserved = layout.sums(bounds.reserve_kw)
     taken = nodes.margin_kw + background.import_kw + reserved
-    headroom = limits.import_kw - taken
-    soft = np.maximum(limits.soft_import_kw - taken, 0.0)
+    spare = layout.sums(np.where(bounds.flexible, idle, 0.0))
+    hard_room = standing(
+        limits.import_kw - taken, memory.nodes.room_kw, memory.nodes.roomy, background.belief, spare, dt_s
+    )
+    soft_room = standing(
+        limits.soft_import_kw - taken,
+        memory.nodes.soft_room_kw,
+        memory.nodes.soft_roomy,
+        background.belief,
+        spare,
+        dt_s,
+    )
+    headroom, soft = hard_room.kw, soft_room.kw
+    node_memory = replace(
+        node_memory, room_kw=headroom, roomy=hard_room.roomy, soft_room_kw=soft, soft_roomy=soft_room.roomy
+    )
     seen = _Seen(
         layout=layout,
         fresh=fresh,
@@ -209,7 +231,7 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         background=background,
         limits=limits,
         headroom_kw=headroom,
-        room_kw=np.where(headroom < 0.0, headroom, np.minimum(headroom, soft)),
+        room_kw=np.where(headroom < 0.0, headroom, np.maximum(np.minimum(headroom, soft), 0.0)),
         reserved_kw=reserved,
     )
     return seen, replace(memory, devices=device_memory, nodes=node_memory)
@@ -291,9 +313,11 @@ def _device_memory(
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
     wanting = wants.cap_kw > 0.0
+    moved = np.nan_to_num(p_kw) - wants.drawing_kw
     return replace(
         memory,
         bucket_kwh=settle(policy, wants, given.target_kw),
+        heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
         running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
     )

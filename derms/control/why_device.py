@@ -11,7 +11,6 @@ from derms.columns import (
     Override,
     Reason,
 )
-from derms.control.bounds import TAKES
 from derms.control.cause import Bound, BoundKind, Case
 from derms.control.obedience import PARDON
 from derms.control.words import allowed_text, kw_text, load_text, wait_text
@@ -176,7 +175,7 @@ def uptake(case: Case) -> tuple[Bound, ...]:
             limit_kw=limit,
             binding=binding,
             words=f"takes {kw_text(draw)} of the {kw_text(lease)} it was granted: offered {kw_text(limit)}",
-            remedies=(f"it is offered more when it takes more than {kw_text(TAKES * lease)}",) if binding else (),
+            remedies=(f"it is offered more when it takes all of {kw_text(limit)}",) if binding else (),
         ),
     )
 

@@ -108,7 +108,8 @@ def _export_bound(case: Case, node: int) -> Bound:
 
 def _told_pv(case: Case) -> Bools:
     is_pv = case.devices.kind == case.kind
-    return is_pv & np.isfinite(case.decision.target_kw)
+    told: Bools = is_pv & np.isfinite(case.decision.target_kw)
+    return told
 
 
 def event_bounds(case: Case) -> tuple[Bound, ...]:
