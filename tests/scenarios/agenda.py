@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from derms.control.loop import ControlLoop
 from derms.model import (
     Device,
     DeviceOverride,
@@ -67,10 +68,8 @@ def agenda(stage: "Stage") -> list[Entry]:
         if device.retires_s < story.FOREVER:
             retired = replace(registration(device), enrolment=Enrolment.RETIRED)
             entries.append((device.retires_s, _do(stage.controller.register, retired)))
-    for event in told.event:
-        entries.append((event.told_s, _event(stage, event)))
-    for program in told.program:
-        entries.append((0.0, _program(stage, program)))
+    entries += [(event.told_s, _event(stage, event)) for event in told.event]
+    entries += [(0.0, _program(stage, program)) for program in told.program]
     for laid in told.override:
         entries.append((laid.at_s, _lay(stage, laid)))
         if laid.release_s < story.FOREVER:
@@ -82,6 +81,10 @@ def agenda(stage: "Stage") -> list[Entry]:
 
 def _do(deed: Callable[..., None], *arguments: Any) -> Deed:
     return lambda: deed(*arguments)
+
+
+def _with(deed: Callable[..., None], argument: Any) -> Callable[[ControlLoop], None]:
+    return lambda loop: deed(loop, argument)
 
 
 def _join(stage: "Stage", row: int, device: story.Device) -> Deed:
@@ -146,7 +149,7 @@ def _lay(stage: "Stage", laid: story.Laid) -> Deed:
                 created_at=_instant(stage, laid.at_s),
                 until=_instant(stage, laid.at_s + laid.for_s),
             )
-            stage.controller.ask(lambda loop, found=found: loop.put_override(found))
+            stage.controller.ask(_with(ControlLoop.put_override, found))
 
     return deed
 
@@ -154,7 +157,7 @@ def _lay(stage: "Stage", laid: story.Laid) -> Deed:
 def _release(stage: "Stage", device: str) -> Deed:
     def deed() -> None:
         for row in story.named(stage.devices.ids, device):
-            stage.controller.ask(lambda loop, row=row: loop.release(stage.devices.ids[row]))
+            stage.controller.ask(_with(ControlLoop.release, stage.devices.ids[row]))
 
     return deed
 
@@ -211,8 +214,9 @@ def device_fault(stage: "Stage", fault: story.Fault, on: bool) -> None:
                 stage.wrong_sign[row] = on
             case "disobedient":
                 stage.devices.defies_kw[row] = fault.kw if on else float("nan")
+            case "takes":
+                stage.devices.accepts_kw[row] = fault.kw if on else stage.devices.told[row].accepts_kw
             case "fault_status":
                 stage.broken[row] = on
             case _:
                 raise AssertionError(f"{fault.kind} is no fault of a device")
-

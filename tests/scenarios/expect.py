@@ -63,7 +63,7 @@ def _values(stage: Stage, expect: Expect) -> Floats | float:
     observer = stage.observer
     match expect.what:
         case "load":
-            loads = np.array(observer.loads_kw)[_window(stage, expect), stage.forest.row[expect.at]]
+            loads: Floats = np.array(observer.loads_kw)[_window(stage, expect), stage.forest.row[expect.at]]
             return loads[-1:] if expect.finally_ else loads
         case "power" | "charging" | "generation":
             return _powers(stage, expect)
@@ -99,7 +99,8 @@ def _window(stage: Stage, expect: Expect) -> list[int]:
 
 
 def _window_powers(stage: Stage, expect: Expect) -> Floats:
-    return np.array(stage.observer.powers_kw)[_window(stage, expect)][:, _rows(stage, expect)]
+    powers: Floats = np.array(stage.observer.powers_kw)[_window(stage, expect)][:, _rows(stage, expect)]
+    return powers
 
 
 def _powers(stage: Stage, expect: Expect) -> Floats:
@@ -118,7 +119,8 @@ def _said(stage: Stage, expect: Expect) -> Floats:
     row = stage.forest.row[expect.at]
     values = np.array([getattr(said, name)[row] for said in stage.said if _in(said.at_s, expect)])
     values = values[np.isfinite(values)]
-    return values[-1:] if expect.finally_ else values
+    chosen: Floats = values[-1:] if expect.finally_ else values
+    return chosen
 
 
 def _is_met(stage: Stage, row: int) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from derms.contract import Refusal, Topics, decode_setpoint, encode_telemetry
 from derms.contract.setpoint import Order
+from derms.control.loop import NodeView
 from derms.model import Device as Registration
 from derms.model import DeviceKind, DeviceStatus, Dialect, Telemetry
 from tests.fakes_contract import LoopClock
@@ -18,7 +19,8 @@ from tests.scenarios.physics import Devices, Floats
 from tests.scenarios.story import Device, Story
 from tests.scenarios.wire import Books, Controller, Wire
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """What the controller itself said at an instant; shape (m,) each."""
 
@@ -126,17 +128,7 @@ class Stage:
         loop = self.controller.loop
         if loop is None or not self.observer.keep_all:
             return
-        views = [loop.feeders[node.id].view for node in self.story.node]
-        self.said.append(
-            Said(
-                now_s,
-                *(
-                    np.array([np.nan if view is None else getattr(view, name) for view in views])
-                    for name in ("headroom_kw", "import_limit_kw", "shortfall_kw", "envelope_import_kw")
-                ),
-                flagged=frozenset(self.flagged()),
-            )
-        )
+        self.said.append(_said(now_s, [loop.feeders[node.id].view for node in self.story.node], self.flagged()))
 
     def flagged(self) -> list[str]:
         """Whom the controller now calls disobedient."""
@@ -192,7 +184,9 @@ class Stage:
             at_ms=at_ms,
             p_actual_kw=-p_kw if self.wrong_sign[row] else p_kw,
             p_setpoint_kw=None if following is None else following.p_kw,
-            soc=None if told.soc is None or unavailable else float(self.devices.soc[row]),
+            soc=None
+            if told.soc is None or unavailable
+            else float(self.devices.soc[row]) * (100 if told.in_percent else 1),
             seq=seq,
             feeder_id=told.node,
             p_max_kw=max(told.rating_kw, told.export_kw) or None,
@@ -217,6 +211,20 @@ class Stage:
         assert not isinstance(lease, Refusal | Order), f"{told.id} cannot read {payload!r}"
         verdict = self.devices.offer(lease, now_ms=self.device_clock.now_ms(), now_s=self.clock.monotonic_s())
         self.observer.hear(Sent(self.now_s, row, lease, verdict))
+
+
+def _said(now_s: float, views: list[NodeView | None], flagged: list[str]) -> Said:
+    def column(name: str) -> Floats:
+        return np.array([np.nan if view is None else getattr(view, name) for view in views])
+
+    return Said(
+        at_s=now_s,
+        headroom_kw=column("headroom_kw"),
+        import_limit_kw=column("import_limit_kw"),
+        shortfall_kw=column("shortfall_kw"),
+        envelope_import_kw=column("envelope_import_kw"),
+        flagged=frozenset(flagged),
+    )
 
 
 def _steps(story: Story, now_s: float) -> Floats:

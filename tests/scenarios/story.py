@@ -60,6 +60,8 @@ class Device(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     default_kw: float = 0.0
     dialect: Dialect = Dialect.V1
     ready_by_s: float | None = None
+    in_percent: bool = False
+    """It sends its SOC so."""
     energy_kwh: float | None = None
     """What its session asks for, once [kWh]."""
     accepts_kw: float = FOREVER
@@ -119,11 +121,11 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Something that goes wrong, to named devices, nodes or the whole."""
 
     kind: Literal[
-        "silent", "deaf", "frozen", "stuck", "wrong_sign", "disobedient", "fault_status",
+        "silent", "deaf", "frozen", "stuck", "wrong_sign", "disobedient", "takes", "fault_status",
         "meter_silent", "meter_frozen", "broker", "store", "clock_step", "restart", "die",
     ]  # fmt: skip
     """silent: is not heard; deaf: does not hear; frozen: repeats its reading as new; stuck: repeats it as old;
-    disobedient: draws `kw` whatever it is told; die: the controller stops for good."""
+    disobedient: draws `kw` whatever it is told; takes: no more than `kw`; die: the controller stops for good."""
     at: list[str] = []
     """Devices (also by the id that many share) or nodes."""
     at_s: float
