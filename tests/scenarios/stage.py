@@ -9,7 +9,7 @@ import numpy as np
 
 from derms.contract import Refusal, Topics, decode_setpoint, encode_telemetry
 from derms.contract.setpoint import Order
-from derms.control.loop import NodeView
+from derms.control.trees import NodeView
 from derms.model import Device as Registration
 from derms.model import DeviceKind, DeviceStatus, Dialect, Telemetry
 from tests.fakes_contract import LoopClock

@@ -38,7 +38,8 @@ def wants_of(
         is_ev=no, cap_kw=column(cap_kw), minimum_kw=column(minimum_kw), step_kw=column(step_kw), priority=nothing + 5.0,
         gap=nothing, below_reserve=no, left_kwh=nothing, asked_kwh=nothing, got_kwh=nothing, time_left_s=nothing + 60.0,
         departs=no, bucket_kwh=nothing, waited_s=nothing, running_s=nothing, drawing_kw=column(drawing_kw),
-        node=forest.nodes, room_kw=forest.room, tree=forest.tree, dt_s=5.0, params=Params(),
+        node=forest.nodes, room_kw=forest.room, tree=forest.tree, seats=Seats.of(forest.tree, forest.nodes), dt_s=5.0,
+        params=Params(),
     )  # fmt: skip
 
 
