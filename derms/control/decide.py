@@ -32,7 +32,7 @@ from derms.columns import (
 )
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
-from derms.control.bounds import Bounds, device_bounds, freshness_of
+from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
 from derms.control.caution import standing
 from derms.control.dynamics import Leases, Pace, calmed, keep_silent, shape_export, shape_import
 from derms.control.envelope import Envelope, envelope_of, lease_lives
@@ -65,6 +65,7 @@ def decide(picture: Picture, memory: Memory, params: Params, layout: Layout | No
         The decision, and the memory for the next tick.
     """
     layout = Layout.of(picture.nodes.parent, picture.devices.node) if layout is None else layout
+    picture = replace(picture, devices=in_whole_steps(picture.devices))
     mode = _mode_of_devices(picture, layout)
     if not np.any(mode == ADVISE):
         return _decide(picture, memory, params, layout, mode == AUTO)

@@ -156,10 +156,7 @@ def _import_remedies(case: Case, node: int) -> tuple[str, ...]:
 
 def turn_remedy(case: Case) -> str:
     """What would let everyone's smallest power fit."""
-    devices = case.devices
-    step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
-    least = np.where(devices.p_step_kw > 0.0, np.ceil(devices.p_min_kw / step - _SLIGHT_KW) * step, devices.p_min_kw)
-    wanted = np.where(_wanted_kw(case) > 0.0, least, np.minimum(_wanted_kw(case), 0.0))
+    wanted = np.where(_wanted_kw(case) > 0.0, case.devices.p_min_kw, np.minimum(_wanted_kw(case), 0.0))
     return f"{_lift_text(case, lacking(case, wanted, _room_kw(case)), 'import')}: all smallest powers fit then"
 
 
