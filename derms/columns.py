@@ -206,7 +206,7 @@ class Params:
     """A bucket holds at most this many hours of the device's rating."""
     bucket_fade_s: float = 300.0
     """Time constant with which the bucket of a device that wants nothing fades [s]."""
-    turn_s: float = 900.0
+    turn_s: float = 1800.0
     """About how long a device that runs at its smallest power keeps its turn [s]."""
     wait_max_s: float = 3000.0
     """A device that wants power and has had none this long goes before all others of its tier [s]."""

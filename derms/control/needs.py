@@ -64,7 +64,8 @@ def needs_of(
         np.isfinite(devices.capacity_kwh), devices.capacity_kwh, _GUESSED_HOURS * devices.p_import_max_kw
     )
     left = np.where(states, stated_left, gap * capacity)
-    departs = (devices.kind == EV) & np.isfinite(devices.ready_in_s)
+    # By when is worth nothing where nobody knows how much.
+    departs = (devices.kind == EV) & np.isfinite(devices.ready_in_s) & (states | known)
     reserve = known & (np.where(known, devices.soc, 1.0) < devices.min_soc_reserve)
     found = Needs(
         gap=gap,

@@ -15,7 +15,7 @@ from derms.columns import Bools, Floats
 from derms.control.policies.fair import common_share_kwh
 from derms.control.policies.plan import Outlook, admit, ranked, share_in_order
 from derms.control.policies.rotation import OVERDUE, claims, fair_kw, overdue, turn_h, weights
-from derms.control.policies.serving import now_kw, rest_of, urgency_h
+from derms.control.policies.serving import must_kw, now_kw, rest_of, urgency_h
 from derms.control.wants import Round, Wants, Wish
 
 _FLOOR = 0.25
@@ -44,11 +44,16 @@ def deficit(wants: Wants) -> Wish:
         planned = now_kw(wants, energy)
         urgency = urgency_h(wants, outlook, energy)
         due = overdue(wants) & departs & (energy < 0.99 * wants.left_kwh)
-        early = np.where(due, np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw)), 0.0)
-        if due.any():
-            rounds.append(Round(ceiling_kw=np.minimum(early, rest_of(wants, reserve)), rank=wants.waited_s))
         if stays.any():
             planned = share_in_order(outlook, planned, ranked(urgency))
+        must = np.minimum(must_kw(wants, outlook, energy), planned)
+        early = np.where(due, np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw)), 0.0)
+        early = np.maximum(early, must)
+        if early.any():
+            rounds.append(Round(ceiling_kw=np.minimum(must, rest_of(wants, reserve)), rank=urgency))
+            rounds.append(
+                Round(ceiling_kw=np.minimum(early - must, rest_of(wants, reserve, must)), rank=wants.waited_s)
+            )
         rounds.append(Round(ceiling_kw=rest_of(wants, reserve, early, wants.cap_kw - planned), rank=urgency))
         last = urgency_h(wants, outlook, wants.left_kwh)
         claim = np.where(due, early, planned)

@@ -9,7 +9,7 @@ import numpy as np
 
 from derms.columns import Floats
 from derms.control.policies.plan import Outlook, even_out
-from derms.control.policies.serving import by_laxity, now_kw, rest_of
+from derms.control.policies.serving import by_laxity_only, now_kw, rest_of
 from derms.control.wants import Round, Wants, Wish
 
 _TILT = 0.2
@@ -22,7 +22,7 @@ def fair(wants: Wants) -> Wish:
     energy = common_share_kwh(wants, outlook)
     asked = np.maximum(wants.asked_kwh, 1e-3)
     rest = rest_of(wants, now_kw(wants, energy))
-    return by_laxity(wants, outlook, energy, Round(ceiling_kw=rest, weight=asked, start=wants.got_kwh / asked))
+    return by_laxity_only(wants, outlook, energy, Round(ceiling_kw=rest, weight=asked, start=wants.got_kwh / asked))
 
 
 def common_share_kwh(wants: Wants, outlook: Outlook) -> Floats:

@@ -3,7 +3,7 @@
 A bucket holds the energy that a device is owed: what its weight would have given it less what it was given. Measured
 in hours of its own fair share, all who wait are owed more at the same pace, whatever their weight; who runs is owed
 less the faster, the smaller its share. So waits are alike, turns are as long as weights are large, and a bonus for
-those who run sets the pace.
+those who run, `turn_s`, sets the pace: with places for two in five, a turn takes four fifths of it.
 
 Source: Waldspurger and Weihl, Stride Scheduling: Deterministic Proportional-Share Resource Management, MIT LCS TM-528,
 1995.
@@ -17,9 +17,6 @@ from derms.control.wants import Round, Wants, Wish
 
 _NEED_FLOOR = 0.05
 """Need of a device that has its target but would still take more."""
-_TURN_H = 0.5
-"""Who waits must be owed this much more than who runs to take its place [h]; two fifths of all places taken, a turn
-then takes 0.4 h and a wait 0.6 h."""
 _LEAST_SHARE = 1e-3
 """Fair shares below this part of what a device can take are not told apart."""
 OVERDUE = 1e4
@@ -56,7 +53,7 @@ def by_level(wants: Wants, weight: Floats) -> Wish:
 def turn_h(wants: Wants, fair: Floats) -> Floats:
     """Hours of its fair share that each is owed, with a bonus for those who run, shape (n,) [h]."""
     share = np.maximum(fair, _LEAST_SHARE * np.maximum(wants.cap_kw, 1e-9))
-    owed = wants.bucket_kwh / share + np.where(wants.drawing_kw > 0.0, _TURN_H, 0.0)
+    owed = wants.bucket_kwh / share + np.where(wants.drawing_kw > 0.0, wants.params.turn_s / 3600.0, 0.0)
     return owed + np.where(overdue(wants), OVERDUE, 0.0)
 
 
@@ -65,7 +62,7 @@ def claims(wants: Wants, fair: Floats, owed_h: Floats) -> Floats:
 
     Whose fair share is less than its smallest power is on for a part of the time, even where all could be on at once.
     """
-    rests = (fair < wants.minimum_kw) & (owed_h < 0.5 * _TURN_H)
+    rests = (fair < wants.minimum_kw) & (owed_h < 0.5 * wants.params.turn_s / 3600.0)
     return np.where(rests, 0.0, wants.minimum_kw)
 
 

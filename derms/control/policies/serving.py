@@ -25,16 +25,35 @@ def urgency_h(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
     Where nobody has said by when, the horizon counts from when the device began to wait.
     """
     laxity = outlook.laxity_h(energy_kwh) - np.where(wants.departs, 0.0, wants.waited_s / 3600.0)
-    stay = np.where(wants.departs, _STAY_H, _STAY_OPEN_H)
     spare = np.where(np.isfinite(laxity), laxity, -_NEVER_H)
-    return np.where(wants.drawing_kw > 0.0, stay, 0.0) - spare
+    stay = np.where(wants.drawing_kw > 0.0, np.where(wants.departs, _STAY_H, _STAY_OPEN_H), 0.0)
+    # Nobody stays at the cost of one who cannot wait for the next tick.
+    step = wants.dt_s / 3600.0
+    return -np.where(spare > step, np.maximum(spare - stay, step), spare)
 
 
-def by_laxity(wants: Wants, outlook: Outlook, energy_kwh: Floats, *more: Round) -> Wish:
-    """Serve what is promised, least time to spare first, then some more."""
+def must_kw(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
+    """What of an energy cannot wait for the next tick, shape (n,) [kW]."""
+    step = wants.dt_s / 3600.0
+    later = outlook.cap_kw * np.maximum(outlook.left_h - step, 0.0)
+    return np.minimum(np.maximum(energy_kwh - later, 0.0) / step, wants.cap_kw)
+
+
+def by_laxity(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> tuple[Round, ...]:
+    """Serve what is promised: what cannot wait, then least time to spare first."""
     urgency = urgency_h(wants, outlook, energy_kwh)
-    first = Round(ceiling_kw=now_kw(wants, energy_kwh), rank=urgency)
-    return Wish(rounds=(first, *more), turn=urgency, claim_kw=first.ceiling_kw)
+    must = must_kw(wants, outlook, energy_kwh)
+    rest = Round(ceiling_kw=now_kw(wants, energy_kwh) - must, rank=urgency)
+    return (Round(ceiling_kw=must, rank=urgency), rest) if must.any() else (rest,)
+
+
+def by_laxity_only(wants: Wants, outlook: Outlook, energy_kwh: Floats, *more: Round) -> Wish:
+    """Serve what is promised and then some more; who has least time to spare is on first."""
+    return Wish(
+        rounds=(*by_laxity(wants, outlook, energy_kwh), *more),
+        turn=urgency_h(wants, outlook, energy_kwh),
+        claim_kw=now_kw(wants, energy_kwh),
+    )
 
 
 def rest_of(wants: Wants, *given_kw: Floats) -> Floats:

@@ -11,7 +11,7 @@ costs most), with rates and with energies instead of one machine.
 import numpy as np
 
 from derms.control.policies.plan import Outlook, admit, ranked
-from derms.control.policies.serving import by_laxity, now_kw, rest_of, urgency_h
+from derms.control.policies.serving import by_laxity_only, now_kw, rest_of, urgency_h
 from derms.control.wants import Round, Wants, Wish
 
 
@@ -22,4 +22,6 @@ def sessions(wants: Wants) -> Wish:
     order = ranked(-hopeless, -wants.left_kwh, -wants.time_left_s)
     energy = admit(outlook, order, np.zeros_like(wants.left_kwh), whole=True)
     rest = rest_of(wants, now_kw(wants, energy))
-    return by_laxity(wants, outlook, energy, Round(ceiling_kw=rest, rank=urgency_h(wants, outlook, wants.left_kwh)))
+    return by_laxity_only(
+        wants, outlook, energy, Round(ceiling_kw=rest, rank=urgency_h(wants, outlook, wants.left_kwh))
+    )
