@@ -97,8 +97,8 @@ def standing(free_kw: Floats, before_kw: Floats, roomy: Floats, belief: Belief, 
     rise = belief.trend_kw_s * _LEAD_S
     stay = np.maximum(rise + _STAY * spread - spare_kw, 0.0)
     lower = np.maximum(rise + _LOWER * spread - spare_kw, 0.0)
-    more = free_kw - lower - before_kw - _RAISE * noise - _RAISE_SPREAD * spread
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # no limit less no limit is no more than there was
+        more = free_kw - lower - before_kw - _RAISE * noise - _RAISE_SPREAD * spread
         gained = np.where(more > 0.0, roomy + more / np.maximum(noise, 1e-6) * dt_s, 0.0)
     stands = (before_kw <= free_kw - stay) & ~(gained > _ROOMY)
     return Room(kw=np.where(stands, before_kw, free_kw - lower), roomy=np.where(stands, gained, 0.0))
