@@ -176,10 +176,13 @@ def _cap_kw(
     # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
     finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
     cap = np.where(needs.states_energy, np.minimum(cap, finishing), cap)
-    seen = np.maximum(1.1 * draw_kw, 0.0) + 0.05 * devices.p_import_max_kw
-    took = np.maximum(seen, devices.p_min_kw)
+    # Never so close to what it takes that it would count as taking all of it: that would raise it again, and so on.
+    seen = np.maximum(np.maximum(1.1 * draw_kw, 0.0) + 0.05 * devices.p_import_max_kw, draw_kw / (TAKES - 0.01))
     settled_s = min(params.uptake_s, 1.5 * params.interval_s)
-    uptake = flexible & (devices.acknowledged_s > settled_s) & (devices.lease_kw > 0.0) & (took < cap)
+    # Until it has had the time to settle it keeps what it was told; it is neither cut nor raised on that reading.
+    took = np.where(devices.acknowledged_s > settled_s, seen, np.maximum(seen, devices.lease_kw))
+    took = np.maximum(took, devices.p_min_kw)
+    uptake = flexible & (devices.acknowledged_s >= 0.0) & (devices.lease_kw > 0.0) & (took < cap)
     uptake &= draw_kw < TAKES * devices.lease_kw
     return np.where(uptake, np.minimum(cap, took), cap), uptake
 
