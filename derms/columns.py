@@ -275,6 +275,12 @@ class NodeMemory:
     """The peak before that event [kW]; NaN: none."""
     since_event_s: Floats
     """Since it ended [s]; 0 while it bears; NaN: none."""
+    meter_kw: Floats
+    """The head meter's reading at the last tick [kW]; NaN: none."""
+    meter_moved_kw: Floats
+    """By how much the readings of the devices below have changed while the meter's stood still [kW]."""
+    meter_strikes: Floats
+    """New readings of a meter that stood still although the devices moved."""
     export_over: Floats
     """1.0: generation was curtailed, or export was above its limit, at the last tick."""
 
@@ -290,7 +296,7 @@ class NodeMemory:
 
 _UNKNOWN = dict.fromkeys(
     ("last_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw", "peak_before_kw", "event_kw",
-     "event_peak_kw", "since_event_s"),
+     "event_peak_kw", "since_event_s", "meter_kw"),
     np.nan,
 )  # fmt: skip
 """What is not known of a row never seen before; everything else starts at 0."""

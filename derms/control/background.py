@@ -1,4 +1,10 @@
-"""What each node carries that is not told what to do: metered less what is known, node by node. Pure."""
+"""What each node carries that is not told what to do: metered less what is known, node by node. Pure.
+
+A head meter and the devices below it do not report at the same instant. Between a setpoint and the first reading made
+under it a device may draw anything from the one to the other; a change of the meter that this explains is taken for
+the device's, and not for a change of the background. Without that the start of a charger that reports every five
+seconds would look like a load of its size, and stop it again.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -6,6 +12,7 @@ import numpy as np
 
 from derms.columns import LOAD, PV, Bools, DeviceColumns, Floats, Freshness, Ints, NodeColumns, NodeMemory, Params
 from derms.control.bounds import Bounds
+from derms.control.meters import Meters
 from derms.control.tree import Tree
 
 
@@ -34,6 +41,7 @@ def background_of(
     draw_kw: Floats,
     bounds: Bounds,
     fresh: Ints,
+    meters: Meters,
     memory: NodeMemory,
     params: Params,
     dt_s: float,
@@ -51,29 +59,32 @@ def background_of(
         draw_kw: Measured power, shape (n,) [kW].
         bounds: Who is told.
         fresh: Codes of `Freshness`, shape (n,).
+        meters: Which head meters can be believed.
         memory: What was remembered.
         params: The engine's constants.
         dt_s: Since the last tick [s].
     """
     power = np.where(np.isfinite(draw_kw), draw_kw, 0.0)
-    told_kw = tree.subtree(devices.node, np.where(bounds.flexible | bounds.held, power, 0.0))
+    told = _told_kw(devices, power, bounds, fresh, params)
+    told_kw, least_kw, most_kw = (tree.subtree(devices.node, column) for column in told)
     is_pv = devices.kind == PV
     # A panel that says it consumes what it makes, or makes what it consumes, is taken at its worst for export.
     generation_kw = tree.subtree(devices.node, np.where(is_pv, -np.abs(power), 0.0))
     base_own = tree.at_nodes(devices.node, np.where(devices.kind == LOAD, power, 0.0))
     # A silent panel may be making nothing: it is not counted on where there is no meter to see it.
     pv_own = tree.at_nodes(devices.node, np.where(is_pv & (fresh == Freshness.GOOD), power, 0.0))
-    has_meter = np.isfinite(nodes.metered_kw)
-    metered = has_meter & (nodes.metered_age_s <= params.stale_after_s)
-    unexplained = np.where(has_meter, memory.residual_kw, nodes.assumed_unmetered_kw)
+    metered = meters.live
+    unexplained = np.where(meters.known, memory.residual_kw, nodes.assumed_unmetered_kw)
     now_import = base_own + pv_own + unexplained
     now_export = base_own + unexplained
     residual = unexplained.copy()
     known_below = base_own + pv_own
     for depth in tree.depths[::-1]:
         seen = depth.row[metered[depth.row]]
-        now_import[seen] = nodes.metered_kw[seen] - told_kw[seen]
-        now_export[seen] = now_import[seen] - generation_kw[seen]
+        metered_kw, least, most = nodes.metered_kw[seen], least_kw[seen], most_kw[seen]
+        now_import[seen] = _nearest(memory.fixed_import_kw[seen], metered_kw - most, metered_kw - least)
+        for_export = metered_kw - generation_kw[seen]
+        now_export[seen] = _nearest(memory.fixed_export_kw[seen], for_export - most, for_export - least)
         residual[seen] = now_import[seen] - known_below[seen]
         if depth.above[0] >= 0:
             import_kw = np.add.reduceat(now_import[depth.row], depth.first)
@@ -83,7 +94,7 @@ def background_of(
     belief = 1.0 - np.exp(-dt_s / params.background_fall_s)
     found = Background(
         metered=metered,
-        blind=has_meter & ~metered,
+        blind=meters.known & ~metered,
         import_kw=_believe(now_import, memory.fixed_import_kw, belief, upward=True),
         export_kw=_believe(now_export, memory.fixed_export_kw, belief, upward=False),
         residual_kw=residual,
@@ -93,8 +104,30 @@ def background_of(
         memory,
         fixed_import_kw=found.import_kw,
         fixed_export_kw=found.export_kw,
-        residual_kw=np.where(metered, residual, memory.residual_kw),
+        residual_kw=np.where(metered & ~meters.doubted, residual, memory.residual_kw),
     )
+
+
+def _told_kw(
+    devices: DeviceColumns, power_kw: Floats, bounds: Bounds, fresh: Ints, params: Params
+) -> tuple[Floats, Floats, Floats]:
+    """What each device that is told, or would be, draws as far as is known; the least and the most it may; (n,) each.
+
+    One that is lost and whose leases are over is on its default control, as the reservations take it too: what it drew
+    when it was last heard must not be taken off a meter that no longer sees it.
+    """
+    ours = bounds.flexible | bounds.held
+    fallen = bounds.held & (fresh == Freshness.LOST) & ~np.isfinite(devices.may_kw)
+    known = np.where(ours, np.where(fallen, devices.default_power_kw, power_kw), 0.0)
+    unseen = ours & np.isfinite(devices.lease_kw) & (devices.told_s < devices.age_s + params.obey_s)
+    least = np.where(unseen, np.minimum(known, devices.lease_kw), known)
+    most = np.where(unseen, np.maximum(known, devices.lease_kw), known)
+    return known, least, most
+
+
+def _nearest(before_kw: Floats, low_kw: Floats, high_kw: Floats) -> Floats:
+    """What was believed before, as far as the readings allow it; the higher where nothing was."""
+    return np.where(np.isfinite(before_kw), np.clip(before_kw, low_kw, high_kw), high_kw)
 
 
 def _believe(now_kw: Floats, before_kw: Floats, belief: float, *, upward: bool) -> Floats:
