@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from derms.columns import KIND_CODE, METER, REVERT_S, STATUS_CODE, DeviceColumns, Floats, Ints, Override
+from derms.columns import KIND_CODE, METER, REVERT_S, STATUS_CODE, Bools, DeviceColumns, Floats, Ints, Override
 from derms.model import (
     Device,
     DeviceKind,
@@ -237,6 +237,10 @@ class Fleet:
         """The kind codes of some rows, shape (n,)."""
         return self._ints["kind"][rows]
 
+    def _stays(self, rows: Ints) -> Bools:
+        """Whom nobody has retired, shape (n,)."""
+        return ~np.isin(rows, list(self._leaving)) if self._leaving else np.ones(rows.shape, dtype=np.bool_)
+
     def rows_of(self, feeder_id: str) -> Ints:
         """The rows of a feeder's devices that are neither retired nor quarantined, or are just leaving; by id."""
         if self._rows_version != self.registry_version:
@@ -286,7 +290,7 @@ class Fleet:
         return DeviceColumns(
             node=node,
             kind=i["kind"],
-            controllable=np.isin(i["kind"], _TOLD) & ~(np.isin(rows, list(self._leaving)) if self._leaving else False),
+            controllable=np.isin(i["kind"], _TOLD) & self._stays(rows),
             status=i["status"],
             spoke=i["spoke"] == 1,
             age_s=now_s - f["received_s"],
