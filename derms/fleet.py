@@ -52,7 +52,7 @@ class Fleet:
     registry_version: int = 0
     """Rises with every change of a registration."""
     _leaving: set[int] = field(default_factory=set)
-    """Rows retired or quarantined while a lease of theirs may still be followed: their room is kept until it is over."""
+    """Rows retired or quarantined while a lease of theirs may still be followed: till then their room is kept."""
     _rows_of: dict[str, Ints] = field(default_factory=dict)
     """`rows_of` of every feeder, as of `_rows_version`."""
     _rows_version: int = -1
