@@ -38,6 +38,7 @@ from derms.control.dynamics import Leases, Pace, calmed, keep_silent, shape_expo
 from derms.control.envelope import Envelope, envelope_of, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
+from derms.control.meters import believe_meters
 from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
@@ -191,8 +192,12 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
     export_over = layout.below(memory.nodes.export_over > 0.0)
     bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, dt_s)
+    moved = obedience.draw_kw - memory.devices.last_kw
+    meters, node_memory = believe_meters(
+        nodes, layout.sums(np.where(np.isfinite(moved), moved, 0.0)), memory.nodes, params, dt_s
+    )
     background, node_memory = background_of(
-        nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, memory.nodes, params, dt_s
+        nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, meters, node_memory, params, dt_s
     )
     draws = np.where(bounds.flexible & np.isfinite(obedience.draw_kw), obedience.draw_kw, 0.0)
     limits, node_memory = limits_in_force(
