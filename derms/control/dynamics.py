@@ -12,7 +12,7 @@ from derms.columns import Bools, DeviceColumns, Floats, Override, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
-_BAND = 0.4
+_BAND = 0.5
 """How far a lease may stay off its target, so that few need to move [share of the rating]."""
 
 
