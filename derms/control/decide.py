@@ -174,7 +174,7 @@ def _decide(
     )
     return decision, replace(
         memory,
-        devices=_device_memory(memory.devices, picture.policy, wants, given, p_kw, picture.dt_s),
+        devices=_device_memory(memory.devices, picture.policy, wants, p_kw, picture.dt_s),
         nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
         sheds=seen.limits.sheds,
     )
@@ -314,7 +314,7 @@ def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> 
 
 
 def _device_memory(
-    memory: DeviceMemory, policy: Policy, wants: Wants, given: Allocation, p_kw: Floats, dt_s: float
+    memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Floats, dt_s: float
 ) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
@@ -322,7 +322,7 @@ def _device_memory(
     moved = np.nan_to_num(p_kw) - wants.drawing_kw
     return replace(
         memory,
-        bucket_kwh=settle(policy, wants, given.target_kw),
+        bucket_kwh=settle(policy, wants, np.nan_to_num(p_kw)),
         heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
         running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
