@@ -450,6 +450,8 @@ class Decision:
     """What it is offered because it is seen to take less than it was granted [kW]; NaN: it is not."""
     left_kwh: Floats
     """Energy still needed: to the target SOC, or of the session [kWh]."""
+    waited_s: Floats
+    """For how long it has had no power while wanting some [s]."""
     share_kw: Floats
-    """What allocation gave it before ramps [kW]; for PV the most negative power allowed."""
+    """What it is to get before ramps [kW]; for PV the most negative power allowed."""
     nodes: NodeDecision

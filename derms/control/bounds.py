@@ -27,11 +27,11 @@ from derms.model import DeviceStatus
 
 
 def in_whole_steps(devices: DeviceColumns) -> DeviceColumns:
-    """The same devices with smallest powers that they can run at: rounded up to a whole step."""
+    """The same devices with smallest powers that they can run at: rounded up to a whole step, one at least."""
     if not np.any(devices.p_step_kw > 0.0):
         return devices
     step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
-    whole = np.ceil(devices.p_min_kw / step - 1e-6) * step
+    whole = np.maximum(np.ceil(devices.p_min_kw / step - 1e-6), 1.0) * step
     return replace(devices, p_min_kw=np.where(devices.p_step_kw > 0.0, whole, devices.p_min_kw))
 
 

@@ -130,9 +130,9 @@ def _decide(
     given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, layout.seats)
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
-    calm = calmed(target, wants.room_kw, bounds.cap_kw, memory.devices.heading, bounds.flexible, devices, layout, pace)
+    share = calmed(target, wants.room_kw, bounds.cap_kw, memory.devices.heading, bounds.flexible, devices, layout, pace)
     told = shape_import(
-        calm, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
+        share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
     )  # fmt: skip
     kept = keep_silent(bounds.waiting, devices, layout, seen.headroom_kw, params)
@@ -150,12 +150,15 @@ def _decide(
     curtails = layout.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
     course = Course(
         given=given,
+        share_kw=share,
+        p_kw=told.p_kw,
         room_kw=wants.room_kw,
-        ramping=told.ramping | curtailed.ramping,
+        curtailed=curtailed,
         generation_cap_kw=cap,
         export_room_kw=export_room,
         export_over=memory.nodes.export_over > 0.0,
     )
+    device_memory = _device_memory(memory.devices, picture.policy, wants, p_kw, picture.dt_s)
     reason, reason_node = reasons_of(devices, bounds, seen.fresh, seen.obedience.disobedient, course, layout)
     decision = Decision(
         target_kw=p_kw,
@@ -169,12 +172,13 @@ def _decide(
         cap_kw=bounds.cap_kw,
         uptake_kw=bounds.uptake_kw,
         left_kwh=seen.needs.left_kwh,
-        share_kw=np.where(bounds.curtailable, -cap + 0.0, target),
+        waited_s=device_memory.waited_s,
+        share_kw=np.where(bounds.curtailable, -cap + 0.0, share),
         nodes=_node_record(picture, seen, given, envelope, told, export_room, export_short),
     )
     return decision, replace(
         memory,
-        devices=_device_memory(memory.devices, picture.policy, wants, p_kw, picture.dt_s),
+        devices=device_memory,
         nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
         sheds=seen.limits.sheds,
     )
@@ -313,9 +317,7 @@ def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> 
     return layout.serve(np.maximum(export_room_kw, 0.0), [Round(ceiling_kw=ceiling, weight=ceiling)])
 
 
-def _device_memory(
-    memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Floats, dt_s: float
-) -> DeviceMemory:
+def _device_memory(memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Floats, dt_s: float) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
     wanting = wants.cap_kw > 0.0

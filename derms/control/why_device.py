@@ -170,7 +170,7 @@ def uptake(case: Case) -> tuple[Bound, ...]:
     limit = case.at(case.decision.uptake_kw)
     if not np.isfinite(limit):
         return ()
-    lease, draw = case.at(case.devices.lease_kw), case.at(case.devices.p_actual_kw)
+    draw = case.at(case.devices.p_actual_kw)
     binding = case.binds(BoundKind.UPTAKE)
     return (
         Bound(
@@ -179,7 +179,7 @@ def uptake(case: Case) -> tuple[Bound, ...]:
             source="controller",
             limit_kw=limit,
             binding=binding,
-            words=f"takes {kw_text(draw)} of the {kw_text(lease)} it was granted: offered {kw_text(limit)}",
+            words=f"takes {kw_text(draw)}, and less than it was granted: offered {kw_text(limit)}",
             remedies=(f"it is offered more when it takes all of {kw_text(limit)}",) if binding else (),
         ),
     )

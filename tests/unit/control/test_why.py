@@ -14,7 +14,7 @@ from derms.control.cause import Bound, BoundKind, Names, Source, Why
 from derms.control.decide import decide
 from derms.control.why import why
 from derms.control.words import reason_text
-from derms.model import DeviceKind, DeviceStatus
+from derms.model import DeviceKind, DeviceStatus, Policy
 from tests.unit.control.fleets import PARAMS, Row, columns, nodes
 
 KINDS_OF = {
@@ -142,7 +142,14 @@ def scenes(draw: st.DrawFn) -> tuple[Picture, Memory]:
             memory.nodes, export_over=over, since_event_s=after, event_kw=after * 0.8, event_peak_kw=after * 2.0
         ),
     )
-    picture = Picture(dt_s=2.0, nodes=state, constraints=tuple(constraints), devices=columns(devices))
+    picture = Picture(
+        dt_s=2.0,
+        nodes=state,
+        constraints=tuple(constraints),
+        devices=columns(devices),
+        policy=draw(st.sampled_from(Policy)),
+        lockstep=draw(seldom),
+    )
     return picture, memory
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from derms.columns import Constraint, Memory, Override, Picture, Reason
 from derms.control.cause import BoundKind, Names, Source, Why
 from derms.control.why import why
-from derms.model import DeviceKind, DeviceStatus
+from derms.model import DeviceKind, DeviceStatus, Policy
 from tests.unit.control.fleets import PARAMS, Plant, Row, feeder, nodes
 
 BATTERY, PV = DeviceKind.BATTERY, DeviceKind.PV
@@ -72,23 +72,27 @@ def test_a_little_less_than_what_is_said_is_not_enough() -> None:
     plant = Plant([Row(), Row()], feeder(10.0), metered=False)
     assert "by 4.0 kW" in remedy(after(plant, 20))  # 2 x 7 - 10
     plant.state.import_limit_kw[0] += 3.5
-    answer = after(plant, 30)
-    assert answer.setpoint_kw == pytest.approx(6.75)
-    assert "by 0.5 kW" in remedy(answer)
+    answers = [after(plant, 30), after(plant, 1, row=1)]
+    limited = next(answer for answer in answers if answer.binding is not None)
+    assert sum(answer.setpoint_kw or 0.0 for answer in answers) == pytest.approx(13.5)
+    assert "by 0.5 kW" in remedy(limited)
 
 
 def test_the_chain_names_who_got_the_rest_and_adds_up() -> None:
-    # limit 20, margin 2, 6 unmetered: 12 to give, 6 for each
+    # limit 20, margin 2, 6 unmetered: 12 to give, about 6 for each
     state = feeder(20.0, margin_kw=2.0, assumed_unmetered_kw=6.0)
-    answer = after(Plant([Row(), Row()], state, metered=False), 20)
+    plant = Plant([Row(), Row()], state, metered=False)
+    answer = after(plant, 20)
+    own, other = (row.lease_kw for row in plant.rows)
+    assert own + other == pytest.approx(12.0)
     bound = next(item for item in answer.bounds if item.kind is BoundKind.NODE)
     assert bound.words == (
         "node-0 import limit 20.0 kW, load import 18.0 kW; less import 6.0 kW that nobody controls and a margin of "
-        "2.0 kW leaves 12.0 kW to give; 6.0 kW go to others, which leaves it charging at most 6.0 kW"
+        f"2.0 kW leaves 12.0 kW to give; {other:.1f} kW go to others, which leaves it charging at most {own:.1f} kW"
     )
-    assert bound.limit_kw == pytest.approx(6.0)
+    assert bound.limit_kw == pytest.approx(own)
     assert (bound.binding, bound.source) == (True, "static")
-    assert answer.words == "device-0: charging at most 6.0 kW: node-0 import limit 20.0 kW"
+    assert answer.words == f"device-0: charging at most {own:.1f} kW: node-0 import limit 20.0 kW"
 
 
 def test_an_event_in_force_is_named_with_its_end_and_without_it_there_is_more() -> None:
@@ -96,7 +100,7 @@ def test_an_event_in_force_is_named_with_its_end_and_without_it_there_is_more() 
     event = Constraint(source="ev-42", import_limit_kw=5.0)
     plant = Plant([Row(), Row()], state, metered=False, constraints=(event,))
     answer = after(plant, 20)
-    assert answer.setpoint_kw == pytest.approx(2.5)
+    assert sum(row.lease_kw for row in plant.rows) == pytest.approx(5.0)
     assert answer.words.endswith("node-0 import limit 5.0 kW (event ev-42 by ann)")
     told = next(bound for bound in answer.bounds if bound.kind is BoundKind.EVENT)
     assert told.words == (
@@ -149,33 +153,54 @@ def test_a_charger_that_waits_gets_its_turn_when_the_limit_is_raised_by_what_is_
     answer = after(plant, 1, off)
     assert answer.binding is not None
     assert answer.binding.kind is BoundKind.MINIMUM
-    # 3 x 4.1 = 12.3 of 6.0; rounded up to a tenth
-    raise_text = remedy(answer, "raise")
-    assert raise_text == "raise the import limit of node-0 by 6.3 kW: all smallest powers fit then"
-    raised(plant, raise_text)
-    assert after(plant, 20, off).setpoint_kw == pytest.approx(4.1, abs=0.1)
+    # 3 x 7.0 = 21.0 of 6.0
+    text = remedy(answer, "raise")
+    assert text == "raise the import limit of node-0 by 15.0 kW: it gets all it can take then, charging at most 7.0 kW"
+    raised(plant, text)
+    assert after(plant, 20, off).setpoint_kw == pytest.approx(7.0)
 
 
-def test_a_turn_comes_at_the_latest_when_it_is_said_to() -> None:
-    # 6 chargers on room for 2: 4 wait for 2 places, turns of 60 s: 120 s
-    params = replace(PARAMS, turn_s=60.0, wait_max_s=600.0)
-    plant = Plant([Row(p_min_kw=4.0, capacity_kwh=1e6) for _ in range(6)], feeder(8.5), metered=False, params=params)
-    after(plant, 30)
-    said = re.search(r"in about (\d+) (s|min) at the latest", remedy(after(plant, 1, _off(plant)), "wait"))
-    assert said is not None
-    bound_s = float(said[1]) * (60.0 if said[2] == "min" else 1.0)
-    assert bound_s == 120.0
-    waited, longest = np.zeros(6), 0.0
-    for _ in range(600):
-        plant.step()
+@pytest.mark.parametrize("policy", [Policy.DEFICIT, Policy.PROPORTIONAL, Policy.EQUAL])
+def test_who_waits_goes_first_at_the_latest_when_it_is_said_to(policy: Policy) -> None:
+    # 5 chargers on room for 2
+    params = replace(PARAMS, wait_max_s=120.0)
+    rows = [Row(p_min_kw=4.0, capacity_kwh=1e6, priority=priority) for priority in (1.0, 1.0, 5.0, 5.0, 10.0)]
+    plant = Plant(rows, feeder(8.5), metered=False, params=params, policy=policy)
+    waited, longest = np.zeros(5), 0.0
+    for _ in range(300):
+        picture = plant.picture()
+        decision = plant.step()
+        for row in np.flatnonzero(decision.reason == Reason.MINIMUM_POWER).tolist():
+            text = remedy(why(picture, decision, params, row, names_of(picture)), "wait")
+            found = re.search(r"has waited (.+), and in (.+) at the latest it goes first", text)
+            assert found is not None
+            assert _seconds(found[1]) + _seconds(found[2]) == pytest.approx(120.0, abs=61.0)  # minutes are rounded
         on = np.array([row.lease_kw > 0.0 for row in plant.rows])
         waited = np.where(on, 0.0, waited + params.interval_s)
         longest = max(longest, float(waited.max()))
-    assert longest <= 2.0 * bound_s
+    # three that have waited too long share two places
+    assert longest <= 2.0 * 120.0
 
 
-def _off(plant: Plant) -> int:
-    return next(index for index, row in enumerate(plant.rows) if row.lease_kw == 0.0)
+def _seconds(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * {"s": 1.0, "min": 60.0}[unit]
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (Policy.LEAST_LAXITY, "who has least time to spare goes first"),
+        (Policy.PRIORITY, "take turns within their priority; a higher one goes first"),
+    ],
+)
+def test_who_waits_is_told_the_order_of_the_policy(policy: Policy, said: str) -> None:
+    plant = Plant([Row(p_min_kw=4.1) for _ in range(3)], feeder(6.0), metered=False, policy=policy)
+    after(plant, 10)
+    off = next(index for index, row in enumerate(plant.rows) if row.lease_kw == 0.0)
+    text = remedy(after(plant, 1, off), "wait")
+    assert text.startswith("wait: 2 without power and 1 with power below node-0 ")
+    assert text.endswith(said)
 
 
 def test_a_battery_that_has_its_target_goes_on_when_the_target_is_raised() -> None:
@@ -191,11 +216,10 @@ def test_a_device_that_takes_less_is_offered_more_when_it_takes_what_is_said() -
     slow = Row(p_actual_kw=3.0, lease_kw=7.0, may_kw=7.0, lease_left_s=15.0, acknowledged_s=60.0, told_s=60.0)
     plant = Plant([slow], feeder(20.0), metered=False)
     answer = after(plant, 1)
-    # 1.1 x 3 + 5 % of 7
-    assert answer.setpoint_kw == pytest.approx(3.65)
-    found = re.fullmatch(r"it is offered more when it takes more than ([0-9.]+) kW", remedy(answer))
-    assert found is not None  # 85 % of 7
-    plant.rows = [replace(slow, p_actual_kw=float(found[1]) + 0.05)]
+    # 1.02 x 3 + 1 % of 7
+    assert answer.setpoint_kw == pytest.approx(3.13)
+    assert remedy(answer) == "it is offered more when it takes all of 3.1 kW"
+    after(plant, 20)  # the plant takes all it is offered
     assert after(plant, 1).words == "device-0: charging at most 7.0 kW, all it can take"
 
 
@@ -293,7 +317,8 @@ def test_what_is_reserved_for_a_silent_device_is_given_again_when_it_speaks() ->
     assert answer.setpoint_kw == pytest.approx(3.0)
     assert remedy(answer, "of").startswith("of the 7.0 kW kept for 1 device that is silent")
     change(plant, 1, age_s=1.0, p_actual_kw=0.0)
-    assert after(plant, 10).setpoint_kw == pytest.approx(5.0, abs=0.05)
+    assert (after(plant, 10).setpoint_kw or 0.0) > 4.0
+    assert sum(row.lease_kw for row in plant.rows) == pytest.approx(10.0)
 
 
 def test_a_disobedient_charger_is_told_apart_with_what_it_was_told_and_what_it_reads() -> None:
@@ -324,7 +349,7 @@ chargers = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(trees, chargers)
 def test_on_any_tree_raising_what_is_said_gives_a_limited_charger_all_it_can_take(
     shape: list[tuple[int, float]], rows: list[Row]
@@ -342,11 +367,7 @@ def test_on_any_tree_raising_what_is_said_gives_a_limited_charger_all_it_can_tak
     assume(limited.size > 0)
     row = int(limited[0])
     answer = why(picture, decision, plant.params, row, names_of(picture))
-    waits = decision.reason[row] == Reason.MINIMUM_POWER
     raised(plant, remedy(answer, "raise"))
     after(plant, 40)
     leased, top = plant.rows[row].lease_kw, plant.rows[row].p_import_max_kw
-    if waits:
-        assert leased >= rows[row].p_min_kw > 0.0
-    else:
-        assert leased == pytest.approx(top, abs=PARAMS.deadband * top + rows[row].p_step_kw)
+    assert leased == pytest.approx(top, abs=PARAMS.deadband * top + rows[row].p_step_kw)
