@@ -144,7 +144,7 @@ def household_kw(site: Site) -> Floats:
     for _ in range(int(rng.poisson(20.0 * site.duration_s / 3600.0))):
         on = int(rng.integers(0, site.duration_s))
         off = min(on + int(rng.uniform(60.0, 900.0)), site.duration_s)
-        kw = rng.uniform(0.4, 2.5)
+        kw = rng.uniform(0.4, 2.5) * min(0.5 * site.drift_kw, 1.0)
         things[on] += kw
         things[off] -= kw
     return np.maximum(site.household_kw + wave + wander + np.cumsum(things)[:-1], 1.0)

@@ -16,6 +16,11 @@ from derms.control.caution import Belief, follow, foresee
 from derms.control.meters import Meters
 from derms.control.tree import Tree
 
+_OLD_S = 1.0
+"""A reading older than this may not fit that of the head meter [s]."""
+_ON_ITS_WAY_S = 8.0
+"""A device takes about this long to be where it was told to [s]."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Background:
@@ -128,7 +133,9 @@ def _told_kw(
     ours = bounds.flexible | bounds.held
     fallen = bounds.held & (fresh == Freshness.LOST) & ~np.isfinite(devices.may_kw)
     known = np.where(ours, np.where(fallen, devices.default_power_kw, power_kw), 0.0)
-    unseen = ours & np.isfinite(devices.lease_kw) & (devices.told_s < devices.age_s + params.obey_s)
+    # A reading that is not of this moment may also have caught it on its way.
+    on_its_way_s = np.where(devices.age_s > _OLD_S, _ON_ITS_WAY_S, params.obey_s)
+    unseen = ours & np.isfinite(devices.lease_kw) & (devices.told_s < devices.age_s + on_its_way_s)
     least = np.where(unseen, np.minimum(known, devices.lease_kw), known)
     most = np.where(unseen, np.maximum(known, devices.lease_kw), known)
     return known, least, most
