@@ -33,8 +33,9 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
+from derms.control.calm import calmed
 from derms.control.caution import standing
-from derms.control.dynamics import Leases, Pace, calmed, keep_silent, shape_export, shape_import
+from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import
 from derms.control.envelope import Envelope, envelope_of, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
@@ -130,7 +131,9 @@ def _decide(
     given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, layout.seats)
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
-    share = calmed(target, wants.room_kw, bounds.cap_kw, memory.devices.heading, bounds.flexible, devices, layout, pace)
+    share = target
+    if not picture.lockstep:
+        share = calmed(target, wants.room_kw, bounds.cap_kw, bounds.flexible, memory.devices, devices, layout, params)
     told = shape_import(
         share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
