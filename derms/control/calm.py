@@ -19,8 +19,10 @@ from derms.control.wants import Round
 
 _BAND = 0.5
 """How far a lease may stay off its target [share of the rating]."""
-_KEPT = 2.0 / 3.0
+_KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
+_UNSEATED_S = 30.0
+"""...and not before others have come before it for so long [s]."""
 _TOP = 10.0
 """More than any distance from a target can be, in shares of the rating."""
 
@@ -61,7 +63,8 @@ def calmed(
     """
     runs = flexible & (devices.lease_kw > 0.0) & (devices.override == Override.NONE)
     seated = runs & (target_kw > 0.0)
-    kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & (memory.running_s < _KEPT * params.turn_s)
+    recent = (memory.running_s < _KEPT * params.turn_s) | (memory.unseated_s < _UNSEATED_S)
+    kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
     if not (seated | kept).any():
         return target_kw
     bands = _bands(target_kw, cap_kw, seated, kept, devices)

@@ -161,7 +161,7 @@ def _decide(
         export_room_kw=export_room,
         export_over=memory.nodes.export_over > 0.0,
     )
-    device_memory = _device_memory(memory.devices, picture.policy, wants, p_kw, picture.dt_s)
+    device_memory = _device_memory(memory.devices, picture.policy, wants, given, p_kw, picture.dt_s)
     reason, reason_node = reasons_of(devices, bounds, seen.fresh, seen.obedience.disobedient, course, layout)
     decision = Decision(
         target_kw=p_kw,
@@ -320,7 +320,9 @@ def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> 
     return layout.serve(np.maximum(export_room_kw, 0.0), [Round(ceiling_kw=ceiling, weight=ceiling)])
 
 
-def _device_memory(memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Floats, dt_s: float) -> DeviceMemory:
+def _device_memory(
+    memory: DeviceMemory, policy: Policy, wants: Wants, given: Allocation, p_kw: Floats, dt_s: float
+) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
     wanting = wants.cap_kw > 0.0
@@ -329,6 +331,7 @@ def _device_memory(memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Flo
         memory,
         bucket_kwh=settle(policy, wants, np.nan_to_num(p_kw)),
         heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
+        unseated_s=np.where(has_power & wanting & (given.target_kw <= 0.0), memory.unseated_s + dt_s, 0.0),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
         running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
     )
