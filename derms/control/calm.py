@@ -44,6 +44,7 @@ def calmed(
     memory: DeviceMemory,
     devices: DeviceColumns,
     layout: Layout,
+    step_kw: Floats,
     params: Params,
 ) -> Floats:
     """Find leases near the targets that need few moves.
@@ -56,6 +57,7 @@ def calmed(
         memory: Since when each runs, and which way it last moved.
         devices: The columns.
         layout: Where they hang.
+        step_kw: How far each may be raised now, shape (n,) [kW]: nobody makes room for more than that.
         params: The engine's constants.
 
     Returns:
@@ -67,7 +69,7 @@ def calmed(
     kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
     if not (seated | kept).any():
         return target_kw
-    bands = _bands(target_kw, cap_kw, seated, kept, devices)
+    bands = _bands(target_kw, cap_kw, step_kw, seated, kept, devices)
     relief = np.minimum(target_kw, 0.0)
     room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
     if kept.any():
@@ -86,9 +88,13 @@ def calmed(
     return relief + bands.low + layout.serve(np.maximum(room - layout.sums(bands.low), 0.0), rounds)
 
 
-def _bands(target_kw: Floats, cap_kw: Floats, seated: Bools, kept: Bools, devices: DeviceColumns) -> _Bands:
-    """Those that start, and those that are held or off, stand where their targets are."""
-    target = np.maximum(target_kw, 0.0)
+def _bands(
+    target_kw: Floats, cap_kw: Floats, step_kw: Floats, seated: Bools, kept: Bools, devices: DeviceColumns
+) -> _Bands:
+    """Those that start, and those that are held or off, stand where their targets are, as far as they get there."""
+    reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
+    target = np.clip(target_kw, 0.0, reach)
+    cap_kw = np.minimum(cap_kw, reach)
     band = _BAND * devices.p_import_max_kw
     smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
     low = np.where(seated, np.clip(target - band, smallest, target), np.where(kept, smallest, target))

@@ -35,7 +35,7 @@ from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
 from derms.control.calm import calmed
 from derms.control.caution import standing
-from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import
+from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
 from derms.control.envelope import Envelope, envelope_of, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
@@ -133,7 +133,10 @@ def _decide(
     rank = _rank(wants)
     share = target
     if not picture.lockstep:
-        share = calmed(target, wants.room_kw, bounds.cap_kw, bounds.flexible, memory.devices, devices, layout, params)
+        step = step_up_kw(devices, params, picture.dt_s)
+        share = calmed(
+            target, wants.room_kw, bounds.cap_kw, bounds.flexible, memory.devices, devices, layout, step, params
+        )
     told = shape_import(
         share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,

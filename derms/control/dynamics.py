@@ -41,6 +41,12 @@ def occupied_kw(devices: DeviceColumns, draw_kw: Floats) -> Floats:
     return np.fmax(actual, devices.may_kw)
 
 
+def step_up_kw(devices: DeviceColumns, params: Params, dt_s: float) -> Floats:
+    """How far each may be raised in one tick, shape (n,) [kW]: by its ramp, but from nothing to its smallest power."""
+    ramp = devices.p_import_max_kw * dt_s / params.ramp_up_s
+    return np.maximum(ramp, np.fmax(devices.p_min_kw, devices.p_step_kw))
+
+
 def shape_import(
     target_kw: Floats,
     floor_kw: Floats,
@@ -71,9 +77,7 @@ def shape_import(
     base = np.where(np.isfinite(devices.lease_kw), devices.lease_kw, np.minimum(busy, target_kw))
     base = np.maximum(base, floor_kw)
     lowered = np.minimum(target_kw, base)
-    step = np.maximum(
-        devices.p_import_max_kw * pace.dt_s / params.ramp_up_s, np.fmax(devices.p_min_kw, devices.p_step_kw)
-    )
+    step = step_up_kw(devices, params, pace.dt_s)
     if pace.lockstep:
         busy = np.where(flexible, np.minimum(busy, lowered), 0.0)
     # From discharge to charge the ramp counts from where the device is, so that relief ends gently too.
