@@ -33,7 +33,7 @@ KINDS_OF = {
     Reason.ABSORB: {BoundKind.ENERGY},
 }
 NODE_REASONS = (Reason.IMPORT_LIMIT, Reason.RELIEF, Reason.EXPORT_LIMIT)
-BARE = re.compile(r"\b(nan|inf|none)\b|(?<![\w.])-\d", re.IGNORECASE)
+BARE = re.compile(r"\b(nan|inf|None)\b|(?<![\w.])-\d")
 
 
 def names_of(picture: Picture) -> Names:
