@@ -64,10 +64,11 @@ def defaults_texts(
     seats = Seats.of(tree, devices.node)
     place = np.empty_like(seats.node)
     place[seats.node] = np.arange(seats.node.size)
+    adds = {exports: _defaults_kw(devices, exports=exports) for exports in (False, True)}
     for row in np.flatnonzero(over).tolist():
         exports, excess = bool(nodes.default_over_exports[row]), float(nodes.default_over_kw[row])
         below = seats.row[seats.edge[place[row]] : seats.edge[seats.end[place[row]]]]
-        cut = _cuts(_defaults_kw(devices, exports=exports)[below], excess)
+        cut = _cuts(adds[exports][below], excess)
         largest = np.argsort(-cut, kind="stable")[: int(np.count_nonzero(cut > _SLIGHT_KW))]
         lower = [(device_ids[at], kw) for at, kw in zip(below[largest].tolist(), cut[largest].tolist(), strict=True)]
         word = "export" if exports else "import"
