@@ -262,8 +262,8 @@ def test_nothing_rises_below_a_silent_head_meter_until_it_is_heard() -> None:
     answer = after(plant, 3)
     assert answer.setpoint_kw == pytest.approx(2.0)
     assert "the head meter of node-0 is silent for 40 s, so nothing is raised" in answer.words
-    plant.state.metered_age_s[0] = 0.5
-    assert after(plant, 5).setpoint_kw == pytest.approx(7.0)
+    plant.metered = True
+    assert after(plant, 10).setpoint_kw == pytest.approx(7.0)
 
 
 def test_a_device_that_can_do_too_little_takes_part_when_it_can_do_what_is_said() -> None:
