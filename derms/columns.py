@@ -315,6 +315,12 @@ class NodeMemory:
     """PV and load that telemetry knows; NaN: never looked."""
     known_moved_kw: Floats
     """By how much that had moved."""
+    meter_kw: Floats
+    """The head meter's reading at the last tick [kW]; NaN: none."""
+    meter_moved_kw: Floats
+    """By how much the readings of the devices below have changed while the meter's stood still [kW]."""
+    meter_strikes: Floats
+    """New readings of a meter that stood still although the devices moved."""
     export_over: Floats
     """1.0: generation was curtailed, or export was above its limit, at the last tick."""
 
@@ -331,7 +337,7 @@ class NodeMemory:
 _UNKNOWN = dict.fromkeys(
     ("last_kw", "takes_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw",
      "peak_before_kw", "event_kw", "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s",
-     "known_kw", "room_kw", "soft_room_kw"),
+     "known_kw", "room_kw", "soft_room_kw", "meter_kw"),
     np.nan,
 )  # fmt: skip
 """What is not known of a row never seen before; everything else starts at 0."""
@@ -444,6 +450,8 @@ class Decision:
     """What it is offered because it is seen to take less than it was granted [kW]; NaN: it is not."""
     left_kwh: Floats
     """Energy still needed: to the target SOC, or of the session [kWh]."""
+    waited_s: Floats
+    """For how long it has had no power while wanting some [s]."""
     share_kw: Floats
-    """What allocation gave it before ramps [kW]; for PV the most negative power allowed."""
+    """What it is to get before ramps [kW]; for PV the most negative power allowed."""
     nodes: NodeDecision

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from derms.columns import KIND_CODE, METER, REVERT_S, STATUS_CODE, DeviceColumns, Floats, Ints, Override
+from derms.columns import KIND_CODE, METER, REVERT_S, STATUS_CODE, Bools, DeviceColumns, Floats, Ints, Override
 from derms.model import (
     Device,
     DeviceKind,
@@ -51,6 +51,8 @@ class Fleet:
     _row: dict[str, int] = field(default_factory=dict)
     registry_version: int = 0
     """Rises with every change of a registration."""
+    _leaving: set[int] = field(default_factory=set)
+    """Rows retired or quarantined while a lease of theirs may still be followed: till then their room is kept."""
     _rows_of: dict[str, Ints] = field(default_factory=dict)
     """`rows_of` of every feeder, as of `_rows_version`."""
     _rows_version: int = -1
@@ -97,6 +99,10 @@ class Fleet:
         f["priority"][row] = device.priority
         f["default_power_kw"][row] = device.default_power_kw
         i["kind"][row] = KIND_CODE[device.kind]
+        if device.enrolment is Enrolment.ACTIVE:
+            self._leaving.discard(row)
+        elif np.isfinite(f["may_until_s"][row]):
+            self._leaving.add(row)
         self.registry_version += 1
         return row
 
@@ -116,6 +122,13 @@ class Fleet:
         self._floats["acknowledged_s"][row] = np.inf
         self._ints["status"][row] = STATUS_CODE[DeviceStatus.OK]
         self._ints["spoke"][row] = spoke
+
+    def let_go(self, *, now_s: float) -> None:
+        """Forget devices that were retired, once no lease of theirs can still be followed."""
+        gone = {row for row in self._leaving if self._floats["may_until_s"][row] <= now_s}
+        if gone:
+            self._leaving -= gone
+            self.registry_version += 1
 
     def override(self, row: int, kind: OverrideKind | None, *, p_kw: float | None = None, until_s: float = 0.0) -> None:
         """Lay an override upon a device, or take it off.
@@ -237,13 +250,17 @@ class Fleet:
         """The kind codes of some rows, shape (n,)."""
         return self._ints["kind"][rows]
 
+    def _stays(self, rows: Ints) -> Bools:
+        """Whom nobody has retired, shape (n,)."""
+        return ~np.isin(rows, list(self._leaving)) if self._leaving else np.ones(rows.shape, dtype=np.bool_)
+
     def rows_of(self, feeder_id: str) -> Ints:
-        """The rows of a feeder's devices that are neither retired nor quarantined, in order of id."""
+        """The rows of a feeder's devices that are neither retired nor quarantined, or are just leaving; by id."""
         if self._rows_version != self.registry_version:
             found: dict[str, list[int]] = {}
             # In order of id, not of arrival: sums of floats depend on their order, and a decision must not.
             for row in sorted(range(len(self.devices)), key=lambda row: self.devices[row].device_id):
-                if self.devices[row].enrolment is Enrolment.ACTIVE:
+                if self.devices[row].enrolment is Enrolment.ACTIVE or row in self._leaving:
                     found.setdefault(self.devices[row].feeder_id, []).append(row)
             self._rows_of = {key: np.array(rows, dtype=np.int64) for key, rows in found.items()}
             self._rows_version = self.registry_version
@@ -286,7 +303,7 @@ class Fleet:
         return DeviceColumns(
             node=node,
             kind=i["kind"],
-            controllable=np.isin(i["kind"], _TOLD),
+            controllable=np.isin(i["kind"], _TOLD) & self._stays(rows),
             status=i["status"],
             spoke=i["spoke"] == 1,
             age_s=now_s - f["received_s"],
@@ -330,6 +347,9 @@ class Fleet:
             self.commanded(row, lease, now_s=now_s)
             self._floats["lease_until_s"][row] = now_s + left_s
             self._floats["may_until_s"][row] = now_s + left_s + REVERT_S
+            if self.devices[row].enrolment is not Enrolment.ACTIVE:
+                self._leaving.add(row)
+                self.registry_version += 1
             count += 1
         return count
 

@@ -19,6 +19,17 @@ class SystemClock:
         return time.monotonic()
 
 
+def keep_freed_memory() -> None:
+    """Let the allocator keep what a tick frees for the next one, up to some tens of MB.
+
+    glibc gives memory back at once until it has seen a large block freed; then every tick of a large fleet pays for
+    hundreds of page faults, a third of its time. Elsewhere this does nothing.
+
+    Source: mallopt(3), M_MMAP_THRESHOLD: the threshold follows the largest block freed, up to 32 MB.
+    """
+    _ = bytes(31 * 1024 * 1024)
+
+
 def stop_on_signals(stop: asyncio.Event) -> None:
     """Let SIGTERM and SIGINT set `stop` instead of ending the process in the middle of something."""
     loop = asyncio.get_running_loop()

@@ -95,7 +95,7 @@ def _most(
     matrix = program.a_matrix_
     matrix.format_ = highspy.MatrixFormat.kColwise
     matrix.start_, matrix.index_, matrix.value_ = start, row, value
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor open
     solver.setOptionValue("output_flag", False)
     solver.passModel(program)
     solver.run()

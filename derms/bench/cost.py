@@ -16,6 +16,7 @@ from derms.control.allocate import allocate
 from derms.control.decide import decide
 from derms.control.policies import PLUGS
 from derms.model import Policy
+from derms.runtime import keep_freed_memory
 
 SIZES = (1_000, 10_000, 100_000)
 _WARM_UP = 3
@@ -75,6 +76,7 @@ def measure_cost(
         runs: How often; None: enough for a 99th percentile in a few seconds.
         seed: Of the fleet.
     """
+    keep_freed_memory()
     runs = max(100, min(1_000, 4_000_000 // max(devices, 1))) if runs is None else runs
     case = crowd(devices, transformers=transformers, lumps=lumps, policy=policy, seed=seed)
     params, plug = Params(), PLUGS[policy]

@@ -146,6 +146,7 @@ def _wants(rng: np.random.Generator, columns: DeviceColumns, layout: Layout, roo
         node=columns.node,
         room_kw=room_kw,
         tree=layout.tree,
+        seats=layout.seats,
         dt_s=5.0,
         params=Params(),
     )

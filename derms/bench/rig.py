@@ -201,5 +201,7 @@ class Rig:
             soc=float(plant.soc[row]) if there else None,
             p_max_kw=float(plant.chargers.rating_kw[row]) if there else 0.0,
             capacity_kwh=float(plant.capacity_kwh()[row]) if there else None,
-            ready_by_ms=_START_MS + round(leaves * 1000) if there and self._site.departs else None,
+            ready_by_ms=_START_MS + round(leaves * 1000)
+            if there and self._site.departs and np.isfinite(leaves)
+            else None,
         )

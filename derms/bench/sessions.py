@@ -15,6 +15,7 @@ from derms.bench.bound import most_energy_kwh, most_sessions, most_weighted_kwh
 from derms.bench.weeks import Week
 from derms.columns import EV, STATUS_CODE, DeviceColumns, Floats, Ints, Memory, NodeColumns, Override, Params, Picture
 from derms.control.decide import decide
+from derms.control.layout import Layout
 from derms.model import DeviceStatus, Policy
 
 STEP_S = 300.0
@@ -34,9 +35,10 @@ class Run:
     delivered_kwh: Floats
     """Shape (n,)."""
     step_ms: float
-    """Mean time a decision took."""
+    """Mean processor time a decision took [ms]."""
     invalid: int
-    """Setpoints that no charger could follow: over its rating, below its smallest power, half a step; sums over the limit."""
+    """Setpoints that no charger could follow (over its rating, below its smallest power, half a step), and sums over
+    the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +102,13 @@ def run_policy(week: Week, limit_kw: float, policy: Policy) -> Run:
     params = Params(
         interval_s=STEP_S, lease_s=2.5 * STEP_S, stale_after_s=1.5 * STEP_S, lost_after_s=3.5 * STEP_S, deadband=0.0
     )
-    memory, seated = Memory.empty(0), np.empty(0, dtype=np.int64)
+    memory, seated, root = Memory.empty(0), np.empty(0, dtype=np.int64), np.array([-1])
+    layout = Layout.of(root, seated)
 
     def serve(present: Ints, now_s: float, left_kwh: Floats, drawn_kw: Floats, told_kw: Floats) -> Floats:
-        nonlocal memory, seated
+        nonlocal memory, seated, layout
+        if present.size != seated.size:
+            layout = Layout.of(root, np.zeros(present.size, dtype=np.int64))
         index = np.full(week.energy_kwh.size, -1, dtype=np.int64)
         index[seated] = np.arange(seated.size)
         memory, seated = memory.aligned(index[present], np.zeros(1, dtype=np.int64)), present
@@ -111,7 +116,7 @@ def run_policy(week: Week, limit_kw: float, policy: Policy) -> Run:
         picture = Picture(
             dt_s=STEP_S, nodes=_feeder(limit_kw), constraints=(), devices=devices, policy=policy, lockstep=True
         )
-        decision, memory = decide(picture, memory, params)
+        decision, memory = decide(picture, memory, params, layout)
         return np.nan_to_num(decision.target_kw)
 
     return drive(week, limit_kw, serve)
@@ -163,9 +168,9 @@ def drive(week: Week, limit_kw: float, serve: Serve) -> Run:
         if not present.size:
             continue
         left = week.energy_kwh[present] - got[present]
-        began = time.perf_counter()
+        began = time.process_time()
         power = serve(present, now_s, left, drawn[present], told[present])
-        spent_s += time.perf_counter() - began
+        spent_s += time.process_time() - began
         ticks += 1
         invalid += _invalid(week, present, power, limit_kw)
         taken = np.minimum(power * STEP_S / 3600.0, left)

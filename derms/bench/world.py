@@ -124,7 +124,7 @@ def cars_of(site: Site, chargers: Chargers) -> Cars:
         soc=rng.uniform(0.1, 0.85, shape),
         capacity_kwh=rng.uniform(35.0, 90.0, shape),
         limit_kw=np.maximum(limit, chargers.minimum_kw[:, None]),
-        habit=np.where(rng.random(shape) < 0.7, 1.0, rng.uniform(0.9, 1.0, shape)),
+        habit=np.where(rng.random(shape) < 0.7, 1.0, rng.uniform(0.96, 1.0, shape)),
     )
 
 
@@ -144,7 +144,7 @@ def household_kw(site: Site) -> Floats:
     for _ in range(int(rng.poisson(20.0 * site.duration_s / 3600.0))):
         on = int(rng.integers(0, site.duration_s))
         off = min(on + int(rng.uniform(60.0, 900.0)), site.duration_s)
-        kw = rng.uniform(0.4, 2.5)
+        kw = rng.uniform(0.4, 2.5) * min(0.5 * site.drift_kw, 1.0)
         things[on] += kw
         things[off] -= kw
     return np.maximum(site.household_kw + wave + wander + np.cumsum(things)[:-1], 1.0)
@@ -159,7 +159,7 @@ def pv_kw(site: Site) -> Floats:
         return clear
     knots_t, knots = [0.0], [1.0]
     while knots_t[-1] < site.duration_s:
-        comes = knots_t[-1] + 40.0 + rng.exponential(300.0)
+        comes = knots_t[-1] + 40.0 + rng.exponential(600.0)
         dark = comes + rng.uniform(10.0, 20.0)
         goes = dark + 20.0 + rng.exponential(120.0)
         knots_t += [comes, dark, goes, goes + rng.uniform(10.0, 20.0)]

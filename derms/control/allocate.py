@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Level, Pouring, Slices, pour, pour_to
+from derms.control.fill import Pouring, pour, pour_to
 from derms.control.seats import Seats
+from derms.control.squeeze import Level, Slices
 from derms.control.turns import Lumps, seated, served_whole, spend, whole_steps
 from derms.control.wants import Round, Wants, Wish
 
@@ -166,7 +167,7 @@ def relieve(seats: Seats, room: Floats, can: Floats) -> Eased:
     if np.any(room < 0.0):
         who = np.flatnonzero(can > 0.0)
         able, given = can[who], np.zeros(who.size)
-        edge = who.searchsorted(seats.edge)
+        edge = seats.edges(who)
         for depth in reversed(seats.depths):
             over = depth.place[room[depth.place] + helped[depth.place] < 0.0]
             closed[over] = True

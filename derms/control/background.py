@@ -1,4 +1,10 @@
-"""What each node carries that is not told what to do: metered less what is known, node by node. Pure."""
+"""What each node carries that is not told what to do: metered less what is known, node by node. Pure.
+
+A head meter and the devices below it do not report at the same instant. Between a setpoint and the first reading made
+under it a device may draw anything from the one to the other; a change of the meter that this explains is taken for
+the device's, and not for a change of the background. Without that the start of a charger that reports every five
+seconds would look like a load of its size, and stop it again.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +13,13 @@ import numpy as np
 from derms.columns import LOAD, PV, Bools, DeviceColumns, Floats, Freshness, Ints, NodeColumns, NodeMemory, Params
 from derms.control.bounds import Bounds
 from derms.control.caution import Belief, follow, foresee
+from derms.control.meters import Meters
 from derms.control.tree import Tree
+
+_OLD_S = 1.0
+"""A reading older than this may not fit that of the head meter [s]."""
+_ON_ITS_WAY_S = 8.0
+"""A device takes about this long to be where it was told to [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,7 @@ def background_of(
     draw_kw: Floats,
     bounds: Bounds,
     fresh: Ints,
+    meters: Meters,
     memory: NodeMemory,
     params: Params,
     dt_s: float,
@@ -54,12 +67,14 @@ def background_of(
         draw_kw: Measured power, shape (n,) [kW].
         bounds: Who is told.
         fresh: Codes of `Freshness`, shape (n,).
+        meters: Which head meters can be believed.
         memory: What was remembered.
         params: The engine's constants.
         dt_s: Since the last tick [s].
     """
     power = np.where(np.isfinite(draw_kw), draw_kw, 0.0)
-    told_kw = tree.subtree(devices.node, np.where(bounds.flexible | bounds.held, power, 0.0))
+    told = _told_kw(devices, power, bounds, fresh, params)
+    told_kw, least_kw, most_kw = (tree.subtree(devices.node, column) for column in told)
     is_pv = devices.kind == PV
     # A panel that says it consumes what it makes, or makes what it consumes, is taken at its worst for export.
     generation_kw = tree.subtree(devices.node, np.where(is_pv, -np.abs(power), 0.0))
@@ -68,12 +83,12 @@ def background_of(
     pv_own = tree.at_nodes(devices.node, np.where(is_pv & (fresh == Freshness.GOOD), power, 0.0))
     known = base_own + pv_own
     known_all = tree.up(known)
-    has_meter = np.isfinite(nodes.metered_kw)
-    metered = has_meter & (nodes.metered_age_s <= params.stale_after_s)
-    reading = np.where(has_meter, nodes.metered_kw, 0.0) - told_kw - known_all
+    metered = meters.live
+    above_kw = np.where(metered, nodes.metered_kw, 0.0) - known_all
+    reading = _nearest(memory.level_kw, above_kw - most_kw, above_kw - least_kw)
     belief, memory = follow(reading, nodes.metered_age_s, metered, memory, dt_s)
     trend, memory = foresee(known_all, memory, dt_s)
-    unexplained = np.where(has_meter, memory.residual_kw, nodes.assumed_unmetered_kw)
+    unexplained = np.where(meters.known, memory.residual_kw, nodes.assumed_unmetered_kw)
     now_import = np.where(metered, belief.level_kw + known_all, known + unexplained)
     now_export = np.where(metered, now_import - generation_kw, base_own + unexplained)
     known_below = known.copy()
@@ -92,19 +107,43 @@ def background_of(
     caution = Belief(level_kw=now_import, trend_kw_s=rise + trend, spread_kw2=spread, noise_kw2=noise)
     found = Background(
         metered=metered,
-        blind=has_meter & ~metered,
+        blind=meters.known & ~metered,
         import_kw=believed_import,
         export_kw=believed_export,
         belief=caution,
         residual_kw=np.where(metered, now_import - known_below, unexplained),
-        load_kw=now_import + told_kw,
+        load_kw=np.where(metered, nodes.metered_kw, now_import + told_kw),
     )
     return found, replace(
         memory,
         fixed_import_kw=found.import_kw,
         fixed_export_kw=found.export_kw,
-        residual_kw=np.where(metered, found.residual_kw, memory.residual_kw),
+        residual_kw=np.where(metered & ~meters.doubted, found.residual_kw, memory.residual_kw),
     )
+
+
+def _told_kw(
+    devices: DeviceColumns, power_kw: Floats, bounds: Bounds, fresh: Ints, params: Params
+) -> tuple[Floats, Floats, Floats]:
+    """What each device that is told, or would be, draws as far as is known; the least and the most it may; (n,) each.
+
+    One that is lost and whose leases are over is on its default control, as the reservations take it too: what it drew
+    when it was last heard must not be taken off a meter that no longer sees it.
+    """
+    ours = bounds.flexible | bounds.held
+    fallen = bounds.held & (fresh == Freshness.LOST) & ~np.isfinite(devices.may_kw)
+    known = np.where(ours, np.where(fallen, devices.default_power_kw, power_kw), 0.0)
+    # A reading that is not of this moment may also have caught it on its way.
+    on_its_way_s = np.where(devices.age_s > _OLD_S, _ON_ITS_WAY_S, params.obey_s)
+    unseen = ours & np.isfinite(devices.lease_kw) & (devices.told_s < devices.age_s + on_its_way_s)
+    least = np.where(unseen, np.minimum(known, devices.lease_kw), known)
+    most = np.where(unseen, np.maximum(known, devices.lease_kw), known)
+    return known, least, most
+
+
+def _nearest(before_kw: Floats, low_kw: Floats, high_kw: Floats) -> Floats:
+    """What was believed before, as far as the readings allow it; the higher where nothing was."""
+    return np.where(np.isfinite(before_kw), np.clip(before_kw, low_kw, high_kw), high_kw)
 
 
 def _believe(now_kw: Floats, before_kw: Floats, belief: float, *, upward: bool) -> Floats:

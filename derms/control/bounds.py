@@ -4,7 +4,7 @@ Unknown is never zero: a device that does not report keeps a reservation of the 
 room is given to nobody.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,15 @@ from derms.columns import (
 from derms.control.needs import Needs
 from derms.control.obedience import Obedience
 from derms.model import DeviceStatus
+
+
+def in_whole_steps(devices: DeviceColumns) -> DeviceColumns:
+    """The same devices with smallest powers that they can run at: rounded up to a whole step, one at least."""
+    if not np.any(devices.p_step_kw > 0.0):
+        return devices
+    step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
+    whole = np.maximum(np.ceil(devices.p_min_kw / step - 1e-6), 1.0) * step
+    return replace(devices, p_min_kw=np.where(devices.p_step_kw > 0.0, whole, devices.p_min_kw))
 
 
 def freshness_of(devices: DeviceColumns, params: Params) -> Ints:

@@ -1,7 +1,7 @@
 """The words of an explanation: what bounds a device, who set each bound, and the case they are worked out for. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -23,6 +23,7 @@ from derms.columns import (
     Picture,
     Reason,
 )
+from derms.control.bounds import in_whole_steps
 from derms.control.limits import RECOVERY, STATIC
 from derms.control.tree import Tree
 from derms.model import DeviceStatus
@@ -147,6 +148,7 @@ class Case:
     @staticmethod
     def of(picture: Picture, decision: Decision, params: Params, names: Names, row: int) -> "Case":
         """Work it out for one device row."""
+        picture = replace(picture, devices=in_whole_steps(picture.devices))
         devices, parent = picture.devices, picture.nodes.parent
         path = [int(devices.node[row])]
         while parent[path[-1]] >= 0:

@@ -26,9 +26,9 @@ import numpy as np
 
 from derms.columns import Bools, Floats, NodeMemory
 
-_READINGS = 600.0
-"""Noise and drift are learnt over about this many readings."""
-_LEARN_FREELY = 5.0
+_LEARN_S, _LEARN_READINGS = 600.0, (60.0, 600.0)
+"""Noise and drift are learnt over about this long [s], within these numbers of readings."""
+_LEARN_FREELY = 3.0
 """Until so many readings are in, any difference counts in full."""
 _CLIP = 3.0
 """After that, a difference counts as noise up to this many of its standard deviations; the rest is an event."""
@@ -97,8 +97,8 @@ def standing(free_kw: Floats, before_kw: Floats, roomy: Floats, belief: Belief, 
     rise = belief.trend_kw_s * _LEAD_S
     stay = np.maximum(rise + _STAY * spread - spare_kw, 0.0)
     lower = np.maximum(rise + _LOWER * spread - spare_kw, 0.0)
-    more = free_kw - lower - before_kw - _RAISE * noise - _RAISE_SPREAD * spread
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # no limit less no limit is no more than there was
+        more = free_kw - lower - before_kw - _RAISE * noise - _RAISE_SPREAD * spread
         gained = np.where(more > 0.0, roomy + more / np.maximum(noise, 1e-6) * dt_s, 0.0)
     stands = (before_kw <= free_kw - stay) & ~(gained > _ROOMY)
     return Room(kw=np.where(stands, before_kw, free_kw - lower), roomy=np.where(stands, gained, 0.0))
@@ -126,7 +126,7 @@ def follow(
     new = metered & ~(gap_s <= 1e-3)
     first = new & ~np.isfinite(memory.level_kw)
     before = np.where(np.isfinite(memory.level_kw), memory.level_kw, reading_kw)
-    memory, noise, drift = _learn(reading_kw, new, first, memory)
+    memory, noise, drift = _learn(reading_kw, new, first, gap_s, memory)
     memory = _track(reading_kw, before, new, noise, drift, gap_s, memory)
     memory = replace(memory, meter_age_s=np.where(metered, age_s, memory.meter_age_s + dt_s))
     usual_s = np.where(memory.meter_gap_s > 0.0, memory.meter_gap_s, dt_s)
@@ -147,14 +147,17 @@ def foresee(known_kw: Floats, memory: NodeMemory, dt_s: float) -> tuple[Floats, 
     return trend, replace(memory, known_kw=known_kw, known_moved_kw=moved)
 
 
-def _learn(reading_kw: Floats, new: Bools, first: Bools, memory: NodeMemory) -> tuple[NodeMemory, Floats, Floats]:
+def _learn(
+    reading_kw: Floats, new: Bools, first: Bools, gap_s: Floats, memory: NodeMemory
+) -> tuple[NodeMemory, Floats, Floats]:
     """Noise and drift variances a reading, from the moments of differences; shape (m,) each [kW2]."""
     seen = np.where(first | ~np.isfinite(memory.seen_kw), reading_kw, memory.seen_kw)
     moved = np.where(new, reading_kw - seen, 0.0)
     count = np.where(new, memory.readings + 1.0, memory.readings)
     reach = np.where(count > _LEARN_FREELY, _CLIP * np.sqrt(memory.square_kw2) + _FLOOR * np.abs(reading_kw), np.inf)
     moved = np.clip(moved, -reach, reach)
-    share = np.where(new & ~first, np.maximum(1.0 / _READINGS, 1.0 / np.maximum(count - 1.0, 1.0)), 0.0)
+    share = np.clip(gap_s / _LEARN_S, 1.0 / _LEARN_READINGS[1], 1.0 / _LEARN_READINGS[0])
+    share = np.where(new & ~first, np.maximum(share, 1.0 / np.maximum(count - 1.0, 1.0)), 0.0)
     square = memory.square_kw2 + share * (moved * moved - memory.square_kw2)
     cross = memory.cross_kw2 + share * (moved * memory.moved_kw - memory.cross_kw2)
     noise = np.maximum(np.maximum(-cross, 0.05 * square), 1e-12)
@@ -165,7 +168,7 @@ def _learn(reading_kw: Floats, new: Bools, first: Bools, memory: NodeMemory) -> 
         moved_kw=np.where(new, moved, memory.moved_kw),
         square_kw2=square,
         cross_kw2=cross,
-        readings=np.minimum(count, 2.0 * _READINGS),
+        readings=np.minimum(count, 2.0 * _LEARN_READINGS[1]),
     )
     return learnt, noise, drift
 

@@ -32,12 +32,13 @@ from derms.columns import (
 )
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
-from derms.control.bounds import Bounds, device_bounds, freshness_of
+from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
 from derms.control.caution import standing
 from derms.control.dynamics import Leases, Pace, calmed, keep_silent, shape_export, shape_import
 from derms.control.envelope import Envelope, envelope_of, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
+from derms.control.meters import believe_meters
 from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
@@ -65,6 +66,7 @@ def decide(picture: Picture, memory: Memory, params: Params, layout: Layout | No
         The decision, and the memory for the next tick.
     """
     layout = Layout.of(picture.nodes.parent, picture.devices.node) if layout is None else layout
+    picture = replace(picture, devices=in_whole_steps(picture.devices))
     mode = _mode_of_devices(picture, layout)
     if not np.any(mode == ADVISE):
         return _decide(picture, memory, params, layout, mode == AUTO)
@@ -128,9 +130,9 @@ def _decide(
     given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, layout.seats)
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
-    calm = calmed(target, wants.room_kw, bounds.cap_kw, memory.devices.heading, bounds.flexible, devices, layout, pace)
+    share = calmed(target, wants.room_kw, bounds.cap_kw, memory.devices.heading, bounds.flexible, devices, layout, pace)
     told = shape_import(
-        calm, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
+        share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
     )  # fmt: skip
     kept = keep_silent(bounds.waiting, devices, layout, seen.headroom_kw, params)
@@ -148,12 +150,15 @@ def _decide(
     curtails = layout.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
     course = Course(
         given=given,
+        share_kw=share,
+        p_kw=told.p_kw,
         room_kw=wants.room_kw,
-        ramping=told.ramping | curtailed.ramping,
+        curtailed=curtailed,
         generation_cap_kw=cap,
         export_room_kw=export_room,
         export_over=memory.nodes.export_over > 0.0,
     )
+    device_memory = _device_memory(memory.devices, picture.policy, wants, p_kw, picture.dt_s)
     reason, reason_node = reasons_of(devices, bounds, seen.fresh, seen.obedience.disobedient, course, layout)
     decision = Decision(
         target_kw=p_kw,
@@ -167,12 +172,13 @@ def _decide(
         cap_kw=bounds.cap_kw,
         uptake_kw=bounds.uptake_kw,
         left_kwh=seen.needs.left_kwh,
-        share_kw=np.where(bounds.curtailable, -cap + 0.0, target),
+        waited_s=device_memory.waited_s,
+        share_kw=np.where(bounds.curtailable, -cap + 0.0, share),
         nodes=_node_record(picture, seen, given, envelope, told, export_room, export_short),
     )
     return decision, replace(
         memory,
-        devices=_device_memory(memory.devices, picture.policy, wants, given, p_kw, picture.dt_s),
+        devices=device_memory,
         nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
         sheds=seen.limits.sheds,
     )
@@ -190,8 +196,12 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
     export_over = layout.below(memory.nodes.export_over > 0.0)
     bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, dt_s)
+    moved = obedience.draw_kw - memory.devices.last_kw
+    meters, node_memory = believe_meters(
+        nodes, layout.sums(np.where(np.isfinite(moved), moved, 0.0)), memory.nodes, params, dt_s
+    )
     background, node_memory = background_of(
-        nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, memory.nodes, params, dt_s
+        nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, meters, node_memory, params, dt_s
     )
     draws = np.where(bounds.flexible & np.isfinite(obedience.draw_kw), obedience.draw_kw, 0.0)
     limits, node_memory = limits_in_force(
@@ -307,16 +317,14 @@ def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> 
     return layout.serve(np.maximum(export_room_kw, 0.0), [Round(ceiling_kw=ceiling, weight=ceiling)])
 
 
-def _device_memory(
-    memory: DeviceMemory, policy: Policy, wants: Wants, given: Allocation, p_kw: Floats, dt_s: float
-) -> DeviceMemory:
+def _device_memory(memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Floats, dt_s: float) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
     wanting = wants.cap_kw > 0.0
     moved = np.nan_to_num(p_kw) - wants.drawing_kw
     return replace(
         memory,
-        bucket_kwh=settle(policy, wants, given.target_kw),
+        bucket_kwh=settle(policy, wants, np.nan_to_num(p_kw)),
         heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
         running_s=np.where(has_power, memory.running_s + dt_s, 0.0),

@@ -12,7 +12,7 @@ from derms.columns import Bools, DeviceColumns, Floats, Override, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
-_BAND = 0.4
+_BAND = 0.5
 """How far a lease may stay off its target, so that few need to move [share of the rating]."""
 
 
@@ -135,7 +135,7 @@ def shape_import(
     granted = np.where(np.maximum(own, 0.0) + granted < devices.p_min_kw, 0.0, granted)
     # Up to what it may draw anyway, a device is not "raised": that room is already its own.
     p_kw = np.where(granted > 0.0, own + granted, np.minimum(want, own))
-    p_kw = _lawful(p_kw, devices)
+    p_kw = lawful(p_kw, devices)
     p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
     p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, layout, params)
     return Leases(
@@ -191,7 +191,7 @@ def due(p_kw: Floats, devices: DeviceColumns, params: Params) -> Bools:
     return ~(np.abs(p_kw - devices.lease_kw) <= 1e-9) | renew
 
 
-def _lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
+def lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
     """Down to a power the device can run at: whole steps, nothing between 0 and its smallest power."""
     step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
     whole = np.floor(p_kw / step + 1e-6) * step

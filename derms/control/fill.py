@@ -16,14 +16,12 @@ import numpy as np
 
 from derms.columns import Bools, Floats, Ints
 from derms.control.seats import Seats, sums_between
+from derms.control.squeeze import Level, Queue, Slices
 from derms.control.tree import Tree
 from derms.control.wants import Round
 
-_EXACT = 1e-13
-"""A level is found when what it gives is this close to the room, as a share of it."""
 _FULL = 1e-11
 """A node with less of its room left than this share is full."""
-_MOST_STEPS = 100
 
 
 def serve(tree: Tree, node: Ints, room_kw: Floats, rounds: Sequence[Round]) -> Floats:
@@ -121,7 +119,7 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
             given[chosen], left = pour_to(seats, left, who[chosen], asked.at(chosen))
         return given, left
     share = asked.ceiling.copy()
-    edge = seats.edge if who.size == seats.row.size else who.searchsorted(seats.edge)
+    edge = seats.edges(who)
     total = sums_between(share, edge)
     service: Level | Queue | None = None
     bound: list[Ints] = []
@@ -129,7 +127,7 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
         full = total[depth.place] > left[depth.place]
         if full.any():
             over = depth.place[full]
-            service = service or (Level.of(asked) if asked.rank is None else Queue.of(asked.rank, asked.ceiling))
+            service = service or _service(asked)
             service.squeeze(share, Slices.of(edge[over], edge[seats.end[over]]), left[over])
             total[over] = left[over]
             bound.append(over)
@@ -144,184 +142,7 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
     return share, np.maximum(left - total, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Slices:
-    """Disjoint slices of an array, read as one array in which each is a segment."""
-
-    index: Ints | slice
-    """What picks them out of the whole."""
-    first: Ints
-    """Where each begins in what was picked."""
-    size: Ints
-
-    @staticmethod
-    def of(begin: Ints, end: Ints) -> "Slices":
-        """Slices ``begin[k]:end[k]``, ascending, none of them empty."""
-        size = end - begin
-        first = np.cumsum(size) - size
-        if begin.size == 1:
-            return Slices(slice(int(begin[0]), int(end[0])), first, size)
-        index = np.arange(first[-1] + size[-1]) + np.repeat(begin - first, size)
-        return Slices(index, first, size)
-
-    def only(self, chosen: Bools) -> "Slices":
-        """Some of the segments."""
-        if isinstance(self.index, slice) or chosen.all():
-            return self
-        size = self.size[chosen]
-        return Slices(self.index[np.repeat(chosen, self.size)], np.cumsum(size) - size, size)
-
-    def spread(self, value: Floats) -> Floats:
-        """One value a segment -> one value a member; a single one is left to broadcasting."""
-        return value if value.size == 1 else np.repeat(value, self.size)
-
-    def sums(self, value: Floats) -> Floats:
-        """Sum each segment."""
-        return np.add.reduceat(value, self.first)
-
-    def fit(self, value: Floats, room: Floats) -> Floats:
-        """Take back what rounding has given beyond the room."""
-        total = self.sums(value)
-        if (total <= room).all():
-            return value
-        return value * self.spread(np.where(total > room, room / np.where(total > room, total, 1.0), 1.0))
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """Service by a rising level."""
-
-    weight: Floats
-    start: Floats | None = None
-
-    @staticmethod
-    def of(asked: Pouring) -> "Level":
-        """Of the members of a round."""
-        weight = np.ones(asked.ceiling.size) if asked.weight is None else asked.weight
-        # Equal starts are no starts: only differences between starts mean anything.
-        differ = asked.start is not None and (asked.start != asked.start[0]).any()
-        return Level(weight, asked.start if differ else None)
-
-    def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
-        """Lower shares in place so that each segment, whose shares sum to more, fits its room > 0."""
-        ceiling, weight = share[slices.index], self.weight[slices.index]
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            if self.start is None:
-                found = _rise(ceiling, weight, slices, room)
-            else:
-                found = _rise_from(ceiling, weight, self.start[slices.index], slices, room)
-        share[slices.index] = slices.fit(found, room)
-
-
-def _rise(ceiling: Floats, weight: Floats, slices: Slices, room: Floats) -> Floats:
-    """``min(weight * level, ceiling)`` with the level at which each segment sums to its room.
-
-    Newton's method: the sum is concave and piecewise linear in the level, so from below it rises to the answer without
-    passing it, and it ends on the answer's own piece.
-    """
-    level, close = room / slices.sums(weight), _EXACT * room
-    for _ in range(_MOST_STEPS):
-        rising = weight * slices.spread(level)
-        share = np.minimum(rising, ceiling)
-        short = room - slices.sums(share)
-        move = short > close
-        if not move.any():
-            break
-        slope = slices.sums(weight * (rising < ceiling))
-        level = level + np.where(move & (slope > 0.0), short / slope, 0.0)
-    return share
-
-
-def _rise_from(ceiling: Floats, weight: Floats, start: Floats, slices: Slices, room: Floats) -> Floats:
-    """``clip(weight * (level - start), 0, ceiling)`` with the level at which each segment sums to its room.
-
-    The sum rises with the level, but bends both ways where starts differ: Newton's steps are kept inside a bracket, and
-    where one has not halved what is missing, the bracket is halved instead.
-    """
-    start = start - slices.spread(np.minimum.reduceat(start, slices.first))
-    low, close, before = np.zeros(room.size), _EXACT * room, room
-    high = np.fmin(np.maximum.reduceat(start + ceiling / weight, slices.first), 1e300)
-    # As if all had begun and none were full: errors of both kinds, so often close.
-    level = np.fmin((room + slices.sums(weight * start)) / slices.sums(weight), high)
-    for _ in range(_MOST_STEPS):
-        rising = slices.spread(level) - start
-        rising *= weight
-        share = np.minimum(np.maximum(rising, 0.0), ceiling)
-        short = room - slices.sums(share)
-        missing = np.abs(short)
-        move = missing > close
-        if not move.any():
-            return share
-        low, high = np.where(short >= 0.0, level, low), np.where(short < 0.0, level, high)
-        newton = level + short / slices.sums(weight * (share == rising))
-        good = (newton > low) & (newton < high) & (missing <= 0.5 * before)
-        level = np.where(move, np.where(good, newton, low + 0.5 * (high - low)), level)
-        before = missing
-    # The bracket is as narrow as numbers go, or holds one straight piece: between its ends everything is in proportion.
-    below = np.clip(weight * (slices.spread(low) - start), 0.0, ceiling)
-    above = np.clip(weight * (slices.spread(high) - start), 0.0, ceiling)
-    floor, top = slices.sums(below), slices.sums(above)
-    part = np.where(top > floor, (room - floor) / np.where(top > floor, top - floor, 1.0), 0.0)
-    return below + slices.spread(np.clip(part, 0.0, 1.0)) * (above - below)
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Service of one after the other."""
-
-    turn: Ints
-    """When each member is served; a permutation."""
-    member: Ints
-    """The member served at each turn."""
-
-    @staticmethod
-    def of(rank: Floats, size: Floats) -> "Queue":
-        """Of members with these ranks and ceilings."""
-        member = in_order(rank, size)
-        turn = np.empty_like(member)
-        turn[member] = np.arange(member.size)
-        return Queue(turn, member)
-
-    def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
-        """Lower shares in place so that each segment fits its room."""
-        turn = self.turn[slices.index]
-        if slices.first.size > 1:
-            segment = np.repeat(np.arange(slices.first.size), slices.size)
-            turn = np.sort((segment << 32) | turn) & 0xFFFFFFFF
-            member = self.member[turn]
-        else:
-            member = self.member if turn.size == self.member.size else self.member[np.sort(turn)]
-        asked = share[member]
-        before = np.cumsum(asked) - asked
-        left = slices.spread(room + before[slices.first]) - before
-        share[member] = slices.fit(np.clip(left, 0.0, asked), room)
-
-
-def in_order(rank: Floats, size: Floats) -> Ints:
-    """Sort by rank, largest first; equals by size, smallest first; equals of those as they stand.
-
-    The fast sort of numpy leaves equals in an order that depends on the machine, so they are told apart by keys.
-
-    Returns:
-        Indices, shape (k,).
-    """
-    first = -rank
-    order = np.argsort(first)
-    ranked = first[order]
-    if (ranked[1:] > ranked[:-1]).all():
-        return order
-    key = dense(first, order)
-    bits = rank.size.bit_length()
-    if 3 * bits > 63:
-        return np.lexsort((size, first))
-    return np.sort((((key << bits) | dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & ((1 << bits) - 1)
-
-
-def dense(value: Floats, order: Ints) -> Ints:
-    """How many different values are smaller, for each value; `order` sorts them."""
-    sorted_value = value[order]
-    count = np.zeros(value.size, dtype=np.int64)
-    np.cumsum(sorted_value[1:] != sorted_value[:-1], out=count[1:])
-    dense = np.empty_like(count)
-    dense[order] = count
-    return dense
+def _service(asked: Pouring) -> Level | Queue:
+    if asked.rank is not None:
+        return Queue.of(asked.rank, asked.ceiling)
+    return Level.of(np.ones(asked.ceiling.size) if asked.weight is None else asked.weight, asked.start)

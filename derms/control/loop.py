@@ -228,6 +228,7 @@ class ControlLoop:
         now = datetime.fromtimestamp(now_ms / 1000.0, tz=UTC)
         self.events = {key: event for key, event in self.events.items() if event.end > now}
         self._metrics.events_active.set(sum(is_active(event, now) for event in self.events.values()))
+        self._fleet.let_go(now_s=now_s)
         loads = self._loads(now_s)
         for tree in self.trees:
             if tree.feeders[0].mode is FeederMode.OFF:

@@ -14,6 +14,7 @@ import numpy as np
 from derms.columns import STATUS_CODE, Bools, DeviceColumns, Floats, Freshness, Ints, Override, Reason
 from derms.control.allocate import Allocation
 from derms.control.bounds import Bounds
+from derms.control.dynamics import Leases, lawful
 from derms.control.layout import Layout
 from derms.model import DeviceStatus
 
@@ -25,10 +26,14 @@ class Course:
     """How the setpoints of one tick came about; device arrays have shape (n,), node arrays (m,)."""
 
     given: Allocation
+    share_kw: Floats
+    """What each EV and battery is to get before ramps [kW]."""
+    p_kw: Floats
+    """What it is leased [kW]; NaN: nothing."""
     room_kw: Floats
     """What allocation had to give at each node [kW]; negative: relief was due."""
-    ramping: Bools
-    """Below the target because of ramps, of room that is not free yet, or of the deadband."""
+    curtailed: Leases
+    """Of PV."""
     generation_cap_kw: Floats
     """What each PV may make before ramps [kW], a magnitude."""
     export_room_kw: Floats
@@ -54,11 +59,12 @@ def reasons_of(
         Codes of `Reason`, and the row of the node whose limit it is, -1 where it is none's; shape (n,) each.
     """
     flexible, curtailable = bounds.flexible, bounds.curtailable
-    given, told = course.given, flexible | curtailable
+    given, told, share = course.given, flexible | curtailable, course.share_kw
+    short = flexible & (bounds.cap_kw > 0.0) & (share < lawful(bounds.cap_kw, devices) - _SLIGHT_KW)
     reason = np.full(devices.kind.shape, Reason.NONE, dtype=np.int64)
-    reason[flexible & bounds.absorbing & (given.target_kw > 0.0)] = Reason.ABSORB
+    reason[flexible & bounds.absorbing & (share > 0.0)] = Reason.ABSORB
     reason[bounds.uptake] = Reason.UPTAKE
-    reason[flexible & (given.bound_node >= 0)] = Reason.IMPORT_LIMIT
+    reason[short & (given.bound_node >= 0)] = Reason.IMPORT_LIMIT
     reason[flexible & given.waiting] = Reason.MINIMUM_POWER
     nothing = flexible & (bounds.cap_kw <= 0.0)
     reason[nothing] = Reason.UNAVAILABLE
@@ -67,7 +73,10 @@ def reasons_of(
     reason[flexible & (given.target_kw < 0.0)] = Reason.RELIEF
     curtailed = curtailable & (course.generation_cap_kw < bounds.generation_kw - _SLIGHT_KW)
     reason[curtailed] = Reason.EXPORT_LIMIT
-    reason[course.ramping & told] = Reason.RAMP
+    # What could be given all of it and is not stays where it is, so that few need to move.
+    kept = short & (given.bound_node < 0) & (given.target_kw > 0.0)
+    reason[kept | (flexible & (course.p_kw < lawful(share, devices) - _SLIGHT_KW))] = Reason.RAMP
+    reason[curtailable & course.curtailed.ramping] = Reason.RAMP
     reason[told & (devices.override == Override.BLOCK)] = Reason.BLOCKED
     reason[bounds.waiting] = Reason.SILENT
     reason[disobedient & (fresh == Freshness.GOOD)] = Reason.DISOBEDIENT

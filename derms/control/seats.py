@@ -108,6 +108,21 @@ class Seats:
         """Sum values by seat into their own places, without what is below; by place."""
         return sums_between(value, self.edge)
 
+    def edges(self, who: Ints) -> Ints:
+        """How many of the seats `who`, ascending, come before each place, shape (m + 1,)."""
+        if who.size == self.row.size:
+            return self.edge
+        if who.size > 4 * self.node.size:
+            return who.searchsorted(self.edge)
+        edge = np.zeros_like(self.edge)
+        np.cumsum(np.bincount(self.place[who], minlength=self.node.size), out=edge[1:])
+        return edge
+
+    def below(self, who: Ints, value: Floats) -> Floats:
+        """Sum values of the seats `who` into their places and everything above them; by place."""
+        own = np.bincount(self.place[who], weights=value, minlength=self.node.size)
+        return self.up(own.astype(np.float64, copy=False))
+
     def rows(self, value: _Column) -> _Column:
         """Put values by seat back into the order of the device rows."""
         put = np.empty_like(value)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Pouring, dense, pour_to
-from derms.control.seats import Seats, sums_between
+from derms.control.fill import Pouring, pour_to
+from derms.control.seats import Seats
 
 _CLOSE = 1e-9
 """So many steps short of a whole one is a whole one."""
@@ -44,17 +44,18 @@ class Lumps:
         if not stepped and not (smallest > 0.0).any():
             return Lumps(smallest, cap, step, False, False)
         if stepped:
-            unit = np.where(step > 0.0, step, 1.0)
-            least = np.maximum(np.ceil(smallest / unit - _CLOSE), 1.0) * step
-            smallest = np.where(step > 0.0, least, smallest)
-            cap = np.where(step > 0.0, np.floor(cap / unit + _CLOSE) * step, cap)
+            # `fmax` has made them our own: they may be changed.
+            has = np.flatnonzero(step > 0.0)
+            unit = step[has]
+            smallest[has] = np.maximum(np.ceil(smallest[has] / unit - _CLOSE), 1.0) * unit
+            cap[has] = np.floor(cap[has] / unit + _CLOSE) * unit
         top = cap * (cap >= smallest)
         return Lumps(smallest * (top > 0.0), top, step, True, stepped)
 
 
 def spend(seats: Seats, left: Floats, who: Ints, given: Floats) -> Floats:
-    """Room by place after grants to some of the seats, which are ascending."""
-    return np.maximum(left - seats.up(sums_between(given, who.searchsorted(seats.edge))), 0.0)
+    """Room by place after grants to some of the seats."""
+    return np.maximum(left - seats.below(who, given), 0.0)
 
 
 def served_whole(seats: Seats, left: Floats, who: Ints, size: Floats, rank: Floats) -> Bools:
@@ -108,7 +109,7 @@ def seated(seats: Seats, left: Floats, lumps: Lumps, turn: Floats) -> Bools:
     # Who stands below no crowded node is on, and cannot be in the way of the others.
     below = seats.down_any(crowded)[seats.place]
     free = lumps.smallest <= 0.0
-    token = np.min(lumps.smallest, where=~free, initial=np.inf)
+    token = np.min(lumps.smallest[np.flatnonzero(~free)])
     size = (lumps.smallest + np.minimum(lumps.top, token) * free) * below
     who = np.flatnonzero(size > 0.0)
     on[who] = served_whole(seats, left, who, size[who], turn[who])
@@ -139,9 +140,10 @@ def whole_steps(
     step, top, had, draws = lumps.step[who], lumps.top[who] * (1.0 + _CLOSE), share[who], drawing[who]
     counts = np.floor(had / step + _CLOSE)
     lost = np.maximum(had - counts * step, 0.0)
-    left = left + seats.up(sums_between(lost, who.searchsorted(seats.edge)))
+    left = left + seats.below(who, lost)
     lost /= step
-    among_equals = dense(turn[who], np.argsort(turn[who])) / who.size
+    span = np.ptp(turn[who])
+    among_equals = (turn[who] - np.min(turn[who])) / (2.0 * span) if 0.0 < span < np.inf else np.zeros(who.size)
     while True:
         after = (counts + 1.0) * step
         asks = np.flatnonzero((after <= top) & (step <= seats.down_min(left)[seats.place[who]]))

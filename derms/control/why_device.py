@@ -42,9 +42,14 @@ def capability(case: Case) -> Bound:
     if case.is_pv:
         return Bound(kind=BoundKind.CAPABILITY, subject=case.device, source="device", words=said)
     if case.shares and (limit < least or limit <= 0.0):
-        words = f"{said}: too little, its smallest power is {kw_text(least)}" if least > 0.0 else f"{said}: nothing"
-        limit, said = 0.0, words
-        remedies = (f"it takes part when it can do {kw_text(max(least, 0.1))} or more",)
+        rating = case.at(case.devices.p_import_max_kw)
+        if rating < least or rating <= 0.0:
+            said = f"its rating of {kw_text(rating)} allows nothing, its smallest power is {kw_text(least)}"
+            remedies = ("correct its registration",)
+        else:
+            said = f"{said}: too little, its smallest power is {kw_text(least)}" if least > 0.0 else f"{said}: nothing"
+            remedies = (f"it takes part when it can do {kw_text(max(least, 0.1))} or more",)
+        limit = 0.0
     binding = case.binds(BoundKind.CAPABILITY)
     return Bound(
         kind=BoundKind.CAPABILITY,
@@ -165,7 +170,7 @@ def uptake(case: Case) -> tuple[Bound, ...]:
     limit = case.at(case.decision.uptake_kw)
     if not np.isfinite(limit):
         return ()
-    lease, draw = case.at(case.devices.lease_kw), case.at(case.devices.p_actual_kw)
+    draw = case.at(case.devices.p_actual_kw)
     binding = case.binds(BoundKind.UPTAKE)
     return (
         Bound(
@@ -174,7 +179,7 @@ def uptake(case: Case) -> tuple[Bound, ...]:
             source="controller",
             limit_kw=limit,
             binding=binding,
-            words=f"takes {kw_text(draw)} of the {kw_text(lease)} it was granted: offered {kw_text(limit)}",
+            words=f"takes {kw_text(draw)}, and less than it was granted: offered {kw_text(limit)}",
             remedies=(f"it is offered more when it takes all of {kw_text(limit)}",) if binding else (),
         ),
     )
@@ -186,11 +191,11 @@ def override(case: Case) -> tuple[Bound, ...]:
     if code is Override.NONE:
         return ()
     known = case.names.overrides.get(case.device)
-    limit, done = 0.0, "blocked"
+    limit, done, comes = 0.0, "blocked", ""
     if code is Override.HOLD:
         limit, wish = _held_at_kw(case), min(case.hold_kw, 0.0) if case.is_pv else case.hold_kw
         done = f"held at {allowed_text(wish, case.kind)}"
-        done += f", which comes to {allowed_text(limit, case.kind)}" if abs(limit - wish) > _SLIGHT_KW else ""
+        comes = f", which comes to {allowed_text(limit, case.kind)}" if abs(limit - wish) > _SLIGHT_KW else ""
     by = f" by {known.who}" if known and known.who else " by an operator"
     reason = f" ({known.reason})" if known and known.reason else ""
     ends = f", or wait until it ends at {known.end_text()}" if known and known.until else ""
@@ -202,7 +207,7 @@ def override(case: Case) -> tuple[Bound, ...]:
             source=known.who if known and known.who else "operator",
             limit_kw=limit,
             binding=binding,
-            words=f"{done}{by}{reason}",
+            words=f"{done}{by}{reason}{comes}",
             remedies=(f"release the override{ends}",) if binding else (),
         ),
     )

@@ -8,6 +8,8 @@ from derms.control.limits import RECOVERY, STATIC
 from derms.control.words import allowed_text, kw_text, load_text, wait_text
 
 _SLIGHT_KW = 1e-6
+_CLEAR_KW = 0.05
+"""A sum that is off by less is rounded [kW]."""
 
 
 def node_bounds(case: Case) -> tuple[Bound, ...]:
@@ -56,7 +58,10 @@ def _taken_text(case: Case, node: int) -> str:
     taken = [f"{load_text(float(nodes.uncontrolled_kw[node]))} that nobody controls"]
     taken += [f"a margin of {kw_text(margin)}"] if margin > 0.0 else []
     taken += [f"{kw_text(reserved)} reserved"] if abs(reserved) > _SLIGHT_KW else []
+    kept = float(nodes.import_limit_kw[node] - nodes.uncontrolled_kw[node]) - margin - reserved - max(room, 0.0)
+    taken += [f"{kw_text(kept)} kept free for noise"] if room > 0.0 and kept > _CLEAR_KW else []
     left = f"leaves {kw_text(room)} to give" if room >= 0.0 else f"is {kw_text(room)} too much"
+    left += " as before, the rest being noise" if room > 0.0 and kept < -_CLEAR_KW else ""
     left += f", {kw_text(short)} of it beyond relief" if short > _SLIGHT_KW else ""
     limit = limit_text(case, node, exports=False)
     return f"{limit}, load {load_text(float(nodes.load_kw[node]))}; less {' and '.join(taken)} {left}"
@@ -149,18 +154,14 @@ def _import_remedies(case: Case, node: int) -> tuple[str, ...]:
     if case.reason is Reason.RELIEF:
         lacks = {at: -room for at in case.path if (room := float(_room_kw(case)[at])) < 0.0}
         return (f"{_lift_text(case, lacks, 'import')}: it need not discharge then",)
+    return (raise_remedy(case), *_reserved_remedy(case, node))
+
+
+def raise_remedy(case: Case) -> str:
+    """What would let it have all it can take, with everybody else having that too."""
     full = case.at(case.decision.cap_kw)
     text = _lift_text(case, lacking(case, _wanted_kw(case), _room_kw(case)), "import")
-    return (f"{text}: it gets all it can take then, {allowed_text(full, case.kind)}", *_reserved_remedy(case, node))
-
-
-def turn_remedy(case: Case) -> str:
-    """What would let everyone's smallest power fit."""
-    devices = case.devices
-    step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
-    least = np.where(devices.p_step_kw > 0.0, np.ceil(devices.p_min_kw / step - _SLIGHT_KW) * step, devices.p_min_kw)
-    wanted = np.where(_wanted_kw(case) > 0.0, least, np.minimum(_wanted_kw(case), 0.0))
-    return f"{_lift_text(case, lacking(case, wanted, _room_kw(case)), 'import')}: all smallest powers fit then"
+    return f"{text}: it gets all it can take then, {allowed_text(full, case.kind)}"
 
 
 def _reserved_remedy(case: Case, node: int) -> tuple[str, ...]:

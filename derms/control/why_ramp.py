@@ -1,13 +1,16 @@
 """The bounds of time: ramps, room that is not free yet, and turns. Pure."""
 
+from typing import assert_never
+
 import numpy as np
 
 from derms.columns import REVERT_S, Floats, Reason
 from derms.control.cause import Bound, BoundKind, Case
 from derms.control.dynamics import occupied_kw
 from derms.control.obedience import plausible_kw
-from derms.control.why_nodes import left_kw, turn_remedy
+from derms.control.why_nodes import left_kw, raise_remedy
 from derms.control.words import allowed_text, kw_text, wait_text
+from derms.model import Policy
 
 _SLIGHT_KW = 1e-6
 
@@ -30,6 +33,11 @@ def ramp(case: Case) -> Bound:
 def _slowed(case: Case) -> tuple[str, tuple[str, ...]]:
     """Why it is not at its share yet, and when it will be."""
     course = f"on its way to {allowed_text(case.share_kw, case.kind)}"
+    if not case.is_pv and abs(case.share_kw - case.setpoint_kw) <= _SLIGHT_KW:
+        most = allowed_text(case.at(case.decision.cap_kw), case.kind)
+        return f"it stays near its share, so that few need to move; it could have {most}", (
+            "it rises when it is further off its share, or when there is more room",
+        )
     nodes, devices, params = case.picture.nodes, case.devices, case.params
     lease, missing = case.at(devices.lease_kw), abs(case.share_kw - case.setpoint_kw)
     blind = [
@@ -110,21 +118,28 @@ def minimum(case: Case) -> tuple[Bound, ...]:
             limit_kw=0.0 if binding else None,
             binding=binding,
             words=words,
-            remedies=(turn_remedy(case), *_turn(case)) if binding else (),
+            remedies=(raise_remedy(case), _turn(case)) if binding else (),
         ),
     )
 
 
-def _turn(case: Case) -> tuple[str, ...]:
-    """About how long it may take until its turn comes: those that wait share the places of those that run."""
+def _turn(case: Case) -> str:
+    """Who is on next: those that wait share the places of those that run."""
     decision, node = case.decision, int(case.decision.reason_node[case.row])
     here = case.flexible & case.below(node)
     waiting = int(np.sum(here & (decision.reason == Reason.MINIMUM_POWER)))
     running = int(np.sum(here & (decision.share_kw > 0.0) & (case.devices.p_min_kw > 0.0)))
     if not running:
-        return ()
-    seconds = min(case.params.turn_s * float(np.ceil(waiting / running)), case.params.wait_max_s)
-    return (
-        f"wait: {waiting} {'waits' if waiting == 1 else 'wait'} for the {'place' if running == 1 else 'places'} "
-        f"of {running} below {case.names.nodes[node]}, its turn comes in about {wait_text(seconds)} at the latest",
-    )
+        least = kw_text(case.at(case.devices.p_min_kw))
+        return f"no turn comes while there is less than {least} at {case.names.nodes[node]}"
+    text = f"wait: {waiting} without power and {running} with power below {case.names.nodes[node]} take turns"
+    match case.picture.policy:
+        case Policy.DEFICIT | Policy.PROPORTIONAL | Policy.EQUAL:
+            waited = case.at(decision.waited_s)
+            left = wait_text(max(case.params.wait_max_s - waited, 0.0))
+            return f"{text}; it has waited {wait_text(waited)}, and in {left} at the latest it goes first"
+        case Policy.LEAST_LAXITY | Policy.SESSIONS | Policy.FAIR:
+            return f"{text}; who has least time to spare goes first"
+        case Policy.PRIORITY:
+            return f"{text} within their priority; a higher one goes first"
+    assert_never(case.picture.policy)

@@ -43,6 +43,8 @@ class Known:
     first_ms: int = 0
     """The first tick, where the session's own clock starts [ms]."""
     setpoints: int = 0
+    roster_version: int = 0
+    """Rises when a device comes, goes or moves."""
 
     def judge(self, line: TickSaid, now_ms: int) -> Judged:
         """Judge what a line says.
@@ -93,6 +95,7 @@ class Known:
             self.forest.take(key, node, line.metered_ms[key])
         for key in line.gone:
             self.members[key].leave()
+            self.roster_version += 1
         late = [key for key, change in line.changes.items() if not self._take(key, change, line.now_ms)]
         self.events.update((event.event_id, event) for event in line.events)
         self.programs.update((program.program_id, program) for program in line.programs)
@@ -162,6 +165,7 @@ class Known:
         elif change.device is not None:
             member.device = change.device
             member.node = self.forest.row[change.device.feeder_id]
+            self.roster_version += 1
             self.fleet.register(change.device)
         if change.said.override is not UNSET:
             self._override(member, change.said.override, change.override_until_ms)
@@ -183,6 +187,7 @@ class Known:
             self.fleet.begin_anew(row)
         member = Member(device=change.device, row=row, node=self.forest.row[change.device.feeder_id])
         self.members[key] = member
+        self.roster_version += 1
         return member
 
     def _override(self, member: Member, said: OverrideSaid | None, until_ms: int | None) -> None:

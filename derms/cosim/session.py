@@ -41,7 +41,11 @@ class Tree:
     """Rows of the fleet, in the order of the memory."""
     node: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """The node each hangs on, counted from `start`."""
+    names: list[str] = field(default_factory=list)
+    """The ids of the devices in `rows`."""
     layout: Layout | None = None
+    roster_version: int = -1
+    """Of what is known, when all this was laid out."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +117,7 @@ class Session:
 
     def _decide(self, tree: Tree, now: float | str, now_ms: int, dt_s: float, loads: Mapping[str, float]) -> Told:
         known, forest = self.known, self.known.forest
-        names = self._seat(tree)
+        names = self._seated(tree)
         lockstep = in_lockstep(self.parameters, dt_s, self.lockstep)
         ids = forest.ids[tree.start : tree.stop]
         nodes = forest.columns(tree.start, tree.stop, now_ms)
@@ -151,8 +155,10 @@ class Session:
             decision=decision,
         )
 
-    def _seat(self, tree: Tree) -> list[str]:
-        """Bring the rows of a tree, and its memory with them, up to who is here now: node by node, then by id."""
+    def _seated(self, tree: Tree) -> list[str]:
+        """Who is in a tree now, node by node, then by id; its rows and its memory are brought up to that."""
+        if tree.roster_version == self.known.roster_version:
+            return tree.names
         inside = range(tree.start, tree.stop)
         here = [(member.node, key) for key, member in self.known.members.items() if member.here]
         names = [key for node, key in sorted(here) if node in inside]
@@ -169,6 +175,7 @@ class Session:
             tree.node, tree.layout = node, Layout.of(parent, node)
         for member in members:
             member.seated = True
+        tree.names, tree.roster_version = names, self.known.roster_version
         return names
 
     def _columns(self, tree: Tree, now_ms: int, *, lockstep: bool) -> DeviceColumns:

@@ -129,4 +129,4 @@ def _is_met(stage: Stage, row: int) -> bool:
     assert told.kind is DeviceKind.EV
     if told.energy_kwh is not None:
         return bool(stage.devices.taken_kwh[row] >= told.energy_kwh - 0.05)
-    return bool(stage.devices.soc[row] >= told.target - 0.002)
+    return bool(stage.devices.soc[row] >= told.target - 0.005)

@@ -106,6 +106,27 @@ def test_rows_come_in_order_of_id_and_without_retired_or_quarantined_devices() -
     assert [fleet.devices[row].device_id for row in fleet.rows_of("feeder-1")] == ["a", "c"]
 
 
+def test_a_retired_device_keeps_its_room_and_is_told_nothing_until_its_leases_are_over() -> None:
+    fleet = Fleet()
+    row = fleet.register(EV)
+    # 90 s of lease, and 10 s to reach its default control: nobody may have its room before 100 s are over
+    fleet.commanded(row, lease(p_setpoint_kw=5.0), now_s=0.0)
+    fleet.register(replace(EV, enrolment=Enrolment.RETIRED))
+    rows = fleet.rows_of("feeder-1")
+    columns = fleet.columns(rows, np.zeros(1, dtype=np.int64), now_s=1.0, now_ms=NOW_MS)
+    assert (columns.may_kw[0], bool(columns.controllable[0])) == (5.0, False)
+    fleet.let_go(now_s=99.0)
+    assert fleet.rows_of("feeder-1").tolist() == [row]
+    fleet.let_go(now_s=100.0)
+    assert fleet.rows_of("feeder-1").size == 0
+    # one that comes back in between takes part again
+    fleet.commanded(row, lease(p_setpoint_kw=5.0, seq=1203), now_s=200.0)
+    for enrolment in (Enrolment.RETIRED, Enrolment.ACTIVE):
+        fleet.register(replace(EV, enrolment=enrolment))
+    fleet.let_go(now_s=1000.0)
+    assert fleet.rows_of("feeder-1").tolist() == [row]
+
+
 def test_the_columns_grow_with_the_fleet_and_keep_what_was_there() -> None:
     fleet = Fleet()
     for number in range(200):

@@ -280,3 +280,11 @@ def test_an_empty_feeder_is_decided_too() -> None:
     assert decision.nodes.headroom_kw[0] == 5.0
     assert columns([]).kind.size == 0
     assert decide is not None
+
+
+def test_a_charger_whose_smallest_power_lies_between_two_steps_starts_at_the_next_whole_one() -> None:
+    # 1.4 kW and steps of 0.23: 6 x 0.23 = 1.38 is too little, so it runs at 7 x 0.23 = 1.61 and above
+    plant = Plant([Row(p_min_kw=1.4, p_step_kw=0.23, p_import_max_kw=3.7)], feeder(1.7))
+    for _ in range(5):
+        decision = plant.step()
+    assert decision.target_kw[0] == pytest.approx(1.61)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derms.columns import Floats
-from derms.control.fill import in_order, serve
+from derms.control.fill import serve
+from derms.control.squeeze import in_order
 from derms.control.tree import Tree
 from derms.control.wants import Round
 from tests.unit.control.forests import Forest, forests, powers

@@ -84,7 +84,7 @@ def test_a_device_that_nothing_is_said_of_keeps_its_room_until_its_setpoint_is_o
     first = session.tick()
     kept = setpoints(first)["a"]
     session.tick({"b": {"p_actual_kw": setpoints(first)["b"]}})  # a tick missed: still good
-    stale = session.tick({"b": {"p_actual_kw": 1.0}})
+    stale = session.tick({"b": {"p_actual_kw": setpoints(first)["b"]}})
     assert stale["nodes"]["feeder"]["reserved_kw"] >= kept - 1e-9
     assert setpoints(stale)["b"] <= 10.0 - kept + 1e-9
     late = stale
@@ -179,9 +179,11 @@ def test_one_that_takes_less_than_it_is_given_frees_the_rest_within_two_ticks() 
 
 def test_null_puts_a_field_back_to_its_default() -> None:
     session = Session(10.0, {"a": ev(p_actual_kw=0, p_min_kw=4.0), "b": ev(p_actual_kw=0, p_min_kw=4.0)})
-    session.tick(nodes={"feeder": {"margin_kw": 4.0, "metered_kw": 0.0}})
+    first = session.tick(nodes={"feeder": {"margin_kw": 4.0, "metered_kw": 0.0}})
+    assert first["nodes"]["feeder"]["headroom"] == pytest.approx(6.0, abs=1e-3)
+    now = drawn(first)
     answer = session.tick(
-        {"a": {"p_min_kw": None, "p_max_kw": 2.0}, "b": {"p_min_kw": None}},
+        {"a": {**now["a"], "p_min_kw": None, "p_max_kw": 2.0}, "b": {**now["b"], "p_min_kw": None}},
         nodes={"feeder": {"margin_kw": None, "metered_kw": None}},
     )
     assert answer["nodes"]["feeder"]["headroom"] == 10.0
