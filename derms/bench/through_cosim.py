@@ -7,7 +7,6 @@ tick before, and (`says`) what the session still needs, at every tick or only on
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
