@@ -234,6 +234,8 @@ class DeviceMemory:
     """Its power as read at the last tick [kW]; NaN: never."""
     takes_kw: Floats
     """What it was seen to take of a larger lease [kW]; NaN: it takes what it is granted."""
+    unseated_s: Floats
+    """Since others came before it while it runs [s]; 0: none did."""
     heading: Floats
     """Which way its lease last moved: 1.0 up, -1.0 down; 0.0: it never did."""
     stated_kwh: Floats

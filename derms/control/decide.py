@@ -33,8 +33,9 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
+from derms.control.calm import calmed
 from derms.control.caution import standing
-from derms.control.dynamics import Leases, Pace, calmed, keep_silent, shape_export, shape_import
+from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
 from derms.control.envelope import Envelope, envelope_of, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
@@ -130,7 +131,12 @@ def _decide(
     given = allocate(wants, wish, bounds.discharge_kw + bounds.forced_kw, layout.seats)
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
-    share = calmed(target, wants.room_kw, bounds.cap_kw, memory.devices.heading, bounds.flexible, devices, layout, pace)
+    share = target
+    if not picture.lockstep:
+        step = step_up_kw(devices, params, picture.dt_s)
+        share = calmed(
+            target, wants.room_kw, bounds.cap_kw, bounds.flexible, memory.devices, devices, layout, step, params
+        )
     told = shape_import(
         share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
@@ -158,7 +164,7 @@ def _decide(
         export_room_kw=export_room,
         export_over=memory.nodes.export_over > 0.0,
     )
-    device_memory = _device_memory(memory.devices, picture.policy, wants, p_kw, picture.dt_s)
+    device_memory = _device_memory(memory.devices, picture.policy, wants, given, p_kw, picture.dt_s)
     reason, reason_node = reasons_of(devices, bounds, seen.fresh, seen.obedience.disobedient, course, layout)
     decision = Decision(
         target_kw=p_kw,
@@ -316,7 +322,9 @@ def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> 
     return layout.serve(np.maximum(export_room_kw, 0.0), [Round(ceiling_kw=ceiling, weight=ceiling)])
 
 
-def _device_memory(memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Floats, dt_s: float) -> DeviceMemory:
+def _device_memory(
+    memory: DeviceMemory, policy: Policy, wants: Wants, given: Allocation, p_kw: Floats, dt_s: float
+) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
     wanting = wants.cap_kw > 0.0
@@ -325,6 +333,7 @@ def _device_memory(memory: DeviceMemory, policy: Policy, wants: Wants, p_kw: Flo
         memory,
         bucket_kwh=settle(policy, wants, np.nan_to_num(p_kw)),
         heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
+        unseated_s=np.where(has_power & wanting & (given.target_kw <= 0.0), memory.unseated_s + dt_s, 0.0),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
         running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
     )

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Bools, DeviceColumns, Floats, Override, Params
+from derms.columns import Bools, DeviceColumns, Floats, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
-
-_BAND = 0.5
-"""How far a lease may stay off its target, so that few need to move [share of the rating]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,51 +41,10 @@ def occupied_kw(devices: DeviceColumns, draw_kw: Floats) -> Floats:
     return np.fmax(actual, devices.may_kw)
 
 
-def calmed(
-    target_kw: Floats,
-    room_kw: Floats,
-    cap_kw: Floats,
-    heading: Floats,
-    flexible: Bools,
-    devices: DeviceColumns,
-    layout: Layout,
-    pace: Pace,
-) -> Floats:
-    """The same room for fewer moves.
-
-    A device that runs, and shall run, may stay within a band around its target. Inside these bands room is taken from,
-    and given to, as few devices as will do: lowered are those that last went down, raised those that last went up, so
-    that a load which swings moves some down, some up, and hardly any to and fro.
-
-    Args:
-        target_kw: What allocation gives each, shape (n,) [kW].
-        room_kw: What there is below each node, shape (m,) [kW]; inf: no limit.
-        cap_kw: The most each can take now, shape (n,) [kW].
-        heading: Which way each last moved, shape (n,).
-        flexible: Which rows are meant.
-        devices: The columns.
-        layout: Where they hang.
-        pace: How fast; in lockstep targets stand as they are.
-
-    Returns:
-        Targets, shape (n,) [kW]; below every node they sum to its room at the most.
-    """
-    free = flexible & (target_kw > 0.0) & (devices.lease_kw > 0.0) & (devices.override == Override.NONE)
-    if pace.lockstep or not free.any():
-        return target_kw
-    band = _BAND * devices.p_import_max_kw
-    low = np.where(free, np.clip(target_kw - band, np.minimum(devices.p_min_kw, target_kw), target_kw), target_kw)
-    high = np.where(free, np.maximum(np.minimum(target_kw + band, cap_kw), target_kw), target_kw)
-    stand = np.where(free, np.clip(devices.lease_kw, low, high), target_kw)
-    off = (stand - target_kw) / np.maximum(devices.p_import_max_kw, 1e-3)
-    left = np.maximum(room_kw - layout.sums(low), 0.0)
-    return low + layout.serve(
-        left,
-        [
-            Round(ceiling_kw=stand - low, rank=10.0 * heading - off),
-            Round(ceiling_kw=high - stand, rank=10.0 * heading - off),
-        ],
-    )
+def step_up_kw(devices: DeviceColumns, params: Params, dt_s: float) -> Floats:
+    """How far each may be raised in one tick, shape (n,) [kW]: by its ramp, but from nothing to its smallest power."""
+    ramp = devices.p_import_max_kw * dt_s / params.ramp_up_s
+    return np.maximum(ramp, np.fmax(devices.p_min_kw, devices.p_step_kw))
 
 
 def shape_import(
@@ -121,9 +77,7 @@ def shape_import(
     base = np.where(np.isfinite(devices.lease_kw), devices.lease_kw, np.minimum(busy, target_kw))
     base = np.maximum(base, floor_kw)
     lowered = np.minimum(target_kw, base)
-    step = np.maximum(
-        devices.p_import_max_kw * pace.dt_s / params.ramp_up_s, np.fmax(devices.p_min_kw, devices.p_step_kw)
-    )
+    step = step_up_kw(devices, params, pace.dt_s)
     if pace.lockstep:
         busy = np.where(flexible, np.minimum(busy, lowered), 0.0)
     # From discharge to charge the ramp counts from where the device is, so that relief ends gently too.

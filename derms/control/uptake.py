@@ -42,7 +42,7 @@ def uptake_of(
     settled = good & (devices.acknowledged_s > min(params.uptake_s, 1.5 * params.interval_s)) & (devices.lease_kw > 0.0)
     rising = draw_kw > last_kw + _STILL * rating
     short = settled & ~rising & (draw_kw < _SHORT * devices.lease_kw)
-    gone = good & ((devices.available_kw <= 0.0) | ~(devices.lease_kw > 0.0))
+    gone = good & (devices.available_kw <= 0.0)
     before = np.where(gone, np.nan, memory.takes_kw)
     shown = np.where(good, np.fmax(draw_kw - before, 0.0), 0.0)
     takes = np.where(short, np.maximum(draw_kw, 0.0), before + (1.0 + _STEPS_UP) * shown)

@@ -1,0 +1,104 @@
+"""The same room for fewer moves. Pure.
+
+Targets wander with every tick: the level of a fair share with the load, an order of urgency with every kWh. Chargers
+and cars shall not. So a device that runs may stay within a band around its target, and keeps its turn for a while
+where its target is nothing only because others have come before it. Inside these bands room is taken from, and given
+to, as few devices as will do: lowered are those that last went down, raised those that last went up. A load that
+swings moves some down and some up, and hardly any to and fro.
+
+The room itself is always respected, and always used.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, Override, Params
+from derms.control.layout import Layout
+from derms.control.wants import Round
+
+_BAND = 0.5
+"""How far a lease may stay off its target [share of the rating]."""
+_KEPT = 0.1
+"""A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
+_UNSEATED_S = 30.0
+"""...and not before others have come before it for so long [s]."""
+_TOP = 10.0
+"""More than any distance from a target can be, in shares of the rating."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bands:
+    """Between what, and from where, each device is moved; shape (n,) [kW]."""
+
+    low: Floats
+    stand: Floats
+    high: Floats
+
+
+def calmed(
+    target_kw: Floats,
+    room_kw: Floats,
+    cap_kw: Floats,
+    flexible: Bools,
+    memory: DeviceMemory,
+    devices: DeviceColumns,
+    layout: Layout,
+    step_kw: Floats,
+    params: Params,
+) -> Floats:
+    """Find leases near the targets that need few moves.
+
+    Args:
+        target_kw: What allocation gives each, shape (n,) [kW].
+        room_kw: What there is below each node, shape (m,) [kW]; inf: no limit.
+        cap_kw: The most each can take now, shape (n,) [kW].
+        flexible: Which rows are meant.
+        memory: Since when each runs, and which way it last moved.
+        devices: The columns.
+        layout: Where they hang.
+        step_kw: How far each may be raised now, shape (n,) [kW]: nobody makes room for more than that.
+        params: The engine's constants.
+
+    Returns:
+        Targets, shape (n,) [kW]; below every node they sum to its room at the most.
+    """
+    runs = flexible & (devices.lease_kw > 0.0) & (devices.override == Override.NONE)
+    seated = runs & (target_kw > 0.0)
+    recent = (memory.running_s < _KEPT * params.turn_s) | (memory.unseated_s < _UNSEATED_S)
+    kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
+    if not (seated | kept).any():
+        return target_kw
+    bands = _bands(target_kw, cap_kw, step_kw, seated, kept, devices)
+    relief = np.minimum(target_kw, 0.0)
+    room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
+    if kept.any():
+        # Who starts waits for those that are kept; what is less than its smallest power is of no use to anybody.
+        asked = Round(ceiling_kw=bands.low, rank=np.where(kept, 1.0, np.where(runs, 2.0, 0.0)))
+        low = layout.serve(room, [asked])
+        low = np.where(low < np.minimum(devices.p_min_kw, bands.low) - 1e-9, 0.0, low)
+        off = (low <= 0.0) & (bands.low > 0.0)
+        bands = _Bands(low, np.where(off, 0.0, bands.stand), np.where(off, 0.0, bands.high))
+    aside = (bands.stand - target_kw) / np.maximum(devices.p_import_max_kw, 1e-3)
+    rank = _TOP * memory.heading - aside
+    rounds = [
+        Round(ceiling_kw=bands.stand - bands.low, rank=rank),
+        Round(ceiling_kw=bands.high - bands.stand, rank=rank),
+    ]
+    return relief + bands.low + layout.serve(np.maximum(room - layout.sums(bands.low), 0.0), rounds)
+
+
+def _bands(
+    target_kw: Floats, cap_kw: Floats, step_kw: Floats, seated: Bools, kept: Bools, devices: DeviceColumns
+) -> _Bands:
+    """Those that start, and those that are held or off, stand where their targets are, as far as they get there."""
+    reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
+    target = np.clip(target_kw, 0.0, reach)
+    cap_kw = np.minimum(cap_kw, reach)
+    band = _BAND * devices.p_import_max_kw
+    smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
+    low = np.where(seated, np.clip(target - band, smallest, target), np.where(kept, smallest, target))
+    high = np.where(seated, np.maximum(np.minimum(target + band, cap_kw), target), target)
+    high = np.where(kept, np.maximum(np.minimum(devices.lease_kw, cap_kw), low), high)
+    stand = np.where(seated | kept, np.clip(devices.lease_kw, low, high), target)
+    return _Bands(low, stand, high)
