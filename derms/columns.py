@@ -319,6 +319,8 @@ class NodeMemory:
     """By how much that had moved."""
     meter_kw: Floats
     """The head meter's reading at the last tick [kW]; NaN: none."""
+    meter_drawn_kw: Floats
+    """What the devices below drew together at the last tick [kW]; NaN: never looked."""
     meter_moved_kw: Floats
     """By how much the readings of the devices below have changed while the meter's stood still [kW]."""
     meter_strikes: Floats
@@ -339,7 +341,7 @@ class NodeMemory:
 _UNKNOWN = dict.fromkeys(
     ("last_kw", "takes_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw",
      "peak_before_kw", "event_kw", "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s",
-     "known_kw", "room_kw", "soft_room_kw", "meter_kw"),
+     "known_kw", "room_kw", "soft_room_kw", "meter_kw", "meter_drawn_kw"),
     np.nan,
 )  # fmt: skip
 """What is not known of a row never seen before; everything else starts at 0."""

@@ -119,7 +119,7 @@ def run_policy(week: Week, limit_kw: float, policy: Policy) -> Run:
         decision, memory = decide(picture, memory, params, layout)
         return np.nan_to_num(decision.target_kw)
 
-    return _run(week, limit_kw, serve)
+    return drive(week, limit_kw, serve)
 
 
 def run_rule(week: Week, limit_kw: float, rule: Rule) -> Run:
@@ -132,7 +132,7 @@ def run_rule(week: Week, limit_kw: float, rule: Rule) -> Run:
         given[order] = np.clip(limit_kw - (np.cumsum(cap) - cap), 0.0, cap)
         return given
 
-    return _run(week, limit_kw, serve)
+    return drive(week, limit_kw, serve)
 
 
 def first_come(week: Week, present: Ints, now_s: float, left_kwh: Floats) -> Floats:
@@ -154,10 +154,11 @@ def runs(policies: tuple[Policy, ...] = tuple(Policy)) -> Mapping[str, Callable[
     return {**engine, **{name: partial(run_rule, rule=rule) for name, rule in RIVALS.items()}}
 
 
-_Serve = Callable[[Ints, float, Floats, Floats, Floats], Floats]
+Serve = Callable[[Ints, float, Floats, Floats, Floats], Floats]
 
 
-def _run(week: Week, limit_kw: float, serve: _Serve) -> Run:
+def drive(week: Week, limit_kw: float, serve: Serve) -> Run:
+    """Live through a week in steps of `STEP_S`; cars follow what is served, and take no more than they need."""
     size = week.energy_kwh.size
     got, drawn, told = np.zeros(size), np.zeros(size), np.full(size, np.nan)
     spent_s, ticks, invalid = 0.0, 0, 0

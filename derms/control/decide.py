@@ -202,9 +202,8 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
     export_over = layout.below(memory.nodes.export_over > 0.0)
     bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, dt_s)
-    moved = obedience.draw_kw - memory.devices.last_kw
     meters, node_memory = believe_meters(
-        nodes, layout.sums(np.where(np.isfinite(moved), moved, 0.0)), memory.nodes, params, dt_s
+        nodes, layout, obedience.draw_kw, memory.devices.last_kw, memory.nodes, params, dt_s
     )
     background, node_memory = background_of(
         nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, meters, node_memory, params, dt_s

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, Floats, NodeColumns, NodeMemory, Params
+from derms.control.layout import Layout
 
 _MOVED_KW = 0.5
 _MOVED = 0.02
@@ -31,17 +32,28 @@ class Meters:
 
 
 def believe_meters(
-    nodes: NodeColumns, moved_kw: Floats, memory: NodeMemory, params: Params, dt_s: float
+    nodes: NodeColumns,
+    layout: Layout,
+    draw_kw: Floats,
+    last_kw: Floats,
+    memory: NodeMemory,
+    params: Params,
+    dt_s: float,
 ) -> tuple[Meters, NodeMemory]:
     """Judge every head meter.
 
     Args:
         nodes: The nodes.
-        moved_kw: By how much the readings of the devices below each changed since the last tick, shape (m,) [kW].
+        layout: Where devices hang.
+        draw_kw: Measured power, shape (n,) [kW].
+        last_kw: The same at the last tick; NaN: it had not been heard, and may have drawn that all along.
         memory: What was remembered.
         params: The engine's constants.
         dt_s: Since the last tick [s].
     """
+    drawn = np.where(np.isfinite(draw_kw), draw_kw, 0.0)
+    # Against the sum of then, so that what left with a device that is gone has moved too.
+    moved_kw = layout.sums(np.where(np.isfinite(last_kw), drawn, 0.0)) - memory.meter_drawn_kw
     known = np.isfinite(nodes.metered_kw)
     new = known & (nodes.metered_age_s <= dt_s)
     same = nodes.metered_kw == memory.meter_kw
@@ -54,4 +66,10 @@ def believe_meters(
         live=known & (nodes.metered_age_s <= params.stale_after_s) & ~frozen,
         doubted=strikes > 0.0,
     )
-    return found, replace(memory, meter_kw=nodes.metered_kw, meter_moved_kw=moved, meter_strikes=strikes)
+    return found, replace(
+        memory,
+        meter_kw=nodes.metered_kw,
+        meter_drawn_kw=layout.sums(drawn),
+        meter_moved_kw=moved,
+        meter_strikes=strikes,
+    )

@@ -185,7 +185,14 @@ class Session:
             return columns
         # What was heard since the setpoint was told shows it followed, for as long as it has been told.
         follows = np.isfinite(columns.lease_kw) & (columns.age_s < columns.told_s)
-        return replace(columns, acknowledged_s=np.where(follows, columns.told_s, columns.acknowledged_s))
+        # What answered its own words reached it, also if it has said nothing since: older setpoints are over.
+        only = np.isfinite(columns.lease_kw) & (columns.age_s <= columns.told_s)
+        return replace(
+            columns,
+            acknowledged_s=np.where(follows, columns.told_s, columns.acknowledged_s),
+            may_kw=np.where(only, columns.lease_kw, columns.may_kw),
+            may_low_kw=np.where(only, columns.lease_kw, columns.may_low_kw),
+        )
 
 
 def open_session(said: Opening) -> Session:

@@ -117,6 +117,19 @@ def test_one_that_is_gone_frees_its_room_at_once_and_is_told_nothing_more() -> N
     assert setpoints(session.tick({"b": {"p_actual_kw": 7.0}}, gone=["a"])) == {"b": 7.0}  # gone twice is gone
 
 
+@pytest.mark.parametrize("words", [{"status": "unavailable"}, {"energy_needed_kwh": 0}])
+def test_in_lockstep_one_that_says_once_that_it_is_done_keeps_no_room(words: dict[str, Any]) -> None:
+    session = Session(7.0, {"a": ev(p_actual_kw=0), "b": ev(p_actual_kw=0, status="unavailable")})
+    assert setpoints(session.tick())["a"] == 7.0
+    done = session.tick({"a": {"p_actual_kw": 0, **words}, "b": {"p_actual_kw": 0, "status": "ok"}})
+    assert setpoints(done) == {"a": 0.0, "b": 7.0}
+    # nothing more is heard of it: what it was told in answer to its own words is all that it follows
+    for _ in range(6):
+        answer = session.tick({"b": {"p_actual_kw": 7.0}})
+        assert answer["nodes"]["feeder"]["reserved_kw"] == 0.0
+        assert setpoints(answer)["b"] == 7.0
+
+
 @pytest.mark.parametrize("in_one_line", [True, False])
 def test_one_that_comes_back_is_a_new_session_on_the_old_registration(in_one_line: bool) -> None:
     session = Session(10.0, {"a": ev(p_actual_kw=0, energy_needed_kwh=1.0, ready_by=900)})
@@ -228,6 +241,19 @@ def test_a_meter_that_is_not_said_any_more_is_an_alarm() -> None:
     session.tick({"a": {"p_actual_kw": 7.0}})
     answer = session.tick({"a": {"p_actual_kw": 7.0}})
     assert {"alarm": "meter-silent", "node": "feeder"} in answer["alarms"]
+
+
+def test_a_meter_is_no_less_believed_when_one_car_takes_over_what_another_leaves() -> None:
+    session = Session(21.0, {"a": ev(p_actual_kw=0), "c": ev(p_actual_kw=0)})
+    session.tick(nodes={"feeder": {"metered_kw": 0}})
+    both = {"a": {"p_actual_kw": 7.0}, "c": {"p_actual_kw": 7.0}}
+    session.tick({**both, "d": ev(p_actual_kw=0)}, nodes={"feeder": {"metered_kw": 14.0}})
+    for gone in (["c"], [], [], []):
+        now = {"a": {"p_actual_kw": 7.0}, "d": {"p_actual_kw": 7.0}}
+        answer = session.tick(now, gone=gone, nodes={"feeder": {"metered_kw": 14.0}})
+        assert "alarms" not in answer
+    answer = session.tick({**now, "e": ev(p_actual_kw=0)}, nodes={"feeder": {"metered_kw": 14.0}})
+    assert setpoints(answer)["e"] == pytest.approx(7.0)
 
 
 def test_one_that_does_as_it_likes_is_named_and_others_make_room() -> None:
