@@ -317,6 +317,10 @@ class NodeMemory:
     """PV and load that telemetry knows; NaN: never looked."""
     known_moved_kw: Floats
     """By how much that had moved."""
+    mean_kw: Floats
+    """The mean of the load that nobody controls over the last while [kW]; NaN: never looked."""
+    swing_kw2: Floats
+    """Its variance around that."""
     meter_kw: Floats
     """The head meter's reading at the last tick [kW]; NaN: none."""
     meter_drawn_kw: Floats
@@ -341,7 +345,7 @@ class NodeMemory:
 _UNKNOWN = dict.fromkeys(
     ("last_kw", "takes_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw",
      "peak_before_kw", "event_kw", "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s",
-     "known_kw", "room_kw", "soft_room_kw", "meter_kw", "meter_drawn_kw"),
+     "known_kw", "room_kw", "soft_room_kw", "meter_kw", "mean_kw", "meter_drawn_kw"),
     np.nan,
 )  # fmt: skip
 """What is not known of a row never seen before; everything else starts at 0."""

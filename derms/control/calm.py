@@ -6,19 +6,31 @@ where its target is nothing only because others have come before it. Inside thes
 to, as few devices as will do: lowered are those that last went down, raised those that last went up. A load that
 swings moves some down and some up, and hardly any to and fro.
 
+How wide the bands are is learnt: as wide as the load that nobody controls is seen to swing. Where it stands still they
+close within a minute or two after a move, and everybody is where its target is. What a device must have now to be
+ready in time is outside of all bands.
+
 The room itself is always respected, and always used.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, Override, Params
+from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, NodeMemory, Override, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
 _BAND = 0.5
-"""How far a lease may stay off its target [share of the rating]."""
+"""How far a lease may stay off its target at the most [share of the rating]."""
+_STICKS_S = 45.0
+"""Time constant with which the band of a device that has moved closes [s]."""
+_SWINGS = 10.0
+"""Bands are this many times as wide as the load swings [shares]."""
+_SLOW_S = 600.0
+"""Swings are seen against a mean over about this long [s]."""
+_SWING_S = 1800.0
+"""...and remembered for about this long [s]."""
 _KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
 _UNSEATED_S = 30.0
@@ -36,11 +48,38 @@ class _Bands:
     high: Floats
 
 
+def watch_swings(import_kw: Floats, memory: NodeMemory, dt_s: float) -> NodeMemory:
+    """Learn by how much the load that nobody controls swings.
+
+    Args:
+        import_kw: That load, shape (m,) [kW].
+        memory: What was remembered.
+        dt_s: Since the last tick [s].
+    """
+    mean = np.where(np.isfinite(memory.mean_kw), memory.mean_kw, import_kw)
+    off = import_kw - mean
+    slow, fade = 1.0 - np.exp(-dt_s / _SLOW_S), 1.0 - np.exp(-dt_s / _SWING_S)
+    return replace(
+        memory,
+        mean_kw=mean + slow * off,
+        swing_kw2=memory.swing_kw2 + fade * (off * off - memory.swing_kw2),
+    )
+
+
+def swinging(memory: NodeMemory, target_kw: Floats, layout: Layout) -> Floats:
+    """How much of what each device shares in swings, shape (n,) [share]; the most on its way to the root."""
+    shared = layout.sums(np.maximum(target_kw, 0.0))
+    swing = np.sqrt(memory.swing_kw2) / np.maximum(shared, 1e-3)
+    return -layout.tree.down_min(-np.minimum(swing, 1.0))[layout.node]
+
+
 def calmed(
     target_kw: Floats,
     room_kw: Floats,
     cap_kw: Floats,
     flexible: Bools,
+    must_kw: Floats,
+    swing: Floats,
     memory: DeviceMemory,
     devices: DeviceColumns,
     layout: Layout,
@@ -54,6 +93,8 @@ def calmed(
         room_kw: What there is below each node, shape (m,) [kW]; inf: no limit.
         cap_kw: The most each can take now, shape (n,) [kW].
         flexible: Which rows are meant.
+        must_kw: What each must have now, and is not calmed out of, shape (n,) [kW].
+        swing: How much of what it shares in swings, shape (n,) [share].
         memory: Since when each runs, and which way it last moved.
         devices: The columns.
         layout: Where they hang.
@@ -69,7 +110,7 @@ def calmed(
     kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
     if not (seated | kept).any():
         return target_kw
-    bands = _bands(target_kw, cap_kw, step_kw, seated, kept, devices)
+    bands = _bands(target_kw, cap_kw, must_kw, swing, step_kw, seated, kept, devices)
     relief = np.minimum(target_kw, 0.0)
     room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
     if kept.any():
@@ -89,15 +130,24 @@ def calmed(
 
 
 def _bands(
-    target_kw: Floats, cap_kw: Floats, step_kw: Floats, seated: Bools, kept: Bools, devices: DeviceColumns
+    target_kw: Floats,
+    cap_kw: Floats,
+    must_kw: Floats,
+    swing: Floats,
+    step_kw: Floats,
+    seated: Bools,
+    kept: Bools,
+    devices: DeviceColumns,
 ) -> _Bands:
     """Those that start, and those that are held or off, stand where their targets are, as far as they get there."""
     reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
     target = np.clip(target_kw, 0.0, reach)
     cap_kw = np.minimum(cap_kw, reach)
-    band = _BAND * devices.p_import_max_kw
+    sticks = _BAND * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
+    band = np.clip(_SWINGS * swing, sticks, _BAND) * devices.p_import_max_kw
     smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
     low = np.where(seated, np.clip(target - band, smallest, target), np.where(kept, smallest, target))
+    low = np.where(seated, np.maximum(low, np.minimum(must_kw, target)), low)
     high = np.where(seated, np.maximum(np.minimum(target + band, cap_kw), target), target)
     high = np.where(kept, np.maximum(np.minimum(devices.lease_kw, cap_kw), low), high)
     stand = np.where(seated | kept, np.clip(devices.lease_kw, low, high), target)

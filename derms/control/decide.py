@@ -33,7 +33,7 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
-from derms.control.calm import calmed
+from derms.control.calm import calmed, swinging, watch_swings
 from derms.control.caution import standing
 from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
 from derms.control.envelope import Envelope, envelope_of, lease_lives
@@ -135,8 +135,9 @@ def _decide(
     if not picture.lockstep:
         step = step_up_kw(devices, params, picture.dt_s)
         share = calmed(
-            target, wants.room_kw, bounds.cap_kw, bounds.flexible, memory.devices, devices, layout, step, params
-        )
+            target, wants.room_kw, bounds.cap_kw, bounds.flexible, _must_kw(wants),
+            swinging(memory.nodes, target, layout), memory.devices, devices, layout, step, params,
+        )  # fmt: skip
     told = shape_import(
         share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
@@ -153,6 +154,7 @@ def _decide(
         params,
     )  # fmt: skip
     export_short = np.maximum(-export_room, 0.0)
+    watched = watch_swings(seen.background.import_kw, memory.nodes, picture.dt_s)
     curtails = layout.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
     course = Course(
         given=given,
@@ -185,7 +187,7 @@ def _decide(
     return decision, replace(
         memory,
         devices=device_memory,
-        nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
+        nodes=replace(watched, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
         sheds=seen.limits.sheds,
     )
 
@@ -295,6 +297,12 @@ def _held_first(wish: Wish, devices: DeviceColumns, bounds: Bounds) -> Wish:
         turn=np.where(held, wish.turn + 2.0 * top, wish.turn),
         claim_kw=None if wish.claim_kw is None else np.where(held, bounds.cap_kw, wish.claim_kw),
     )
+
+
+def _must_kw(wants: Wants) -> Floats:
+    """What a device must have now: below its reserve all it can take, with a departure the pace that reaches it."""
+    pace = np.where(wants.departs, wants.left_kwh * 3600.0 / wants.time_left_s, 0.0)
+    return np.where(wants.below_reserve, wants.cap_kw, np.minimum(pace, wants.cap_kw))
 
 
 def _rank(wants: Wants) -> Floats:
