@@ -13,24 +13,20 @@ ready in time is outside of all bands.
 The room itself is always respected, and always used.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, NodeMemory, Override, Params
+from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, Override, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
 _BAND = 0.5
 """How far a lease may stay off its target at the most [share of the rating]."""
-_STICKS_S = 45.0
-"""Time constant with which the band of a device that has moved closes [s]."""
-_SWINGS = 10.0
-"""Bands are this many times as wide as the load swings [shares]."""
-_SLOW_S = 600.0
-"""Swings are seen against a mean over about this long [s]."""
-_SWING_S = 1800.0
-"""...and remembered for about this long [s]."""
+_STICKS_S = 20.0
+"""Where the load stands still, the band of a device that has moved closes with this time constant [s]."""
+_SWINGS = 40.0
+"""Bands are this many times as wide as the load swings [shares of what is shared]."""
 _KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
 _UNSEATED_S = 30.0
@@ -46,31 +42,6 @@ class _Bands:
     low: Floats
     stand: Floats
     high: Floats
-
-
-def watch_swings(import_kw: Floats, memory: NodeMemory, dt_s: float) -> NodeMemory:
-    """Learn by how much the load that nobody controls swings.
-
-    Args:
-        import_kw: That load, shape (m,) [kW].
-        memory: What was remembered.
-        dt_s: Since the last tick [s].
-    """
-    mean = np.where(np.isfinite(memory.mean_kw), memory.mean_kw, import_kw)
-    off = import_kw - mean
-    slow, fade = 1.0 - np.exp(-dt_s / _SLOW_S), 1.0 - np.exp(-dt_s / _SWING_S)
-    return replace(
-        memory,
-        mean_kw=mean + slow * off,
-        swing_kw2=memory.swing_kw2 + fade * (off * off - memory.swing_kw2),
-    )
-
-
-def swinging(memory: NodeMemory, target_kw: Floats, layout: Layout) -> Floats:
-    """How much of what each device shares in swings, shape (n,) [share]; the most on its way to the root."""
-    shared = layout.sums(np.maximum(target_kw, 0.0))
-    swing = np.sqrt(memory.swing_kw2) / np.maximum(shared, 1e-3)
-    return -layout.tree.down_min(-np.minimum(swing, 1.0))[layout.node]
 
 
 def calmed(
@@ -144,11 +115,15 @@ def _bands(
     target = np.clip(target_kw, 0.0, reach)
     cap_kw = np.minimum(cap_kw, reach)
     sticks = _BAND * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
-    band = np.clip(_SWINGS * swing, sticks, _BAND) * devices.p_import_max_kw
+    wide = np.minimum(_SWINGS * swing, _BAND)
+    band = np.maximum(wide, sticks) * devices.p_import_max_kw
     smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
     low = np.where(seated, np.clip(target - band, smallest, target), np.where(kept, smallest, target))
     low = np.where(seated, np.maximum(low, np.minimum(must_kw, target)), low)
     high = np.where(seated, np.maximum(np.minimum(target + band, cap_kw), target), target)
     high = np.where(kept, np.maximum(np.minimum(devices.lease_kw, cap_kw), low), high)
     stand = np.where(seated | kept, np.clip(devices.lease_kw, low, high), target)
+    # Where the load does not swing, one that does move goes all the way.
+    strays = seated & (sticks > wide) & (np.abs(devices.lease_kw - target) > band)
+    stand = np.where(strays, target, stand)
     return _Bands(low, stand, high)

@@ -33,7 +33,7 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
-from derms.control.calm import calmed, swinging, watch_swings
+from derms.control.calm import calmed
 from derms.control.caution import standing
 from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
 from derms.control.envelope import Envelope, envelope_of, lease_lives
@@ -44,12 +44,15 @@ from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
 from derms.control.reasons import Course, reasons_of
+from derms.control.swing import swinging, unseen_rise_kw, watch_swings
 from derms.control.uptake import uptake_of
 from derms.control.wants import Round, Wants, Wish
 from derms.model import Policy
 
 _MOVED_KW = 1e-3
 """A lease that moves by less has not moved [kW]."""
+_PRESSED = 0.8
+"""A car that must charge at more than this share of what it can from now on has no slack to give away."""
 _WAITED_KW = 1e-6
 """A device that draws less than this has no power [kW]."""
 
@@ -222,7 +225,8 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         dt_s=dt_s,
     )
     reserved = layout.sums(bounds.reserve_kw)
-    taken = nodes.margin_kw + background.import_kw + reserved
+    unseen = unseen_rise_kw(background.import_kw, background.blind, memory.nodes)
+    taken = nodes.margin_kw + background.import_kw + unseen + reserved
     spare = layout.sums(np.where(bounds.flexible, idle, 0.0))
     hard_room = standing(
         limits.import_kw - taken, memory.nodes.room_kw, memory.nodes.roomy, background.belief, spare, dt_s
@@ -300,9 +304,13 @@ def _held_first(wish: Wish, devices: DeviceColumns, bounds: Bounds) -> Wish:
 
 
 def _must_kw(wants: Wants) -> Floats:
-    """What a device must have now: below its reserve all it can take, with a departure the pace that reaches it."""
+    """What a device must have now, shape (n,) [kW].
+
+    Below its reserve all it can take; with a departure that leaves it little slack, the pace that still reaches it.
+    """
     pace = np.where(wants.departs, wants.left_kwh * 3600.0 / wants.time_left_s, 0.0)
-    return np.where(wants.below_reserve, wants.cap_kw, np.minimum(pace, wants.cap_kw))
+    pressed = np.where(pace > _PRESSED * wants.cap_kw, np.minimum(pace, wants.cap_kw), 0.0)
+    return np.where(wants.below_reserve, wants.cap_kw, pressed)
 
 
 def _rank(wants: Wants) -> Floats:
