@@ -23,8 +23,10 @@ from derms.control.wants import Round
 
 _BAND = 0.5
 """How far a lease may stay off its target at the most [share of the rating]."""
-_STICKS_S = 20.0
-"""Where the load stands still, the band of a device that has moved closes with this time constant [s]."""
+_LEAST = 0.025
+"""...and at least."""
+_STICKS, _STICKS_S = 0.15, 20.0
+"""The band of a device that has just moved is at least so wide, and closes with this time constant [s]."""
 _SWINGS = 40.0
 """Bands are this many times as wide as the load swings [shares of what is shared]."""
 _KEPT = 0.1
@@ -114,8 +116,8 @@ def _bands(
     reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
     target = np.clip(target_kw, 0.0, reach)
     cap_kw = np.minimum(cap_kw, reach)
-    sticks = _BAND * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
-    wide = np.minimum(_SWINGS * swing, _BAND)
+    sticks = _STICKS * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
+    wide = np.clip(_SWINGS * swing, _LEAST, _BAND)
     band = np.maximum(wide, sticks) * devices.p_import_max_kw
     smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
     low = np.where(seated, np.clip(target - band, smallest, target), np.where(kept, smallest, target))
