@@ -27,6 +27,8 @@ _LEAST = 0.025
 """...and at least."""
 _STICKS, _STICKS_S = 0.15, 20.0
 """The band of a device that has just moved is at least so wide, and closes with this time constant [s]."""
+_COLLAPSE = 0.85
+"""Where the room falls below so much of what is leased, as by an event, all come down to their targets."""
 _SWINGS = 40.0
 """Bands are this many times as wide as the load swings [shares of what is shared]."""
 _SHARE_S = 120.0
@@ -85,7 +87,10 @@ def calmed(
     kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
     if not (seated | kept).any():
         return target_kw
-    bands = _bands(target_kw, memory.share_kw, cap_kw, must_kw, swing, step_kw, seated, kept, devices)
+    leased = layout.sums(np.where(runs, devices.lease_kw, 0.0))
+    collapsed = layout.below(room_kw < _COLLAPSE * leased)
+    share = np.where(collapsed, target_kw, memory.share_kw)
+    bands = _bands(target_kw, share, cap_kw, must_kw, swing, step_kw, seated, kept, collapsed, devices)
     relief = np.minimum(target_kw, 0.0)
     room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
     if kept.any():
@@ -126,6 +131,7 @@ def _bands(
     step_kw: Floats,
     seated: Bools,
     kept: Bools,
+    collapsed: Bools,
     devices: DeviceColumns,
 ) -> _Bands:
     """Those that start, and those that are held or off, stand where their targets are, as far as they get there."""
@@ -134,7 +140,7 @@ def _bands(
     cap_kw = np.minimum(cap_kw, reach)
     # Where orders of urgency flap, targets do; nobody follows them further than their mean.
     least, most = np.fmin(target, share_kw), np.fmax(target, np.minimum(share_kw, cap_kw))
-    sticks = _STICKS * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
+    sticks = np.where(collapsed, 0.0, _STICKS * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S))
     wide = np.clip(_SWINGS * swing, _LEAST, _BAND)
     band = np.maximum(wide, sticks) * devices.p_import_max_kw
     smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))

@@ -65,7 +65,7 @@ def reasons_of(
     reason[flexible & bounds.absorbing & (share > 0.0)] = Reason.ABSORB
     reason[bounds.uptake] = Reason.UPTAKE
     reason[short & (given.bound_node >= 0)] = Reason.IMPORT_LIMIT
-    reason[flexible & given.waiting] = Reason.MINIMUM_POWER
+    reason[flexible & given.waiting & (course.share_kw <= 0.0)] = Reason.MINIMUM_POWER
     nothing = flexible & (bounds.cap_kw <= 0.0)
     reason[nothing] = Reason.UNAVAILABLE
     reason[nothing & bounds.full] = Reason.FULL

@@ -5,9 +5,9 @@
     below the reserve ─► overdue ─► departing, as planned ─► deficits, largest first ─► staying, by weight ─► the rest
 
 Devices that say when they leave are planned for: a quarter of the common share is promised to all, and beyond it the
-higher priority is promised as much as can be delivered in time, in equal priorities who needs least first. Beside
-devices that stay they are served at the pace that keeps the promise, whatever the weights; those that stay share what
-is left by weight, and take turns where their smallest powers do not all fit.
+higher priority is promised as much as can be delivered in time, in equal priorities who needs least first. The others
+hold the part of the room that their weights give them, as far as those that leave still become ready in time, and take
+turns where their smallest powers do not all fit.
 """
 
 import numpy as np
@@ -24,7 +24,9 @@ _FLOOR = 0.25
 _OVERDUE_PART = 0.2
 """What a device that has waited too long gets for a turn, as a part of its cap."""
 _AHEAD = 1.15
-"""Beside devices that stay, one that leaves is served so much faster than it must be."""
+"""Beside devices that stay, those that leave have room to be served so much faster than they must be."""
+_PRESSED = 0.5
+"""That is for those that must charge at more than this share of what they can from now on."""
 _HUNGRY = 1.5
 _HUNGRY_H = 2.0
 """Who for hours needs so many times what it could get alone has said nothing that could be planned with."""
@@ -42,13 +44,12 @@ def deficit(wants: Wants) -> Wish:
     rounds = [Round(ceiling_kw=reserve, weight=weight)] if wants.below_reserve.any() else []
     planned = claim = turn = last = np.zeros_like(weight)
     if departs.any():
-        outlook = Outlook.of(wants, departs)
+        outlook = Outlook.of(wants, departs, _room_for(departs, stays, wants, weight))
         energy = _promised_kwh(wants, outlook)
         planned = now_kw(wants, energy)
         urgency = urgency_h(wants, outlook, energy)
         due = overdue(wants) & departs & (energy < 0.99 * wants.left_kwh)
         if stays.any():
-            planned = np.minimum(planned, _pace_kw(wants, outlook, energy))
             planned = share_in_order(outlook, planned, ranked(urgency))
         must = np.minimum(must_kw(wants, outlook, energy), planned)
         early = np.where(due, np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw)), 0.0)
@@ -86,14 +87,22 @@ def _by_weight(wants: Wants, stays: Bools, weight: Floats, rest_kw: Floats) -> l
     return [Round(ceiling_kw=owed, rank=wants.bucket_kwh), Round(ceiling_kw=rest, weight=weight)]
 
 
-def _pace_kw(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
-    """What each must have from now on, steadily, to be ready in time, shape (n,) [kW]; the rest of the room is shared.
-
-    A little faster than needed, so that small hold-ups do not make it late; a charger cannot go below its smallest
-    power.
-    """
-    pace = _AHEAD * energy_kwh / np.maximum(outlook.left_h, wants.dt_s / 3600.0)
-    return np.where(energy_kwh > 0.0, np.maximum(pace, wants.minimum_kw), 0.0)
+def _room_for(departs: Bools, stays: Bools, wants: Wants, weight: Floats) -> Floats:
+    """What the departing have at each node once the others hold their part by weight, shape (m,) [kW]."""
+    if not stays.any():
+        return wants.room_kw
+    below = wants.tree.subtree
+    others = below(wants.node, np.where(stays, weight, 0.0))
+    together = others + below(wants.node, np.where(departs, weight, 0.0))
+    part = others / np.where(together > 0.0, together, 1.0)
+    room = np.minimum(np.maximum(wants.room_kw, 0.0), 1e12)
+    held = np.where(part > 0.0, room * part, 0.0)
+    held = np.minimum(held, below(wants.node, np.where(stays, wants.cap_kw, 0.0)))
+    # Whatever the weights: who leaves soon has the pace that makes it ready in time before others have more.
+    pressed = wants.left_kwh * 3600.0 / wants.time_left_s > _PRESSED * wants.cap_kw
+    pace = np.minimum(_AHEAD * wants.left_kwh * 3600.0 / wants.time_left_s, wants.cap_kw)
+    pace = np.maximum(pace, np.minimum(wants.minimum_kw, wants.cap_kw))
+    return np.maximum(wants.room_kw - held, np.minimum(room, below(wants.node, np.where(departs & pressed, pace, 0.0))))
 
 
 def _promised_kwh(wants: Wants, outlook: Outlook) -> Floats:

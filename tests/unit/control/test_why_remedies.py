@@ -250,7 +250,7 @@ def test_room_that_others_were_told_to_leave_is_said_to_be_theirs_until_they_fol
     assert answer.binding is not None
     assert answer.words == (
         "device-0: no charging: on its way to charging at most 1.4 kW: others below node-0 have been told to leave "
-        "1.4 kW and may still draw it"
+        "3.3 kW and may still draw it"
     )
     assert remedy(answer) == "it rises when they are seen to follow; their older leases are over in 25 s"
     assert after(plant, 3).setpoint_kw == pytest.approx(3.5)  # the plant follows at once
