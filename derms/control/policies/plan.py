@@ -27,10 +27,8 @@ from derms.control.policies.crowds import MANY, SLACK_KWH, Crowd, crowds_of
 from derms.control.squeeze import dense
 from derms.control.wants import Wants
 
-_LEVELS, _FEW_LEVELS = 2048, 256
-"""Levels are found to such a part; to the second one for many devices."""
-_LINES = 3
-"""After so many guesses in a row by a straight line the bracket is halved, so that the search ends soon."""
+_HALVINGS, _FEW_HALVINGS = 11, 8
+"""So finely levels are found; the second is for many devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +124,12 @@ def even_out(outlook: Outlook, least_kwh: Floats, rise_kwh: Floats) -> Floats:
     level = np.ones_like(outlook.cap_kw)
     energy = _at_level(least_kwh, rise_kwh, outlook.can_kwh, level)
     for crowd in outlook.crowds:
-        need = crowd.need_kwh(energy[crowd.row])
-        over = np.any(need > crowd.line_kwh, axis=1)
+        over = np.any(crowd.need_kwh(energy[crowd.row]) > crowd.line_kwh, axis=1)
         if over.any():
             crowd = crowd.only(over)
-            found = _highest(outlook, crowd, least_kwh, rise_kwh, level, need[over])
-            level[crowd.row] = np.minimum(level[crowd.row], crowd.spread(found))
+            row, own = crowd.row, level[crowd.row]
+            found = _highest(crowd, own, least_kwh[row], rise_kwh[row], outlook.can_kwh[row])
+            level[row] = np.minimum(own, crowd.spread(found))
             energy = _at_level(least_kwh, rise_kwh, outlook.can_kwh, level)
     return energy
 
@@ -140,33 +138,16 @@ def _at_level(least_kwh: Floats, rise_kwh: Floats, can_kwh: Floats, level: Float
     return np.minimum(np.maximum(least_kwh + rise_kwh * level, 0.0), can_kwh)
 
 
-def _highest(
-    outlook: Outlook, crowd: Crowd, least_kwh: Floats, rise_kwh: Floats, level: Floats, need_kwh: Floats
-) -> Floats:
-    """The highest level that each node of a crowd has room for, in whole parts, shape (nodes,).
-
-    The need rises with the level, so the level is looked for between the highest that is known to fit and the lowest
-    that is known not to, where a straight line between the needs at both would cross the line.
-    """
-    row, line = crowd.row, crowd.line_kwh
-    least, rise, can, own = least_kwh[row], rise_kwh[row], outlook.can_kwh[row], level[row]
-    parts = _LEVELS if row.size <= MANY else _FEW_LEVELS
-    low, high = np.zeros(crowd.size.size, dtype=np.int64), np.full(crowd.size.size, parts)
-    fits, passes = crowd.need_kwh(_at_level(least, rise, can, np.zeros_like(own))), need_kwh
-    turn = 0
-    while True:
-        wide = high - low > 1
-        if not wide.any():
-            return low / parts
-        turn += 1
-        across = np.where(passes > line, (line - fits) / np.maximum(passes - fits, SLACK_KWH), 1.0).min(axis=1)
-        part = np.where(turn % (_LINES + 1) == 0, 0.5, np.minimum(np.maximum(across, 0.0), 1.0))
-        middle = np.where(wide, np.clip(low + (part * (high - low)).astype(np.int64), low + 1, high - 1), low)
-        need = crowd.need_kwh(_at_level(least, rise, can, np.minimum(own, crowd.spread(middle / parts))))
-        good = (need <= line).all(axis=1)
-        low, high = np.where(wide & good, middle, low), np.where(wide & ~good, middle, high)
-        fits = np.where((wide & good)[:, None], need, fits)
-        passes = np.where((wide & ~good)[:, None], need, passes)
+def _highest(crowd: Crowd, own: Floats, least_kwh: Floats, rise_kwh: Floats, can_kwh: Floats) -> Floats:
+    """The highest level that each node of a crowd has room for, shape (nodes,), below 1; arguments as the devices."""
+    low, part = np.zeros(crowd.size.size), 1.0
+    # Needs bend so much where devices are few that a straight line finds the level no sooner than halving.
+    for _ in range(_HALVINGS if own.size <= MANY else _FEW_HALVINGS):
+        part *= 0.5
+        level = np.minimum(own, crowd.spread(low + part))
+        need = crowd.need_kwh(_at_level(least_kwh, rise_kwh, can_kwh, level))
+        low += part * np.all(need <= crowd.line_kwh, axis=1)
+    return low
 
 
 def share_in_order(outlook: Outlook, ceiling_kw: Floats, order: Ints) -> Floats:
@@ -185,6 +166,8 @@ def ranked(*keys: Floats) -> Ints:
     order = np.argsort(-keys[0])
     code = dense(-keys[0], order)
     for key in keys[1:]:
+        if code.max(initial=0) + 1 == code.size:
+            return order
         # The fast sort of numpy leaves equals as it likes, so they are told apart by the numbers of their values.
         code = (code << bits) | dense(-key, np.argsort(-key))
         order = np.argsort(code)
