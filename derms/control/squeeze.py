@@ -181,17 +181,15 @@ def in_order(rank: Floats, size: Floats) -> Ints:
     ranked = first[order]
     if (ranked[1:] > ranked[:-1]).all():
         return order
-    key = _dense(first, order)
+    key = dense(first, order)
     bits = rank.size.bit_length()
     if 3 * bits > 63:
         return np.lexsort((size, first))
-    return np.sort((((key << bits) | _dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & (
-        (1 << bits) - 1
-    )
+    return np.sort((((key << bits) | dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & ((1 << bits) - 1)
 
 
-def _dense(value: Floats, order: Ints) -> Ints:
-    """How many different values are smaller, for each value; `order` sorts them."""
+def dense(value: Floats | Ints, order: Ints) -> Ints:
+    """Number values: how many different ones are smaller, for each, shape (k,); `order` sorts them."""
     sorted_value = value[order]
     count = np.zeros(value.size, dtype=np.int64)
     np.cumsum(sorted_value[1:] != sorted_value[:-1], out=count[1:])

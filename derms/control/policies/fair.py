@@ -36,7 +36,6 @@ def common_share_kwh(wants: Wants, outlook: Outlook) -> Floats:
     # Divided by the least tilt so that at level 0 nobody is owed anything.
     steep = np.clip((np.maximum(asked, 1e-3) / max(mean, 1e-3)) ** _TILT, _LEAST_TILT, _MOST_TILT) / _LEAST_TILT
 
-    def energy_at(level: Floats) -> Floats:
-        return np.maximum((1.0 - (1.0 - level) * steep) * asked - wants.got_kwh, 0.0)
-
-    return even_out(outlook, energy_at)
+    # (1 - (1 - level) steep) asked - got
+    rise = steep * asked
+    return even_out(outlook, asked - rise - wants.got_kwh, rise)
