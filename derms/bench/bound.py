@@ -27,6 +27,11 @@ class _Grid:
     """Of each interval."""
 
 
+def solver_version() -> str:
+    """The version of HiGHS."""
+    return str(highspy.Highs().version())
+
+
 def most_energy_kwh(week: Week, limit_kw: float) -> float:
     """The most energy that could be delivered [kWh]."""
     return most_weighted_kwh(week, limit_kw, np.ones_like(week.energy_kwh))
