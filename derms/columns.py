@@ -317,6 +317,16 @@ class NodeMemory:
     """PV and load that telemetry knows; NaN: never looked."""
     known_moved_kw: Floats
     """By how much that had moved."""
+    mean_kw: Floats
+    """The mean of the load that nobody controls over the last while [kW]; NaN: never looked."""
+    swing_kw2: Floats
+    """Its variance around that."""
+    high_kw: Floats
+    """The highest of it in the running window [kW]; NaN: none yet."""
+    high_before_kw: Floats
+    """In the window before [kW]; NaN: none yet."""
+    high_age_s: Floats
+    """Since the running window began [s]."""
     meter_kw: Floats
     """The head meter's reading at the last tick [kW]; NaN: none."""
     meter_drawn_kw: Floats
@@ -341,7 +351,7 @@ class NodeMemory:
 _UNKNOWN = dict.fromkeys(
     ("last_kw", "takes_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw", "peak_kw",
      "peak_before_kw", "event_kw", "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s",
-     "known_kw", "room_kw", "soft_room_kw", "meter_kw", "meter_drawn_kw"),
+     "known_kw", "room_kw", "soft_room_kw", "meter_kw", "mean_kw", "high_kw", "high_before_kw", "meter_drawn_kw"),
     np.nan,
 )  # fmt: skip
 """What is not known of a row never seen before; everything else starts at 0."""

@@ -6,6 +6,10 @@ where its target is nothing only because others have come before it. Inside thes
 to, as few devices as will do: lowered are those that last went down, raised those that last went up. A load that
 swings moves some down and some up, and hardly any to and fro.
 
+How wide the bands are is learnt: as wide as the load that nobody controls is seen to swing. Where it stands still they
+close within a minute or two after a move, and everybody is where its target is. What a device must have now to be
+ready in time is outside of all bands.
+
 The room itself is always respected, and always used.
 """
 
@@ -18,7 +22,11 @@ from derms.control.layout import Layout
 from derms.control.wants import Round
 
 _BAND = 0.5
-"""How far a lease may stay off its target [share of the rating]."""
+"""How far a lease may stay off its target at the most [share of the rating]."""
+_STICKS_S = 20.0
+"""Where the load stands still, the band of a device that has moved closes with this time constant [s]."""
+_SWINGS = 40.0
+"""Bands are this many times as wide as the load swings [shares of what is shared]."""
 _KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
 _UNSEATED_S = 30.0
@@ -41,6 +49,8 @@ def calmed(
     room_kw: Floats,
     cap_kw: Floats,
     flexible: Bools,
+    must_kw: Floats,
+    swing: Floats,
     memory: DeviceMemory,
     devices: DeviceColumns,
     layout: Layout,
@@ -54,6 +64,8 @@ def calmed(
         room_kw: What there is below each node, shape (m,) [kW]; inf: no limit.
         cap_kw: The most each can take now, shape (n,) [kW].
         flexible: Which rows are meant.
+        must_kw: What each must have now, and is not calmed out of, shape (n,) [kW].
+        swing: How much of what it shares in swings, shape (n,) [share].
         memory: Since when each runs, and which way it last moved.
         devices: The columns.
         layout: Where they hang.
@@ -69,7 +81,7 @@ def calmed(
     kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
     if not (seated | kept).any():
         return target_kw
-    bands = _bands(target_kw, cap_kw, step_kw, seated, kept, devices)
+    bands = _bands(target_kw, cap_kw, must_kw, swing, step_kw, seated, kept, devices)
     relief = np.minimum(target_kw, 0.0)
     room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
     if kept.any():
@@ -89,16 +101,29 @@ def calmed(
 
 
 def _bands(
-    target_kw: Floats, cap_kw: Floats, step_kw: Floats, seated: Bools, kept: Bools, devices: DeviceColumns
+    target_kw: Floats,
+    cap_kw: Floats,
+    must_kw: Floats,
+    swing: Floats,
+    step_kw: Floats,
+    seated: Bools,
+    kept: Bools,
+    devices: DeviceColumns,
 ) -> _Bands:
     """Those that start, and those that are held or off, stand where their targets are, as far as they get there."""
     reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
     target = np.clip(target_kw, 0.0, reach)
     cap_kw = np.minimum(cap_kw, reach)
-    band = _BAND * devices.p_import_max_kw
+    sticks = _BAND * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
+    wide = np.minimum(_SWINGS * swing, _BAND)
+    band = np.maximum(wide, sticks) * devices.p_import_max_kw
     smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
     low = np.where(seated, np.clip(target - band, smallest, target), np.where(kept, smallest, target))
+    low = np.where(seated, np.maximum(low, np.minimum(must_kw, target)), low)
     high = np.where(seated, np.maximum(np.minimum(target + band, cap_kw), target), target)
     high = np.where(kept, np.maximum(np.minimum(devices.lease_kw, cap_kw), low), high)
     stand = np.where(seated | kept, np.clip(devices.lease_kw, low, high), target)
+    # Where the load does not swing, one that does move goes all the way.
+    strays = seated & (sticks > wide) & (np.abs(devices.lease_kw - target) > band)
+    stand = np.where(strays, target, stand)
     return _Bands(low, stand, high)

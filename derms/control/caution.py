@@ -48,10 +48,12 @@ _LATENCY_S = 2.0
 """From a decision until a device does it, about [s]."""
 _LEAD_S = 3.0
 """For so long a rise is expected to go on [s]."""
-_STAY, _LOWER = 0.0, 1.5
+_STAY, _LOWER = 0.0, 1.1
 """Leases may stand beside so much of the spread; they are lowered to fit beside so much [standard deviations]."""
 _RAISE, _RAISE_SPREAD = 0.65, 0.5
 """They are raised when there is this much of noise and spread on top [standard deviations]..."""
+_RAISE_SHARE = 0.004
+"""...or of what there was."""
 _ROOMY = 4.0
 """...and more of it for a while [standard deviations of the noise x s]."""
 
@@ -97,8 +99,9 @@ def standing(free_kw: Floats, before_kw: Floats, roomy: Floats, belief: Belief, 
     rise = belief.trend_kw_s * _LEAD_S
     stay = np.maximum(rise + _STAY * spread - spare_kw, 0.0)
     lower = np.maximum(rise + _LOWER * spread - spare_kw, 0.0)
+    clearly = np.maximum(_RAISE * noise + _RAISE_SPREAD * spread, _RAISE_SHARE * np.abs(before_kw))
     with np.errstate(invalid="ignore"):  # no limit less no limit is no more than there was
-        more = free_kw - lower - before_kw - _RAISE * noise - _RAISE_SPREAD * spread
+        more = free_kw - lower - before_kw - clearly
         gained = np.where(more > 0.0, roomy + more / np.maximum(noise, 1e-6) * dt_s, 0.0)
     stands = (before_kw <= free_kw - stay) & ~(gained > _ROOMY)
     return Room(kw=np.where(stands, before_kw, free_kw - lower), roomy=np.where(stands, gained, 0.0))

@@ -44,12 +44,15 @@ from derms.control.needs import Needs, needs_of
 from derms.control.obedience import Obedience, judge
 from derms.control.policies import PLUGS, settle
 from derms.control.reasons import Course, reasons_of
+from derms.control.swing import swinging, unseen_rise_kw, watch_swings
 from derms.control.uptake import uptake_of
 from derms.control.wants import Round, Wants, Wish
 from derms.model import Policy
 
 _MOVED_KW = 1e-3
 """A lease that moves by less has not moved [kW]."""
+_PRESSED = 0.8
+"""A car that must charge at more than this share of what it can from now on has no slack to give away."""
 _WAITED_KW = 1e-6
 """A device that draws less than this has no power [kW]."""
 
@@ -135,8 +138,9 @@ def _decide(
     if not picture.lockstep:
         step = step_up_kw(devices, params, picture.dt_s)
         share = calmed(
-            target, wants.room_kw, bounds.cap_kw, bounds.flexible, memory.devices, devices, layout, step, params
-        )
+            target, wants.room_kw, bounds.cap_kw, bounds.flexible, _must_kw(wants),
+            swinging(memory.nodes, target, layout), memory.devices, devices, layout, step, params,
+        )  # fmt: skip
     told = shape_import(
         share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
         params, pace,
@@ -153,6 +157,7 @@ def _decide(
         params,
     )  # fmt: skip
     export_short = np.maximum(-export_room, 0.0)
+    watched = watch_swings(seen.background.import_kw, memory.nodes, picture.dt_s)
     curtails = layout.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
     course = Course(
         given=given,
@@ -185,7 +190,7 @@ def _decide(
     return decision, replace(
         memory,
         devices=device_memory,
-        nodes=replace(memory.nodes, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
+        nodes=replace(watched, export_over=np.where(curtails | (export_short > 0.0), 1.0, 0.0)),
         sheds=seen.limits.sheds,
     )
 
@@ -220,7 +225,8 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         dt_s=dt_s,
     )
     reserved = layout.sums(bounds.reserve_kw)
-    taken = nodes.margin_kw + background.import_kw + reserved
+    unseen = unseen_rise_kw(background.import_kw, background.blind, memory.nodes)
+    taken = nodes.margin_kw + background.import_kw + unseen + reserved
     spare = layout.sums(np.where(bounds.flexible, idle, 0.0))
     hard_room = standing(
         limits.import_kw - taken, memory.nodes.room_kw, memory.nodes.roomy, background.belief, spare, dt_s
@@ -295,6 +301,16 @@ def _held_first(wish: Wish, devices: DeviceColumns, bounds: Bounds) -> Wish:
         turn=np.where(held, wish.turn + 2.0 * top, wish.turn),
         claim_kw=None if wish.claim_kw is None else np.where(held, bounds.cap_kw, wish.claim_kw),
     )
+
+
+def _must_kw(wants: Wants) -> Floats:
+    """What a device must have now, shape (n,) [kW].
+
+    Below its reserve all it can take; with a departure that leaves it little slack, the pace that still reaches it.
+    """
+    pace = np.where(wants.departs, wants.left_kwh * 3600.0 / wants.time_left_s, 0.0)
+    pressed = np.where(pace > _PRESSED * wants.cap_kw, np.minimum(pace, wants.cap_kw), 0.0)
+    return np.where(wants.below_reserve, wants.cap_kw, pressed)
 
 
 def _rank(wants: Wants) -> Floats:
