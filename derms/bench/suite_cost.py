@@ -41,10 +41,10 @@ def cost(effort: Effort, say: Callable[[str], None]) -> Section:
     return Section(
         key="cost",
         title="10 Cost",
-        setting="One feeder over 1,000 transformers, a third of which bind, as does the feeder; of ten devices seven are "
-        "cars, two batteries and one PV; the default policy. p99 is by the wall clock, whatever else the machine did; "
-        "the table has the processor's time too.",
-figures=tuple(figures),
+        setting="One feeder over 1,000 transformers, a third of which bind, as does the feeder; of ten devices seven "
+        "are cars, two batteries and one PV; the default policy. p99 is by the wall clock, whatever else the machine "
+        "did; the table has the processor's time too.",
+        figures=tuple(figures),
         tables=(
             Table(
                 title="Milliseconds",

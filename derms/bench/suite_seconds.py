@@ -49,8 +49,8 @@ def starvation(effort: Effort, say: Say) -> Section:
         key="starvation",
         title="6 No starvation",
         setting="20 chargers whose cars always want more (smallest powers of 1.4 and 4.1 kW), on room for "
-        f"eight of them at their smallest power, for {effort.rotation_s / 3600.0:g} h; the policy is the default. The worst of "
-        "all seeds.",
+        f"eight of them at their smallest power, for {effort.rotation_s / 3600.0:g} h; the default policy. "
+        "The worst of all seeds.",
         figures=tuple(figures),
         tables=(
             Table(
@@ -95,9 +95,9 @@ def seconds(effort: Effort, say: Say) -> Section:
         key="seconds",
         title="7 Second by second",
         setting="26 chargers behind a head meter with 0.5 to 2 % of noise, households that drift, PV; cars come, "
-        "go, taper and take less than they are offered; chargers follow after 1 to 2 s. Ticks, telemetry and meter every "
-        f"second unless said otherwise; {effort.steady_s / 3600.0:g} h a seed, each with a limit, noise and drift of its "
-        "own. The observer sees what truly flows. The worst of all seeds.",
+        "go, taper and take less than they are offered; chargers follow after 1 to 2 s. Ticks, telemetry and meter "
+        f"every second unless said otherwise; {effort.steady_s / 3600.0:g} h a seed, each with a limit, noise and "
+        "drift of its own. The observer sees what truly flows. The worst of all seeds.",
         figures=tuple(figures),
         tables=(
             Table(

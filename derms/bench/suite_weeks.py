@@ -229,7 +229,8 @@ def real(weeks: Weeks) -> Section:
         key="real",
         title="5 Real chargers",
         setting="The recorded week at chargers that are off, or give whole amps from 6 to 32. The linear program may "
-        "give any power. Invalid is a setpoint below 6 A, between two amps or above the rating; or a sum over the limit.",
+        "give any power. Invalid is a setpoint below 6 A, between two amps or above the rating, or a sum over the "
+        "limit.",
         figures=tuple(figures),
     )
 
