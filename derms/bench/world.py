@@ -108,7 +108,7 @@ def cars_of(site: Site, chargers: Chargers) -> Cars:
         return Cars(
             arrives_s=np.full(shape, -1.0),
             leaves_s=np.full(shape, np.inf),
-            soc=np.full(shape, 0.1),
+            soc=np.full(shape, 0.3),
             capacity_kwh=np.full(shape, 1e6),
             limit_kw=chargers.rating_kw[:, None].copy(),
             habit=np.ones(shape),

@@ -22,6 +22,10 @@ _ON_ITS_WAY_S = 8.0
 """A device takes about this long to be where it was told to [s]."""
 
 
+_SUDDEN, _SUDDEN_SHARE = 3.0, 0.02
+"""A fall by more than so many standard deviations, and this share of the meter, is sudden."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Background:
     """Arrays of shape (m,) [kW]; each node with everything below it."""
@@ -102,8 +106,13 @@ def background_of(
         for value in (now_import, now_export, rise, spread, noise):
             np.add.at(value, above, value[inner])
     fall = 1.0 - np.exp(-dt_s / params.background_fall_s)
-    believed_import = np.where(metered, now_import, _believe(now_import, memory.fixed_import_kw, fall, upward=True))
-    believed_export = np.where(metered, now_export, _believe(now_export, memory.fixed_export_kw, fall, upward=False))
+    # A load that is suddenly gone may be a device that lies: that much room is opened slowly, as if unmetered.
+    sudden = _SUDDEN * np.sqrt(spread + noise) + _SUDDEN_SHARE * np.abs(np.nan_to_num(nodes.metered_kw))
+    gone = metered & (memory.fixed_import_kw - now_import > sudden)
+    slow_import = _believe(now_import, memory.fixed_import_kw, fall, upward=True)
+    slow_export = _believe(now_export, memory.fixed_export_kw, fall, upward=False)
+    believed_import = np.where(metered & ~gone, now_import, slow_import)
+    believed_export = np.where(metered, now_export, slow_export)
     caution = Belief(level_kw=now_import, trend_kw_s=rise + trend, spread_kw2=spread, noise_kw2=noise)
     found = Background(
         metered=metered,

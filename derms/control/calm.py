@@ -23,10 +23,14 @@ from derms.control.wants import Round
 
 _BAND = 0.5
 """How far a lease may stay off its target at the most [share of the rating]."""
-_STICKS_S = 20.0
-"""Where the load stands still, the band of a device that has moved closes with this time constant [s]."""
+_LEAST = 0.025
+"""...and at least."""
+_STICKS, _STICKS_S = 0.15, 20.0
+"""The band of a device that has just moved is at least so wide, and closes with this time constant [s]."""
 _SWINGS = 40.0
 """Bands are this many times as wide as the load swings [shares of what is shared]."""
+_SHARE_S = 120.0
+"""Targets are averaged over about this long [s]."""
 _KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
 _UNSEATED_S = 30.0
@@ -81,7 +85,7 @@ def calmed(
     kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
     if not (seated | kept).any():
         return target_kw
-    bands = _bands(target_kw, cap_kw, must_kw, swing, step_kw, seated, kept, devices)
+    bands = _bands(target_kw, memory.share_kw, cap_kw, must_kw, swing, step_kw, seated, kept, devices)
     relief = np.minimum(target_kw, 0.0)
     room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
     if kept.any():
@@ -100,8 +104,22 @@ def calmed(
     return relief + bands.low + layout.serve(np.maximum(room - layout.sums(bands.low), 0.0), rounds)
 
 
+def share_of(target_kw: Floats, runs: Bools, memory: DeviceMemory, dt_s: float) -> Floats:
+    """What allocation has lately given each on average while it runs, shape (n,) [kW]; NaN: it does not run.
+
+    Args:
+        target_kw: What it gives now, shape (n,) [kW].
+        runs: Who has power, shape (n,).
+        memory: What was remembered.
+        dt_s: Since the last tick [s].
+    """
+    before = np.where(np.isfinite(memory.share_kw), memory.share_kw, target_kw)
+    return np.where(runs, before + (1.0 - np.exp(-dt_s / _SHARE_S)) * (target_kw - before), np.nan)
+
+
 def _bands(
     target_kw: Floats,
+    share_kw: Floats,
     cap_kw: Floats,
     must_kw: Floats,
     swing: Floats,
@@ -114,16 +132,18 @@ def _bands(
     reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
     target = np.clip(target_kw, 0.0, reach)
     cap_kw = np.minimum(cap_kw, reach)
-    sticks = _BAND * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
-    wide = np.minimum(_SWINGS * swing, _BAND)
+    # Where orders of urgency flap, targets do; nobody follows them further than their mean.
+    least, most = np.fmin(target, share_kw), np.fmax(target, np.minimum(share_kw, cap_kw))
+    sticks = _STICKS * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S)
+    wide = np.clip(_SWINGS * swing, _LEAST, _BAND)
     band = np.maximum(wide, sticks) * devices.p_import_max_kw
     smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
-    low = np.where(seated, np.clip(target - band, smallest, target), np.where(kept, smallest, target))
-    low = np.where(seated, np.maximum(low, np.minimum(must_kw, target)), low)
-    high = np.where(seated, np.maximum(np.minimum(target + band, cap_kw), target), target)
+    low = np.where(seated, np.clip(least - band, smallest, target), np.where(kept, smallest, target))
+    low = np.where(seated, np.maximum(low, np.minimum(must_kw, least)), low)
+    high = np.where(seated, np.maximum(np.minimum(most + band, cap_kw), target), target)
     high = np.where(kept, np.maximum(np.minimum(devices.lease_kw, cap_kw), low), high)
     stand = np.where(seated | kept, np.clip(devices.lease_kw, low, high), target)
     # Where the load does not swing, one that does move goes all the way.
-    strays = seated & (sticks > wide) & (np.abs(devices.lease_kw - target) > band)
+    strays = seated & (sticks > wide) & ((devices.lease_kw < least - band) | (devices.lease_kw > most + band))
     stand = np.where(strays, target, stand)
     return _Bands(low, stand, high)

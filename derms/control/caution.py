@@ -99,7 +99,9 @@ def standing(free_kw: Floats, before_kw: Floats, roomy: Floats, belief: Belief, 
     rise = belief.trend_kw_s * _LEAD_S
     stay = np.maximum(rise + _STAY * spread - spare_kw, 0.0)
     lower = np.maximum(rise + _LOWER * spread - spare_kw, 0.0)
-    clearly = np.maximum(_RAISE * noise + _RAISE_SPREAD * spread, _RAISE_SHARE * np.abs(before_kw))
+    clearly = _RAISE * noise + _RAISE_SPREAD * spread
+    # A quiet meter can be followed closely; behind a noisy one a little more room is not worth a move.
+    clearly = np.maximum(clearly, np.minimum(_RAISE_SHARE * np.abs(before_kw), 10.0 * noise))
     with np.errstate(invalid="ignore"):  # no limit less no limit is no more than there was
         more = free_kw - lower - before_kw - clearly
         gained = np.where(more > 0.0, roomy + more / np.maximum(noise, 1e-6) * dt_s, 0.0)

@@ -5,8 +5,9 @@
     below the reserve ─► overdue ─► departing, as planned ─► deficits, largest first ─► staying, by weight ─► the rest
 
 Devices that say when they leave are planned for: a quarter of the common share is promised to all, and beyond it the
-higher priority is promised as much as can be delivered in time, in equal priorities who needs least first. The others
-hold the part of the room that their weights give them, and take turns where their smallest powers do not all fit.
+higher priority is promised as much as can be delivered in time, in equal priorities who needs least first. Beside
+devices that stay they are served at the pace that keeps the promise, whatever the weights; those that stay share what
+is left by weight, and take turns where their smallest powers do not all fit.
 """
 
 import numpy as np
@@ -22,6 +23,8 @@ _FLOOR = 0.25
 """The part of the common share that is promised to every session, whatever its priority."""
 _OVERDUE_PART = 0.2
 """What a device that has waited too long gets for a turn, as a part of its cap."""
+_AHEAD = 1.15
+"""Beside devices that stay, one that leaves is served so much faster than it must be."""
 _HUNGRY = 1.5
 _HUNGRY_H = 2.0
 """Who for hours needs so many times what it could get alone has said nothing that could be planned with."""
@@ -39,12 +42,13 @@ def deficit(wants: Wants) -> Wish:
     rounds = [Round(ceiling_kw=reserve, weight=weight)] if wants.below_reserve.any() else []
     planned = claim = turn = last = np.zeros_like(weight)
     if departs.any():
-        outlook = Outlook.of(wants, departs, _room_for(departs, stays, wants, weight))
+        outlook = Outlook.of(wants, departs)
         energy = _promised_kwh(wants, outlook)
         planned = now_kw(wants, energy)
         urgency = urgency_h(wants, outlook, energy)
         due = overdue(wants) & departs & (energy < 0.99 * wants.left_kwh)
         if stays.any():
+            planned = np.minimum(planned, _pace_kw(wants, outlook, energy))
             planned = share_in_order(outlook, planned, ranked(urgency))
         must = np.minimum(must_kw(wants, outlook, energy), planned)
         early = np.where(due, np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw)), 0.0)
@@ -82,16 +86,14 @@ def _by_weight(wants: Wants, stays: Bools, weight: Floats, rest_kw: Floats) -> l
     return [Round(ceiling_kw=owed, rank=wants.bucket_kwh), Round(ceiling_kw=rest, weight=weight)]
 
 
-def _room_for(departs: Bools, stays: Bools, wants: Wants, weight: Floats) -> Floats:
-    """What the departing have at each node once the others hold their part by weight, shape (m,) [kW]."""
-    if not stays.any():
-        return wants.room_kw
-    below = wants.tree.subtree
-    others = below(wants.node, np.where(stays, weight, 0.0))
-    together = others + below(wants.node, np.where(departs, weight, 0.0))
-    part = others / np.where(together > 0.0, together, 1.0)
-    held = np.where(part > 0.0, np.minimum(np.maximum(wants.room_kw, 0.0), 1e12) * part, 0.0)
-    return wants.room_kw - np.minimum(held, below(wants.node, np.where(stays, wants.cap_kw, 0.0)))
+def _pace_kw(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
+    """What each must have from now on, steadily, to be ready in time, shape (n,) [kW]; the rest of the room is shared.
+
+    A little faster than needed, so that small hold-ups do not make it late; a charger cannot go below its smallest
+    power.
+    """
+    pace = _AHEAD * energy_kwh / np.maximum(outlook.left_h, wants.dt_s / 3600.0)
+    return np.where(energy_kwh > 0.0, np.maximum(pace, wants.minimum_kw), 0.0)
 
 
 def _promised_kwh(wants: Wants, outlook: Outlook) -> Floats:

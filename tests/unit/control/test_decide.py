@@ -204,8 +204,8 @@ def test_a_car_that_must_leave_gets_what_it_needs_before_the_others_share() -> N
 def test_a_car_that_takes_less_than_it_was_granted_frees_the_rest() -> None:
     shy = Row(p_actual_kw=2.0, lease_kw=7.0, may_kw=7.0, lease_left_s=15.0, acknowledged_s=10.0)
     decision, _ = tick([shy], feeder(7.0, metered_kw=2.0, metered_age_s=0.5))
-    # 1.1 x 2 + 5 % of 7
-    assert decision.target_kw[0] == pytest.approx(2.55)
+    # 1.02 x 2 + 1 % of 7
+    assert decision.target_kw[0] == pytest.approx(2.11)
     assert decision.reason[0] == Reason.UPTAKE
 
 

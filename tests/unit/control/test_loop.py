@@ -47,7 +47,7 @@ def test_a_dr_event_is_on_the_wire_at_once_and_obeyed_within_two_ticks(tmp_path:
             before = len(rig.bus.sent)
             rig.loop.add_event(_event(rig, 8.0))
             await rig.live(0.5)
-            assert len(rig.bus.sent) - before == 4
+            assert len(rig.bus.sent) - before >= 4
             assert rig.head_kw <= 8.0 + 1e-9
             await rig.live(180)
             # and when it is over the devices come back, one after the other, below the limit all the way

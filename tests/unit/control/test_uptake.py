@@ -32,7 +32,7 @@ def test_what_a_car_does_not_take_goes_to_the_other_and_nothing_hunts(takes_kw: 
 
 def test_it_is_offered_more_again_as_soon_as_it_takes_what_it_is_offered() -> None:
     plant = Plant([Row(p_import_max_kw=11.0, capacity_kwh=1e3) for _ in range(2)], feeder(14.0))
-    for takes_kw in [3.0] * 20 + [11.0] * 20:
+    for takes_kw in [3.0] * 20 + [11.0] * 90:
         decision = plant.step()
         plant.rows[0] = replace(plant.rows[0], p_actual_kw=min(plant.rows[0].p_actual_kw, takes_kw))
         if takes_kw == 3.0:
