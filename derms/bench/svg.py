@@ -11,6 +11,8 @@ from derms.columns import Floats
 
 WIDTH, HEIGHT = 760, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 62
+_LETTER = 7
+"""About the width of one."""
 _MOST_POINTS = 700
 """More points than this are thinned out: no screen shows them."""
 
@@ -74,14 +76,17 @@ def line_chart(chart: Chart) -> str:
         body.append(f'<path class="g" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')
         body.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
     body.append(f'<text x="8" y="{_TOP - 8}">{escape(chart.y_words)}</text>')
-    for place, line in enumerate(lines):
+    at = _LEFT
+    for line in lines:
         xs = _scaled(line.x, x_low, x_high, _LEFT, WIDTH - _RIGHT)
         ys = _scaled(line.y, y_low, y_high, bottom, _TOP)
         dash = ' stroke-dasharray="5 4"' if line.dashed else ""
-        body.append(f'<path fill="none" stroke="{line.color}" stroke-width="1.6"{dash} d="{_path(xs, ys, line.steps)}"/>')
-        at = _LEFT + place * (WIDTH - _LEFT - _RIGHT) / len(lines)
-        body.append(f'<path stroke="{line.color}" stroke-width="3"{dash} d="M{at:.0f} {HEIGHT - 12}h22"/>')
-        body.append(f'<text x="{at + 28:.0f}" y="{HEIGHT - 8}">{escape(line.name)}</text>')
+        body.append(
+            f'<path fill="none" stroke="{line.color}" stroke-width="1.6"{dash} d="{_path(xs, ys, line.steps)}"/>'
+        )
+        body.append(f'<path stroke="{line.color}" stroke-width="3"{dash} d="M{at} {HEIGHT - 12}h22"/>')
+        body.append(f'<text x="{at + 28}" y="{HEIGHT - 8}">{escape(line.name)}</text>')
+        at += 48 + _LETTER * len(line.name)
     return _picture(chart.title, HEIGHT, body)
 
 
