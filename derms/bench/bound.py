@@ -27,6 +27,19 @@ class _Grid:
     """Of each interval."""
 
 
+class _Silent(highspy.Highs):
+    """HiGHS without its banner, which would stand among the results on stdout."""
+
+    def enableCallbacks(self) -> None:  # it is called when the solver is made, before any option is set
+        self.setOptionValue("output_flag", False)
+        super().enableCallbacks()  # type: ignore[no-untyped-call]  # its stubs leave it open
+
+
+def solver_version() -> str:
+    """The version of HiGHS."""
+    return str(_Silent().version())  # type: ignore[no-untyped-call]  # its stubs leave the constructor open
+
+
 def most_energy_kwh(week: Week, limit_kw: float) -> float:
     """The most energy that could be delivered [kWh]."""
     return most_weighted_kwh(week, limit_kw, np.ones_like(week.energy_kwh))
@@ -95,8 +108,7 @@ def _most(
     matrix = program.a_matrix_
     matrix.format_ = highspy.MatrixFormat.kColwise
     matrix.start_, matrix.index_, matrix.value_ = start, row, value
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor open
-    solver.setOptionValue("output_flag", False)
+    solver = _Silent()  # type: ignore[no-untyped-call]  # its stubs leave the constructor open
     solver.passModel(program)
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:

@@ -3,6 +3,7 @@
 A case is a function of a seed. The observer knows what truly flowed, not what anybody measured.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ _WANTS_KW = 0.2
 """A charger that draws this much less than its car would take wants more [kW]."""
 _MOVE_KW = 0.1
 """A setpoint that changes by less has not moved [kW]."""
+
+
+Controller = Callable[[Site, Params, Script], Rig]
+"""What controls a site: the engine, unless a case is told otherwise."""
 
 
 def params_for(tick_s: int, telemetry_s: int) -> Params:
@@ -95,10 +100,12 @@ class Rotation:
     """A charger-hour."""
 
 
-def steady(seed: int, *, duration_s: int = 7200, warm_s: int = 600, **changes: object) -> Steadiness:
+def steady(
+    seed: int, *, duration_s: int = 7200, warm_s: int = 600, controller: Controller = Rig, **changes: object
+) -> Steadiness:
     """26 chargers behind a noisy meter, with drifting load and clouds."""
     site = Site.drawn(seed, duration_s, **changes)
-    trace = Rig(site, params_for(site.tick_s, site.telemetry_s), Script()).run()
+    trace = controller(site, params_for(site.tick_s, site.telemetry_s), Script()).run()
     return steadiness(seed, trace, warm_s)
 
 
@@ -118,7 +125,15 @@ def steadiness(seed: int, trace: Trace, warm_s: int) -> Steadiness:
     )
 
 
-def drop(seed: int, *, before_s: int = 1200, event_s: int = 1800, after_s: int = 1800, **changes: object) -> Drop:
+def drop(
+    seed: int,
+    *,
+    before_s: int = 1200,
+    event_s: int = 1800,
+    after_s: int = 1800,
+    controller: Controller = Rig,
+    **changes: object,
+) -> Drop:
     """The limit falls by 30 to 45 % without notice; half the seeds by an event, half by the static limit itself."""
     site = Site.drawn(seed, before_s + event_s + after_s, **{"clouds": False, **changes})
     fell = float(np.random.default_rng([seed, 21]).uniform(0.30, 0.45))
@@ -128,7 +143,7 @@ def drop(seed: int, *, before_s: int = 1200, event_s: int = 1800, after_s: int =
         script = Script(limit_kw=lambda t: lower if start <= t < end else site.limit_kw)
     else:
         script = Script(event_kw=lambda t: lower if start <= t < end else np.inf)
-    trace = Rig(site, params_for(site.tick_s, site.telemetry_s), script).run()
+    trace = controller(site, params_for(site.tick_s, site.telemetry_s), script).run()
     during = trace.load_kw[start:end]
     before = float(np.mean(trace.load_kw[start - 60 : start]))
     calm = float(np.mean(during[30:60]))
@@ -151,7 +166,9 @@ def drop(seed: int, *, before_s: int = 1200, event_s: int = 1800, after_s: int =
     )
 
 
-def silence(seed: int, kind: str, *, before_s: int = 900, after_s: int = 600, **changes: object) -> Silence:
+def silence(
+    seed: int, kind: str, *, before_s: int = 900, after_s: int = 600, controller: Controller = Rig, **changes: object
+) -> Silence:
     """`third`: of the telemetry for 20 min; `all` of it for 10 min; `meter`: the head meter for 5 min."""
     length = {"third": 1200, "all": 600, "meter": 300}[kind]
     site = Site.drawn(seed, before_s + length + after_s, **changes)
@@ -169,7 +186,7 @@ def silence(seed: int, kind: str, *, before_s: int = 900, after_s: int = 600, **
         silent=lambda t: quiet if within(t) else nobody,
         meter_silent=lambda t: kind == "meter" and within(t),
     )
-    trace = Rig(site, params_for(site.tick_s, site.telemetry_s), script).run()
+    trace = controller(site, params_for(site.tick_s, site.telemetry_s), script).run()
     judged = slice(before_s, None)
     over = (trace.load_kw > _OVER * trace.limit_kw)[judged]
     return Silence(
@@ -183,7 +200,13 @@ def silence(seed: int, kind: str, *, before_s: int = 900, after_s: int = 600, **
 
 
 def rotation(
-    seed: int, *, weighted: bool, duration_s: int = 8 * 3600, tick_s: int = 5, margin: float = 1.02
+    seed: int,
+    *,
+    weighted: bool,
+    duration_s: int = 8 * 3600,
+    tick_s: int = 5,
+    margin: float = 1.02,
+    controller: Controller = Rig,
 ) -> Rotation:
     """20 always-hungry chargers on room for 8 of them at their smallest power."""
     site = Site(
@@ -192,7 +215,7 @@ def rotation(
     )  # fmt: skip
     rng = np.random.default_rng([seed, 23])
     priority: Ints = rng.integers(1, 11, site.chargers) if weighted else np.full(site.chargers, 5)
-    rig = Rig(site, params_for(tick_s, tick_s), Script(priority=priority))
+    rig = controller(site, params_for(tick_s, tick_s), Script(priority=priority))
     smallest = np.sort(rig.plant.chargers.minimum_kw)
     room = margin * float(8.0 * np.mean(smallest))
     rig.script = Script(priority=priority, limit_kw=lambda t: float(rig.plant.household_kw[t]) + room)

@@ -34,6 +34,8 @@ class Run:
 
     delivered_kwh: Floats
     """Shape (n,)."""
+    load_kw: Floats
+    """What they drew together, step by step from Monday 00:00 on, shape (t,)."""
     step_ms: float
     """Mean processor time a decision took [ms]."""
     invalid: int
@@ -161,8 +163,9 @@ def drive(week: Week, limit_kw: float, serve: Serve) -> Run:
     """Live through a week in steps of `STEP_S`; cars follow what is served, and take no more than they need."""
     size = week.energy_kwh.size
     got, drawn, told = np.zeros(size), np.zeros(size), np.full(size, np.nan)
+    load = np.zeros(int(week.departure_s.max() / STEP_S))
     spent_s, ticks, invalid = 0.0, 0, 0
-    for step in range(int(week.arrival_s.min() / STEP_S), int(week.departure_s.max() / STEP_S)):
+    for step in range(int(week.arrival_s.min() / STEP_S), load.size):
         now_s = step * STEP_S
         present = np.flatnonzero((week.arrival_s <= now_s) & (week.departure_s > now_s))
         if not present.size:
@@ -176,7 +179,8 @@ def drive(week: Week, limit_kw: float, serve: Serve) -> Run:
         taken = np.minimum(power * STEP_S / 3600.0, left)
         got[present] += taken
         drawn[present], told[present] = taken * 3600.0 / STEP_S, power
-    return Run(delivered_kwh=got, step_ms=1000.0 * spent_s / max(ticks, 1), invalid=invalid)
+        load[step] = drawn[present].sum()
+    return Run(delivered_kwh=got, load_kw=load, step_ms=1000.0 * spent_s / max(ticks, 1), invalid=invalid)
 
 
 def _invalid(week: Week, present: Ints, power_kw: Floats, limit_kw: float) -> int:

@@ -33,8 +33,7 @@ class Says(StrEnum):
     """When the car comes, and never again."""
 
 
-@contextmanager
-def in_process() -> Iterator[Ask]:
+def in_process() -> Ask:
     """A session in this process, over the same bytes."""
     conversation = Conversation()
     lines = 0
@@ -44,7 +43,7 @@ def in_process() -> Iterator[Ask]:
         lines += 1
         return conversation.answer(json.dumps(line).encode(), lines)
 
-    yield ask
+    return ask
 
 
 @contextmanager
@@ -73,7 +72,7 @@ def run_through(week: Week, limit_kw: float, policy: Policy, ask: Ask, says: Say
     Raises:
         ValueError: The session finds something wrong with a line.
     """
-    _answered(
+    answered(
         ask(
             {
                 "nodes": {"site": {"import_limit_kw": limit_kw}},
@@ -83,10 +82,9 @@ def run_through(week: Week, limit_kw: float, policy: Policy, ask: Ask, says: Say
         )
     )
     here: set[int] = set()
-    spent_s, lines = 0.0, 0
 
     def serve(present: Ints, now_s: float, left_kwh: Floats, drawn_kw: Floats, told_kw: Floats) -> Floats:
-        nonlocal here, spent_s, lines
+        nonlocal here
         rows = present.tolist()
         line = {
             "now": now_s,
@@ -97,7 +95,7 @@ def run_through(week: Week, limit_kw: float, policy: Policy, ask: Ask, says: Say
             "gone": [_name(row) for row in sorted(here - set(rows))],
         }
         here = set(rows)
-        answer = _answered(ask(line))
+        answer = answered(ask(line))
         setpoints = answer["setpoints"]
         return np.array([setpoints.get(_name(row), {"p_setpoint_kw": 0.0})["p_setpoint_kw"] for row in rows])
 
@@ -124,7 +122,12 @@ def _name(row: int) -> str:
     return f"ev-{row:05d}"
 
 
-def _answered(answer: dict[str, Any]) -> dict[str, Any]:
+def answered(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer that is no error line.
+
+    Raises:
+        ValueError: It is one.
+    """
     if "error" in answer:
         raise ValueError(answer["error"]["message"])
     return answer

@@ -58,6 +58,10 @@ class Week:
         size = self.arrival_s.size
         return self._rows(np.sort(np.random.default_rng(seed).permutation(size)[: round(size * share)]))
 
+    def until(self, days: int) -> "Week":
+        """The sessions that are over after so many days."""
+        return self._rows(np.flatnonzero(self.departure_s <= days * _DAY_S)) if days < 7 else self
+
     def varied(self, seed: int, jitter_h: float = 0.75) -> "Week":
         """Days shuffled among the working days, arrivals and departures moved by up to `jitter_h`."""
         rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from derms.cli import agent, cosim, demo, serve, sim, token
+from derms.cli import agent, bench, cosim, demo, serve, sim, token
 
 app = typer.Typer(
     name="derms",
@@ -21,6 +21,7 @@ app.command("demo")(demo.demo)
 app.command("cosim")(cosim.cosim)
 app.command("token")(token.token)
 app.add_typer(agent.app, name="agent")
+app.add_typer(bench.app, name="bench")
 app.add_typer(sim.app, name="sim")
 
 

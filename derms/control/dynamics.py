@@ -12,6 +12,9 @@ from derms.columns import Bools, DeviceColumns, Floats, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
+_ROUNDING_KW = 1e-9
+"""What is missing by less than this is not missing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leases:
@@ -86,7 +89,7 @@ def shape_import(
     rise = np.where(flexible & ~pace.frozen, np.maximum(want - own, 0.0), 0.0)
     free = headroom_kw - layout.sums(busy)
     granted = layout.serve(free, [Round(ceiling_kw=rise, rank=rank)])
-    granted = np.where(np.maximum(own, 0.0) + granted < devices.p_min_kw, 0.0, granted)
+    granted = np.where(np.maximum(own, 0.0) + granted < devices.p_min_kw - _ROUNDING_KW, 0.0, granted)
     # Up to what it may draw anyway, a device is not "raised": that room is already its own.
     p_kw = np.where(granted > 0.0, own + granted, np.minimum(want, own))
     p_kw = lawful(p_kw, devices)
@@ -150,7 +153,8 @@ def lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
     step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
     whole = np.floor(p_kw / step + 1e-6) * step
     p_kw = np.where((devices.p_step_kw > 0.0) & (p_kw > 0.0), np.minimum(whole, p_kw), p_kw)
-    return np.where((p_kw > 0.0) & (p_kw < devices.p_min_kw - 1e-9), 0.0, p_kw)
+    least = devices.p_min_kw
+    return np.where(p_kw > 0.0, np.where(p_kw < least - _ROUNDING_KW, 0.0, np.maximum(p_kw, least)), p_kw)
 
 
 def _settle_small_changes(

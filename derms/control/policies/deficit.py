@@ -30,6 +30,8 @@ _PRESSED = 0.5
 _HUNGRY = 1.5
 _HUNGRY_H = 2.0
 """Who for hours needs so many times what it could get alone has said nothing that could be planned with."""
+_BOTTOMLESS_H = 24.0
+"""Nor has who asks for more than so long at its full power [h], also in its last hours."""
 
 
 def deficit(wants: Wants) -> Wish:
@@ -37,6 +39,7 @@ def deficit(wants: Wants) -> Wish:
     wanting = wants.cap_kw > 0.0
     left_h = wants.time_left_s / 3600.0
     hungry = (wants.left_kwh > _HUNGRY * wants.cap_kw * left_h) & (left_h > _HUNGRY_H)
+    hungry |= wants.asked_kwh > _BOTTOMLESS_H * wants.cap_kw
     departs = wants.departs & wanting & ~hungry
     stays = wanting & ~departs
     weight = weights(wants)
