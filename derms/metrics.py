@@ -93,6 +93,7 @@ class Metrics:
             _FEEDER,
             registry=registry,
         )
+        self.alarms = Gauge("derms_alarms", "Standing alarms by kind.", ("kind",), registry=registry)
 
         self.devices = Gauge(
             "derms_devices",

@@ -17,6 +17,7 @@ from derms.columns import (
     Params,
     Picture,
 )
+from derms.control.alarms import alarms_of
 from derms.control.decide import decide
 from derms.control.demand_response import constraints_on, is_active
 from derms.control.dispatch import Outbox
@@ -246,6 +247,7 @@ class ControlLoop:
                     log.info("The tick of feeder %s works again", root)
                 tree.failing = False
         self._notes.count_devices(self.trees)
+        self._notes.count_alarms(self.trees)
         self.last_tick_s = now_s
 
     def _loads(self, now_s: float) -> dict[str, float]:
@@ -297,13 +299,16 @@ class ControlLoop:
         )
         decision, tree.memory = decide(picture, tree.memory, self._params, tree.layout)
         tree.picture, tree.decision = picture, decision
+        device_ids, node_ids = self._ids(tree)
+        raised = alarms_of(picture, decision, self._params, node_ids, device_ids, tree.alarms, now_ms)
         tree.last_s, tree.decided_ms = now_s, now_ms
         tree.ticks += 1
         sent = self._send(tree, decision, now_s=now_s, now_ms=now_ms)
+        self._notes.note_alarms(tree, raised)
         self._notes.note(tree, sent=sent, duration_s=self._clock.monotonic_s() - started_s)
         if now_s - tree.remembered_s >= _REMEMBER_S:
             tree.remembered_s = now_s
-            payload = to_json(tree.memory, *self._ids(tree))
+            payload = to_json(tree.memory, device_ids, node_ids)
             self._recorder.put_memory(MemoryRecord(tree.feeders[0].feeder_id, now_ms, self.epoch, payload))
 
     def _send(self, tree: TreeState, decision: Decision, *, now_s: float, now_ms: int) -> Ints:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from derms.columns import KINDS, Freshness, Ints
+from derms.control.alarm_kinds import Alarm, AlarmKind
 from derms.control.trees import FeederTick, NodeView, TreeState
 from derms.fleet import Fleet
 from derms.metrics import Metrics
@@ -88,6 +89,31 @@ class TickRecord:
         elif not over and feeder_id in tree.over:
             log.info("Feeder %s is within its limits again", feeder_id, extra=keys)
             tree.over.discard(feeder_id)
+
+    def note_alarms(self, tree: TreeState, alarms: tuple[Alarm, ...]) -> None:
+        """Take over the alarms of a tick; log those that begin to stand and those that are over."""
+        before = {(alarm.kind, alarm.subject) for alarm in tree.alarms if alarm.stands}
+        now = {(alarm.kind, alarm.subject): alarm for alarm in alarms if alarm.stands}
+        for key, alarm in now.items():
+            if key not in before:
+                log.warning(
+                    "Alarm: %s",
+                    alarm.cause,
+                    extra={"alarm": alarm.kind.value, "subject": alarm.subject, "severity": alarm.severity.value,
+                           "consequence": alarm.consequence, "response": alarm.response},
+                )  # fmt: skip
+        for kind, subject in sorted(before - now.keys()):
+            log.info("The alarm is over", extra={"alarm": kind.value, "subject": subject})
+        tree.alarms = alarms
+
+    def count_alarms(self, trees: Iterable[TreeState]) -> None:
+        """Set the gauge of standing alarms by kind."""
+        counts = dict.fromkeys(AlarmKind, 0)
+        for tree in trees:
+            for alarm in tree.alarms:
+                counts[alarm.kind] += alarm.stands
+        for kind, count in counts.items():
+            self._metrics.alarms.labels(kind.value).set(count)
 
     def count_devices(self, trees: Iterable[TreeState]) -> None:
         """Set the gauges of devices by type and freshness, for all feeders at once."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from derms.columns import MODE_CODE, Decision, Floats, Ints, Memory, NodeColumns, Picture
+from derms.control.alarm_kinds import Alarm
 from derms.control.forest import parents_of
 from derms.control.layout import Layout
 from derms.model import Feeder
@@ -34,6 +35,8 @@ class TreeState:
     decided_ms: int = 0
     ticks: int = 0
     failing: bool = False
+    alarms: tuple[Alarm, ...] = ()
+    """The pending ones among them."""
     over: set[str] = field(default_factory=set)
     """Feeders above a limit, or whose limit cannot be held."""
 
