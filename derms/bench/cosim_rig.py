@@ -83,6 +83,7 @@ class CosimRig(Rig):
             "type": "ev",
             "p_import_max_kw": device.p_import_max_kw,
             "p_min_kw": device.p_min_kw,
+            "p_step_kw": device.p_step_kw,
             "priority": device.priority,
             "target_soc": device.target_soc,
         }

@@ -184,6 +184,7 @@ class Rig:
             feeder_id=_NODE,
             p_import_max_kw=float(chargers.rating_kw[row]),
             p_min_kw=float(chargers.minimum_kw[row]),
+            p_step_kw=self._site.amp_kw,
             priority=5 if priority is None else int(priority[row]),
             target_soc=1.0,
         )

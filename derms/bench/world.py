@@ -39,6 +39,8 @@ class Site:
     tick_s: int = 1
     departs: bool = False
     """Cars say when they leave."""
+    amp_kw: float = 0.0
+    """All chargers know 0 and whole amps from 6 to 32 of this [kW]; 0: any power above their smallest."""
 
     @staticmethod
     def drawn(seed: int, duration_s: int, **changes: object) -> "Site":
@@ -88,7 +90,7 @@ def chargers_of(site: Site) -> Chargers:
     rng = np.random.default_rng([site.seed, 1])
     n = site.chargers
     kind = rng.choice(len(_RATINGS), size=n, p=(0.4, 0.35, 0.25))
-    table = np.array(_RATINGS)
+    table = np.array(_RATINGS if site.amp_kw <= 0.0 else [(32.0 * site.amp_kw, 6.0 * site.amp_kw)] * len(_RATINGS))
     return Chargers(
         rating_kw=table[kind, 0],
         minimum_kw=table[kind, 1],
