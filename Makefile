@@ -11,7 +11,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow requirements docs clean
+.PHONY: help demo test lint test-slow requirements docs bench clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ requirements: $(VENV)/.test ## Pin the dependencies anew
 
 docs: $(VENV)/.run ## Write the generated pages anew
 	$(BIN)/python -m derms.settings_docs
+
+bench: $(VENV)/.test ## Measure the engine anew (takes about half an hour) and write the figures and plots of docs/
+	$(BIN)/derms bench control --page docs/benchmarks.md --plots docs/plots
 
 clean: ## Remove the virtual environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_DIGITS = {"%": 2, "s": 0, "min": 1, "ms": 2, "a charger-hour": 2, "": 3}
+_DIGITS = {"%": 2, "s": 0, "min": 1, "ms": 2, "a charger-hour": 2, "chargers": 0, "setpoints": 0, "": 3}
 """Decimals to show, by unit."""
 
 

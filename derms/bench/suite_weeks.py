@@ -220,7 +220,7 @@ def real(weeks: Weeks) -> Section:
                     Figure(
                         what=f"{amps.name}: invalid setpoints, `{policy}`",
                         value=score.invalid,
-                        unit="",
+                        unit="setpoints",
                         target=0.0,
                         at_least=False,
                     )
