@@ -47,8 +47,8 @@ def starvation(effort: Effort, say: Say) -> Section:
         setting="20 chargers whose cars always want more, on room for eight of them at their smallest power, under "
         "the default policy: a day in steps of five minutes through `derms cosim` (any power from 1.38 kW up), and "
         f"{effort.rotation_s / 3600.0:g} h second by second (smallest powers of 1.4 and 4.1 kW, a tick every 5 s, "
-        "chargers follow after 1 to 2 s and cars start over 6 s). Jain's index is of energy / priority. The worst of "
-        "all seeds.",
+        "chargers follow after 1 to 2 s, cars start over 6 s). Jain's index is of energy / priority. The worst of all "
+        "seeds.",
         figures=tuple(figures),
         tables=(Table(title="Each seed", header=header, rows=tuple(rows)),),
     )
