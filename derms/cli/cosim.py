@@ -17,8 +17,10 @@ def cosim(
 
     from derms.cosim.run import run
     from derms.log import configure_logging
+    from derms.runtime import keep_freed_memory
 
     configure_logging(level=log_level)
+    keep_freed_memory()
     try:
         run(sys.stdin.buffer, sys.stdout.buffer)
     except BrokenPipeError:

@@ -29,6 +29,7 @@ def serve(
     import asyncio
 
     from derms.log import configure_logging
+    from derms.runtime import keep_freed_memory
     from derms.serve import serve as run
     from derms.settings_load import load_settings
 
@@ -45,4 +46,5 @@ def serve(
         log_level=log_level,
     )
     configure_logging(level=settings.log_level, pretty=settings.log_pretty)
+    keep_freed_memory()
     asyncio.run(run(settings))

@@ -169,7 +169,7 @@ def _decide(
         export_room_kw=export_room,
         export_over=memory.nodes.export_over > 0.0,
     )
-    device_memory = _device_memory(memory.devices, picture.policy, wants, given, p_kw, picture.dt_s)
+    device_memory = _device_memory(memory.devices, picture.policy, wants, wish, given, p_kw, picture.dt_s)
     reason, reason_node = reasons_of(devices, bounds, seen.fresh, seen.obedience.disobedient, course, layout)
     decision = Decision(
         target_kw=p_kw,
@@ -339,7 +339,7 @@ def _generation_caps(export_room_kw: Floats, bounds: Bounds, layout: Layout) -> 
 
 
 def _device_memory(
-    memory: DeviceMemory, policy: Policy, wants: Wants, given: Allocation, p_kw: Floats, dt_s: float
+    memory: DeviceMemory, policy: Policy, wants: Wants, wish: Wish, given: Allocation, p_kw: Floats, dt_s: float
 ) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
     has_power = np.nan_to_num(p_kw) > _WAITED_KW
@@ -347,7 +347,7 @@ def _device_memory(
     moved = np.nan_to_num(p_kw) - wants.drawing_kw
     return replace(
         memory,
-        bucket_kwh=settle(policy, wants, np.nan_to_num(p_kw)),
+        bucket_kwh=settle(policy, wants, wish, np.nan_to_num(p_kw)),
         share_kw=share_of(np.maximum(given.target_kw, 0.0), has_power, memory, dt_s),
         heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
         unseated_s=np.where(has_power & wanting & (given.target_kw <= 0.0), memory.unseated_s + dt_s, 0.0),

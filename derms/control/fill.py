@@ -144,5 +144,5 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
 
 def _service(asked: Pouring) -> Level | Queue:
     if asked.rank is not None:
-        return Queue.of(asked.rank, asked.ceiling)
+        return Queue(asked.rank, asked.ceiling)
     return Level.of(np.ones(asked.ceiling.size) if asked.weight is None else asked.weight, asked.start)

@@ -138,34 +138,24 @@ def _rise_from(ceiling: Floats, weight: Floats, start: Floats, slices: Slices, r
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Service of one after the other."""
+    """Service of one after the other, in the order of `in_order`."""
 
-    turn: Ints
-    """When each member is served; a permutation."""
-    member: Ints
-    """The member served at each turn."""
-
-    @staticmethod
-    def of(rank: Floats, size: Floats) -> "Queue":
-        """Of members with these ranks and ceilings."""
-        member = in_order(rank, size)
-        turn = np.empty_like(member)
-        turn[member] = np.arange(member.size)
-        return Queue(turn, member)
+    rank: Floats
+    size: Floats
 
     def squeeze(self, share: Floats, slices: Slices, room: Floats) -> None:
         """Lower shares in place so that each segment fits its room."""
-        turn = self.turn[slices.index]
+        # Only those in the way of others are sorted, often a small part of all.
+        order = in_order(self.rank[slices.index], self.size[slices.index])
         if slices.first.size > 1:
             segment = np.repeat(np.arange(slices.first.size), slices.size)
-            turn = np.sort((segment << 32) | turn) & 0xFFFFFFFF
-            member = self.member[turn]
-        else:
-            member = self.member if turn.size == self.member.size else self.member[np.sort(turn)]
-        asked = share[member]
+            order = order[np.sort((segment[order] << 32) | np.arange(order.size)) & 0xFFFFFFFF]
+        asked = share[slices.index][order]
         before = np.cumsum(asked) - asked
         left = slices.spread(room + before[slices.first]) - before
-        share[member] = slices.fit(np.clip(left, 0.0, asked), room)
+        given = np.empty_like(asked)
+        given[order] = slices.fit(np.minimum(np.maximum(left, 0.0), asked), room)
+        share[slices.index] = given
 
 
 def in_order(rank: Floats, size: Floats) -> Ints:

@@ -88,6 +88,8 @@ class Wish:
 
     Who is on is settled with these as far as there is room. None: the smallest powers, so that as many as possible are
     on."""
+    fair_kw: Floats | None = None
+    """What each would have by the weight that its bucket is credited with, shape (n,) [kW]; None: not worked out."""
 
 
 Plug = Callable[[Wants], Wish]

@@ -30,6 +30,8 @@ _OPENING = ("nodes", "devices", "policy", "parameters")
 _TICK = ("now", "nodes", "devices", "events", "programs", "gone")
 _MAY_BE_NOTHING = ("deadband",)
 _NOISE = 1e-6
+_LEAST_STEP_KW = 0.001
+"""Steps finer than a watt are no steps, and would be counted one by one."""
 _FRACTIONS = ("soc", "target_soc", "min_soc_reserve")
 _CHOICES = {
     "type": DeviceKind,
@@ -139,6 +141,8 @@ def _devices(tree: Mapping[str, Any]) -> dict[str, DeviceSaid]:
         device = _typed(known, DeviceSaid, where)
         if isinstance(device.override, OverrideSaid):
             _check_override(device.override, where)
+        if isinstance(device.p_step_kw, float) and 0.0 < device.p_step_kw < _LEAST_STEP_KW:
+            raise _bad(f"{where}: p_step_kw", device.p_step_kw, f"it is 0 for any power, or {_LEAST_STEP_KW} and more")
         found[key] = device
     return found
 

@@ -13,7 +13,7 @@ from derms.control.policies.least_laxity import least_laxity
 from derms.control.policies.priority import priority
 from derms.control.policies.proportional import proportional
 from derms.control.policies.sessions import sessions
-from derms.control.wants import Plug, Wants
+from derms.control.wants import Plug, Wants, Wish
 from derms.model import Policy
 
 PLUGS: Mapping[Policy, Plug] = {
@@ -30,13 +30,17 @@ _ALIKE = (Policy.EQUAL, Policy.PRIORITY)
 """Policies under which what a bucket is credited with does not depend on the weight."""
 
 
-def settle(policy: Policy, wants: Wants, given_kw: Floats) -> Floats:
+def settle(policy: Policy, wants: Wants, wish: Wish, given_kw: Floats) -> Floats:
     """The deficit buckets after a tick, shape (n,) [kWh]; see `derms.control.policies.rotation`.
 
     Args:
         policy: Under which it was given.
         wants: What the tick saw.
+        wish: What the policy asked for.
         given_kw: What it gave, shape (n,) [kW].
     """
-    weight = np.ones_like(wants.cap_kw) if policy in _ALIKE else rotation.weights(wants)
-    return rotation.settle(wants, given_kw, weight)
+    fair = wish.fair_kw
+    if fair is None:
+        weight = np.ones_like(wants.cap_kw) if policy in _ALIKE else rotation.weights(wants)
+        fair = rotation.fair_kw(wants, weight)
+    return rotation.settle(wants, given_kw, fair)

@@ -118,9 +118,8 @@ class Crowd:
         start = self.left_h - energy_kwh / self.cap_kw
         return self.moments.by_then_kwh(self.inside, self.room_kw.size, self.cap_kw, start) - self.left_kwh
 
-    def ordered(self, place: Ints) -> "Crowd":
-        """The same devices, those of each node by `place`, shape (all rows,)."""
-        order = np.argsort((self.inside << 32) | place[self.row])
+    def at(self, order: Ints) -> "Crowd":
+        """The same devices in another order, which leaves each at its node."""
         return replace(self, row=self.row[order], cap_kw=self.cap_kw[order], left_h=self.left_h[order])
 
     def only(self, chosen: Bools) -> "Crowd":

@@ -14,7 +14,7 @@ import numpy as np
 
 from derms.columns import Bools, Floats
 from derms.control.policies.fair import common_share_kwh
-from derms.control.policies.plan import Outlook, admit, ranked, share_in_order
+from derms.control.policies.plan import Outlook, admit, share_in_order
 from derms.control.policies.rotation import OVERDUE, claims, fair_kw, overdue, turn_h, weights
 from derms.control.policies.serving import must_kw, now_kw, rest_of, urgency_h
 from derms.control.wants import Round, Wants, Wish
@@ -46,6 +46,7 @@ def deficit(wants: Wants) -> Wish:
     reserve = np.where(wants.below_reserve, wants.cap_kw, 0.0)
     rounds = [Round(ceiling_kw=reserve, weight=weight)] if wants.below_reserve.any() else []
     planned = claim = turn = last = np.zeros_like(weight)
+    fair = None
     if departs.any():
         outlook = Outlook.of(wants, departs, _room_for(departs, stays, wants, weight))
         energy = _promised_kwh(wants, outlook)
@@ -53,7 +54,7 @@ def deficit(wants: Wants) -> Wish:
         urgency = urgency_h(wants, outlook, energy)
         due = overdue(wants) & departs & (energy < 0.99 * wants.left_kwh)
         if stays.any():
-            planned = share_in_order(outlook, planned, ranked(urgency))
+            planned = share_in_order(outlook, planned, urgency)
         must = np.minimum(must_kw(wants, outlook, energy), planned)
         early = np.where(due, np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw)), 0.0)
         early = np.maximum(early, must)
@@ -79,6 +80,7 @@ def deficit(wants: Wants) -> Wish:
         rounds=tuple(rounds),
         turn=turn + np.where(wants.below_reserve, 2.0 * OVERDUE, 0.0),
         claim_kw=np.maximum(claim, reserve),
+        fair_kw=fair,
     )
 
 
@@ -114,5 +116,4 @@ def _promised_kwh(wants: Wants, outlook: Outlook) -> Floats:
         return outlook.can_kwh
     common = common_share_kwh(wants, outlook)
     floor = np.minimum(np.maximum(_FLOOR * (wants.got_kwh + common) - wants.got_kwh, 0.0), common)
-    order = ranked(wants.priority, -wants.left_kwh, -wants.time_left_s)
-    return admit(outlook, order, floor)
+    return admit(outlook, floor, wants.priority, -wants.left_kwh, -wants.time_left_s)

@@ -18,6 +18,7 @@ Source: Gale, A Theorem on Flows in Networks (supply and demand: the cut that is
 hours, as all devices are here already).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,27 +74,26 @@ class Outlook:
         return np.where(wants, self.left_h - energy_kwh / np.where(wants, self.cap_kw, 1.0), np.inf)
 
 
-def admit(outlook: Outlook, order: Ints, promised_kwh: Floats, *, whole: bool = False) -> Floats:
-    """Promise each as much as the line allows, the first in `order` first.
+def admit(outlook: Outlook, promised_kwh: Floats, *merits: Floats, whole: bool = False) -> Floats:
+    """Promise each as much as the line allows, the most deserving first.
 
     Args:
         outlook: The coming hours.
-        order: Device rows, most deserving first, shape (n,).
         promised_kwh: What each gets at the least, shape (n,); must itself fit.
+        merits: Larger is more deserving, shape (n,); equals by the next.
         whole: All that a device can take, or no more than what is promised.
 
     Returns:
-        Energies, shape (n,) [kWh]. Greedy service is optimal for any weights that fall along `order`, because the
-        energies that fit form a polymatroid.
+        Energies, shape (n,) [kWh]. Greedy service is optimal for any weights that fall along that order, because
+        the energies that fit form a polymatroid.
     """
     energy = np.maximum(outlook.can_kwh, promised_kwh)
-    place = _places(order)
     for crowd in outlook.crowds:
         over = crowd.need_kwh(energy[crowd.row]) > crowd.line_kwh
         crossed = np.any(over, axis=1)
         if not crossed.any():
             continue
-        crowd = crowd.only(crossed).ordered(place)
+        crowd = _in_order(crowd.only(crossed), merits)
         took, least = energy[crowd.row], promised_kwh[crowd.row]
         for k in np.flatnonzero(over.any(axis=0)).tolist():
             late = crowd.cap_kw * np.maximum(crowd.left_h - crowd.moments.ahead_h[k], 0.0)
@@ -150,17 +150,26 @@ def _highest(crowd: Crowd, own: Floats, least_kwh: Floats, rise_kwh: Floats, can
     return low
 
 
-def share_in_order(outlook: Outlook, ceiling_kw: Floats, order: Ints) -> Floats:
-    """Powers that fit the rooms of the outlook, the first in `order` first, shape (n,) [kW]."""
+def share_in_order(outlook: Outlook, ceiling_kw: Floats, merit: Floats) -> Floats:
+    """Powers that fit the rooms of the outlook, the largest merit first, shape (n,) [kW]."""
     given = ceiling_kw.copy()
-    place = _places(order)
     for crowd in outlook.crowds:
-        crowd = crowd.ordered(place)
-        given[crowd.row] = _in_turn(given[crowd.row], crowd.room_kw, crowd)
+        over = crowd.sums(given[crowd.row]) > crowd.room_kw
+        if over.any():
+            crowd = _in_order(crowd.only(over), (merit,))
+            given[crowd.row] = _in_turn(given[crowd.row], crowd.room_kw, crowd)
     return given
 
 
-def ranked(*keys: Floats) -> Ints:
+def _in_order(crowd: Crowd, merits: Sequence[Floats]) -> Crowd:
+    """The same devices, those of each node by merit."""
+    order = _ranked([merit[crowd.row] for merit in merits])
+    if crowd.size.size > 1:
+        order = order[np.sort((crowd.inside[order] << 32) | np.arange(order.size)) & 0xFFFFFFFF]
+    return crowd.at(order)
+
+
+def _ranked(keys: Sequence[Floats]) -> Ints:
     """Rows from the largest to the smallest, by the first key, ties by the next."""
     bits = keys[0].size.bit_length()
     order = np.argsort(-keys[0])
@@ -173,13 +182,6 @@ def ranked(*keys: Floats) -> Ints:
         order = np.argsort(code)
         code = dense(code, order)
     return np.sort((code << bits) | np.arange(code.size)) & ((1 << bits) - 1)
-
-
-def _places(order: Ints) -> Ints:
-    """When each row comes."""
-    place = np.empty_like(order)
-    place[order] = np.arange(order.size)
-    return place
 
 
 def _before(value: Floats, crowd: Crowd) -> Floats:

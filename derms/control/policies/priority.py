@@ -12,6 +12,7 @@ _MOST_H = 0.4 * _APART
 
 def priority(wants: Wants) -> Wish:
     """Serve by priority; who waits too long does so because of those above it."""
-    owed_h = turn_h(wants, fair_kw(wants, np.ones_like(wants.cap_kw)))
+    fair = fair_kw(wants, np.ones_like(wants.cap_kw))
+    owed_h = turn_h(wants, fair)
     rank = wants.priority * _APART + np.clip(owed_h, -_MOST_H, _MOST_H)
-    return Wish(rounds=(Round(ceiling_kw=wants.cap_kw, rank=rank),), turn=rank, claim_kw=wants.cap_kw)
+    return Wish(rounds=(Round(ceiling_kw=wants.cap_kw, rank=rank),), turn=rank, claim_kw=wants.cap_kw, fair_kw=fair)

@@ -47,7 +47,7 @@ def by_level(wants: Wants, weight: Floats) -> Wish:
         return Wish(rounds=rounds, turn=np.zeros_like(weight))
     fair = fair_kw(wants, weight)
     owed_h = turn_h(wants, fair)
-    return Wish(rounds=rounds, turn=owed_h, claim_kw=claims(wants, fair, owed_h))
+    return Wish(rounds=rounds, turn=owed_h, claim_kw=claims(wants, fair, owed_h), fair_kw=fair)
 
 
 def turn_h(wants: Wants, fair: Floats) -> Floats:
@@ -71,19 +71,19 @@ def overdue(wants: Wants) -> Bools:
     return (wants.cap_kw > 0.0) & (wants.waited_s >= wants.params.wait_max_s)
 
 
-def settle(wants: Wants, given_kw: Floats, weight: Floats) -> Floats:
+def settle(wants: Wants, given_kw: Floats, fair: Floats) -> Floats:
     """Credit each bucket with its fair share of the room and debit what it was given.
 
     Args:
         wants: What the tick saw.
         given_kw: What it gave, shape (n,) [kW].
-        weight: Shape (n,), > 0.
+        fair: What each would have by its weight alone, shape (n,) [kW].
 
     Returns:
         The buckets for the next tick, shape (n,) [kWh]: within `bucket_bound_h` of what each can take, and fading where
         nothing is wanted.
     """
     bound = wants.params.bucket_bound_h * wants.cap_kw
-    moved = wants.bucket_kwh + (fair_kw(wants, weight) - np.maximum(given_kw, 0.0)) * wants.dt_s / 3600.0
+    moved = wants.bucket_kwh + (fair - np.maximum(given_kw, 0.0)) * wants.dt_s / 3600.0
     faded = wants.bucket_kwh * np.exp(-wants.dt_s / wants.params.bucket_fade_s)
     return np.where(wants.cap_kw > 0.0, np.clip(moved, -bound, bound), faded)

@@ -158,7 +158,7 @@ class Plant:
         target = float(decision.target_kw[index])
         if not np.isfinite(target) or row.kind is DeviceKind.PV:
             return row
-        left_s = self.params.lease_s if decision.send[index] else row.lease_left_s - dt_s
+        left_s = float(decision.life_s[index]) if decision.send[index] else row.lease_left_s - dt_s
         leased = target if decision.send[index] else row.lease_kw
         soc = row.soc + leased * dt_s / 3600.0 / row.capacity_kwh
         same = leased == row.lease_kw and np.isfinite(row.acknowledged_s)

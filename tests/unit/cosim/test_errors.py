@@ -48,6 +48,7 @@ FIRST = {"now": 0, "devices": {"a": {"p_actual_kw": 1}, "b": {"p_actual_kw": 1}}
         ('{"now": 300, "devices": {"a": {"priority": 2.5}}}', "bad-value", "whole"),
         ('{"now": 300, "devices": {"a": {"capacity_kwh": 0}}}', "bad-value", "capacity_kwh"),
         ('{"now": 300, "devices": {"a": {"p_min_kw": 1, "min_power_kw": 1}}}', "bad-value", "min_power_kw"),
+        ('{"now": 300, "devices": {"a": {"p_step_kw": 1e-7}}}', "bad-value", "0.001"),
         ('{"now": 300, "devices": {"a": {"type": "battery"}}}', "bad-value", "gone"),
         ('{"now": 300, "devices": {"m": {"type": "meter"}}}', "bad-value", "metered_kw"),
         ('{"now": 300, "devices": {"a": {"override": {"kind": "hold"}}}}', "bad-value", "power"),
