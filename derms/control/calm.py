@@ -13,7 +13,7 @@ ready in time is outside of all bands.
 The room itself is always respected, and always used.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _COLLAPSE = 0.85
 """Where the room falls below so much of what is leased, as by an event, all come down to their targets."""
 _SWINGS = 40.0
 """Bands are this many times as wide as the load swings [shares of what is shared]."""
-_SHARE_S = 120.0
+_SHARE_S = 60.0
 """Targets are averaged over about this long [s]."""
 _KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
@@ -39,6 +39,14 @@ _UNSEATED_S = 30.0
 """...and not before others have come before it for so long [s]."""
 _TOP = 10.0
 """More than any distance from a target can be, in shares of the rating."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lately:
+    """What allocation has given each for a while, shape (n,) [kW]; NaN: it did not run."""
+
+    least: Floats
+    mean: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,8 @@ def calmed(
         return target_kw
     leased = layout.sums(np.where(runs, devices.lease_kw, 0.0))
     collapsed = layout.below(room_kw < _COLLAPSE * leased)
-    share = np.where(collapsed, target_kw, memory.share_kw)
-    bands = _bands(target_kw, share, cap_kw, must_kw, swing, step_kw, seated, kept, collapsed, devices)
+    lately = _Lately(memory.least_kw, np.where(collapsed, target_kw, memory.share_kw))
+    bands = _bands(target_kw, lately, cap_kw, must_kw, swing, step_kw, seated, kept, collapsed, devices)
     relief = np.minimum(target_kw, 0.0)
     room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
     if kept.any():
@@ -109,8 +117,8 @@ def calmed(
     return relief + bands.low + layout.serve(np.maximum(room - layout.sums(bands.low), 0.0), rounds)
 
 
-def share_of(target_kw: Floats, runs: Bools, memory: DeviceMemory, dt_s: float) -> Floats:
-    """What allocation has lately given each on average while it runs, shape (n,) [kW]; NaN: it does not run.
+def remember_shares(target_kw: Floats, runs: Bools, memory: DeviceMemory, dt_s: float) -> DeviceMemory:
+    """Note what allocation has lately given to each that runs, in the mean and at the least.
 
     Args:
         target_kw: What it gives now, shape (n,) [kW].
@@ -118,13 +126,19 @@ def share_of(target_kw: Floats, runs: Bools, memory: DeviceMemory, dt_s: float) 
         memory: What was remembered.
         dt_s: Since the last tick [s].
     """
-    before = np.where(np.isfinite(memory.share_kw), memory.share_kw, target_kw)
-    return np.where(runs, before + (1.0 - np.exp(-dt_s / _SHARE_S)) * (target_kw - before), np.nan)
+    slow = 1.0 - np.exp(-dt_s / _SHARE_S)
+    mean = np.where(np.isfinite(memory.share_kw), memory.share_kw, target_kw)
+    least = np.fmin(memory.least_kw, target_kw)
+    return replace(
+        memory,
+        share_kw=np.where(runs, mean + slow * (target_kw - mean), np.nan),
+        least_kw=np.where(runs, least + slow * (target_kw - least), np.nan),
+    )
 
 
 def _bands(
     target_kw: Floats,
-    share_kw: Floats,
+    lately: _Lately,
     cap_kw: Floats,
     must_kw: Floats,
     swing: Floats,
@@ -138,8 +152,8 @@ def _bands(
     reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
     target = np.clip(target_kw, 0.0, reach)
     cap_kw = np.minimum(cap_kw, reach)
-    # Where orders of urgency flap, targets do; nobody follows them further than their mean.
-    least, most = np.fmin(target, share_kw), np.fmax(target, np.minimum(share_kw, cap_kw))
+    # Where orders of urgency flap, targets do; nobody is raised for what will be taken from him again.
+    least, most = np.fmin(target, lately.least), np.fmax(target, np.minimum(lately.mean, cap_kw))
     sticks = np.where(collapsed, 0.0, _STICKS * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S))
     wide = np.clip(_SWINGS * swing, _LEAST, _BAND)
     band = np.maximum(wide, sticks) * devices.p_import_max_kw

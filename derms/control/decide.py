@@ -33,7 +33,7 @@ from derms.columns import (
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
 from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
-from derms.control.calm import calmed, share_of
+from derms.control.calm import calmed, remember_shares
 from derms.control.caution import standing
 from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
 from derms.control.envelope import Envelope, envelope_of, lease_lives
@@ -346,9 +346,8 @@ def _device_memory(
     wanting = wants.cap_kw > 0.0
     moved = np.nan_to_num(p_kw) - wants.drawing_kw
     return replace(
-        memory,
+        remember_shares(np.maximum(given.target_kw, 0.0), has_power, memory, dt_s),
         bucket_kwh=settle(policy, wants, wish, np.nan_to_num(p_kw)),
-        share_kw=share_of(np.maximum(given.target_kw, 0.0), has_power, memory, dt_s),
         heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
         unseated_s=np.where(has_power & wanting & (given.target_kw <= 0.0), memory.unseated_s + dt_s, 0.0),
         waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
