@@ -13,7 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from derms.api.schemas import DeviceOut, EventIn, EventOut, FeederSummaryOut
+from derms.api.schemas.devices import DeviceOut
+from derms.api.schemas.events import EventIn, EventOut
+from derms.api.schemas.feeders import FeederSummaryOut
 from derms.client import ApiClient
 from derms.contract import Topics
 from derms.demo_report import PATIENCE_S, DemoReport, judge, window_of

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from derms.api.schemas import EventOut
+from derms.api.schemas.events import EventOut
 from sim.world import HeadSample
 
 TOLERANCE = 0.01

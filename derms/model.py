@@ -253,6 +253,17 @@ class DrProgram:
     active: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes something, for the audit log."""
+
+    username: str
+    request_id: str
+    """In which request."""
+    remote: str = ""
+    """From which address."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrEvent:
     """A demand-response event: tighter limits on some feeders for a window [start, end)."""

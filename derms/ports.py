@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from derms.errors import BrokerError
-from derms.model import DecisionRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder, Setpoint, Telemetry
+from derms.model import Author, DecisionRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder, Setpoint, Telemetry
 
 
 class Clock(Protocol):
@@ -144,7 +144,7 @@ class RegistryStore(Protocol):
 class EventStore(Protocol):
     """DR events."""
 
-    async def add_event(self, event: DrEvent, *, actor: str, request_id: str) -> None:
+    async def add_event(self, event: DrEvent, *, by: Author) -> None:
         """Commit an event together with its line in the audit log.
 
         Raises:
@@ -161,7 +161,7 @@ class EventStore(Protocol):
 class ProgramStore(Protocol):
     """DR programs. Every change is committed together with its line in the audit log."""
 
-    async def add_program(self, program: DrProgram, *, actor: str, request_id: str) -> None:
+    async def add_program(self, program: DrProgram, *, by: Author) -> None:
         """Commit a program.
 
         Raises:
@@ -170,7 +170,7 @@ class ProgramStore(Protocol):
         """
         ...
 
-    async def set_program_active(self, program_id: str, active: bool, *, actor: str, request_id: str) -> None:
+    async def set_program_active(self, program_id: str, active: bool, *, by: Author) -> None:
         """Let a program apply, or no longer.
 
         Raises:
@@ -179,7 +179,7 @@ class ProgramStore(Protocol):
         """
         ...
 
-    async def delete_program(self, program_id: str, *, actor: str, request_id: str) -> None:
+    async def delete_program(self, program_id: str, *, by: Author) -> None:
         """Remove a program; the audit log keeps what it was.
 
         Raises:
@@ -196,7 +196,7 @@ class ProgramStore(Protocol):
 class OverrideStore(Protocol):
     """What operators lay upon devices. Every change is committed together with its line in the audit log."""
 
-    async def put_override(self, override: DeviceOverride, *, actor: str, request_id: str) -> None:
+    async def put_override(self, override: DeviceOverride, *, by: Author) -> None:
         """Commit an override, in place of one that is there.
 
         Raises:
@@ -206,7 +206,7 @@ class OverrideStore(Protocol):
         """
         ...
 
-    async def clear_override(self, device_id: str, *, actor: str, request_id: str) -> None:
+    async def clear_override(self, device_id: str, *, by: Author) -> None:
         """Take an override off.
 
         Raises:

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from derms import __version__
-from derms.api.app import build_app, ensure_port_free, serve_app, tls_context
+from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
+from derms.api.services import Services
 from derms.auth import Authenticator, Credential, load_or_create_secret
 from derms.broker import EmbeddedBroker
 from derms.columns import Params
@@ -43,7 +44,10 @@ from derms.spool import Spool
 from derms.store import open_store
 from derms.store.place import default_data_dir
 from derms.store.postgres import PostgresStore
-from derms.view import LinkState, LiveView
+from derms.view.devices import LiveDevices
+from derms.view.feeders import LiveFeeders
+from derms.view.health import LiveHealth
+from derms.view.links import LinkState
 
 _GAUGES_S = 1.0
 _SESSION_EXPIRY_S = 3600
@@ -65,7 +69,7 @@ class Controller:
     broker_note: str
     """What kind of broker it is; empty for one of the user's own."""
     authenticator: Authenticator
-    view: LiveView
+    services: Services
     store: PostgresStore
     recorder: Recorder
     setpoints_sent: Callable[[], int]
@@ -203,18 +207,21 @@ async def controller(
             on_registered=registrar.put,
             on_metered=loop.observed_load,
         )
-        view = LiveView(
-            fleet=fleet, loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params
-        )
-        app = build_app(
-            view=view,
-            events_store=store,
-            authenticator=authenticator,
-            metrics=metrics,
-            on_event=loop.add_event,
+        devices = LiveDevices(fleet=fleet, clock=clock, params=params)
+        view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params)
+        health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
+        services = Services(
             clock=clock,
-            metrics_enabled=settings.prometheus_enabled,
+            metrics=metrics,
+            authenticator=authenticator,
+            devices=devices,
+            feeders=view,
+            health=health,
+            events=store,
+            on_event=loop.add_event,
+            new_id=new_id,
         )
+        app = build_app(services, metrics_enabled=settings.prometheus_enabled)
         tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
         await stack.enter_async_context(running({"recorder": recorder.run, "registrar": registrar.run}))
         served = await stack.enter_async_context(
@@ -236,7 +243,7 @@ async def controller(
             broker_url=broker_url,
             broker_note=broker_note,
             authenticator=authenticator,
-            view=view,
+            services=services,
             store=store,
             recorder=recorder,
             setpoints_sent=lambda: outbox.sent,

@@ -9,19 +9,14 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from derms.api.app import Served, build_app, serve_app
-from derms.api.schemas import (
-    DeviceOut,
-    FeederSummaryOut,
-    Freshness,
-    HealthOut,
-    LeaseOut,
-    PartHealth,
-    PartState,
-)
+from derms.api.schemas.devices import DeviceOut, Freshness, LeaseOut
+from derms.api.schemas.feeders import FeederSummaryOut
+from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.services import Services
 from derms.auth import Authenticator, Credential
 from derms.errors import DermsError
 from derms.metrics import Metrics
-from derms.model import DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
+from derms.model import Author, DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
 
 NOW_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
@@ -122,10 +117,10 @@ class FakeEvents:
     committed: list[tuple[DrEvent, str, str]] = field(default_factory=list)
     error: DermsError | None = None
 
-    async def add_event(self, event: DrEvent, *, actor: str, request_id: str) -> None:
+    async def add_event(self, event: DrEvent, *, by: Author) -> None:
         if self.error:
             raise self.error
-        self.committed.append((event, actor, request_id))
+        self.committed.append((event, by.username, by.request_id))
 
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         if self.error:
@@ -163,15 +158,17 @@ async def running_api(
     told: list[DrEvent] = []
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
     async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
-        app = build_app(
-            view=view,
-            events_store=events,
-            authenticator=authenticator,
-            metrics=metrics,
-            on_event=told.append,
+        services = Services(
             clock=clock,
-            metrics_enabled=metrics_enabled,
-            new_id=lambda: f"dr-{len(events.committed) + 1}",
+            metrics=metrics,
+            authenticator=authenticator,
+            devices=view,
+            feeders=view,
+            health=view,
+            events=events,
+            on_event=told.append,
+            new_id=lambda: str(len(events.committed) + 1),
         )
+        app = build_app(services, metrics_enabled=metrics_enabled)
         async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
             yield Api(served, authenticator, view, events, told, clock, metrics, app)

@@ -7,6 +7,7 @@ from typing import Any
 
 from derms.errors import ConflictError, NotFoundError, StoreError, UsageError
 from derms.model import (
+    Author,
     DecisionRecord,
     Device,
     DeviceKind,
@@ -99,47 +100,47 @@ class FakeStore:
                 raise NotFoundError(f"no feeder {device.feeder_id}")
         self.devices |= {device.device_id: device for device in devices}
 
-    async def add_event(self, event: DrEvent, *, actor: str, request_id: str) -> None:
+    async def add_event(self, event: DrEvent, *, by: Author) -> None:
         if event.event_id in self.events:
             raise ConflictError(f"event {event.event_id} exists")
         self.events[event.event_id] = event
-        self.audit.append((actor, event.event_id, request_id))
+        self.audit.append((by.username, event.event_id, by.request_id))
 
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         open_events = [event for event in self.events.values() if event.cancelled_at is None and event.end > now]
         return sorted(open_events, key=lambda event: (event.start, event.event_id))
 
-    async def add_program(self, program: DrProgram, *, actor: str, request_id: str) -> None:
+    async def add_program(self, program: DrProgram, *, by: Author) -> None:
         if any(
             program.name == known.name or program.program_id == known.program_id for known in self.programs.values()
         ):
             raise ConflictError(f"program {program.program_id} exists")
         self.programs[program.program_id] = program
-        self.audit.append((actor, program.program_id, request_id))
+        self.audit.append((by.username, program.program_id, by.request_id))
 
-    async def set_program_active(self, program_id: str, active: bool, *, actor: str, request_id: str) -> None:
+    async def set_program_active(self, program_id: str, active: bool, *, by: Author) -> None:
         self.programs[program_id] = replace(self._program(program_id), active=active)
-        self.audit.append((actor, program_id, request_id))
+        self.audit.append((by.username, program_id, by.request_id))
 
-    async def delete_program(self, program_id: str, *, actor: str, request_id: str) -> None:
+    async def delete_program(self, program_id: str, *, by: Author) -> None:
         del self.programs[self._program(program_id).program_id]
-        self.audit.append((actor, program_id, request_id))
+        self.audit.append((by.username, program_id, by.request_id))
 
     async def load_programs(self) -> list[DrProgram]:
         return sorted(self.programs.values(), key=lambda program: program.program_id)
 
-    async def put_override(self, override: DeviceOverride, *, actor: str, request_id: str) -> None:
+    async def put_override(self, override: DeviceOverride, *, by: Author) -> None:
         if override.device_id not in self.devices:
             raise NotFoundError(f"no device {override.device_id}")
         if (override.kind is OverrideKind.HOLD) != (override.p_kw is not None) or override.until <= override.created_at:
             raise UsageError("a hold has a power, a block has none, and either ends after it began")
         self.overrides[override.device_id] = override
-        self.audit.append((actor, override.device_id, request_id))
+        self.audit.append((by.username, override.device_id, by.request_id))
 
-    async def clear_override(self, device_id: str, *, actor: str, request_id: str) -> None:
+    async def clear_override(self, device_id: str, *, by: Author) -> None:
         if self.overrides.pop(device_id, None) is None:
             raise NotFoundError(f"no override upon {device_id}")
-        self.audit.append((actor, device_id, request_id))
+        self.audit.append((by.username, device_id, by.request_id))
 
     async def live_overrides(self, now: datetime) -> list[DeviceOverride]:
         live = [override for override in self.overrides.values() if override.until > now]

@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from derms.api import auth, devices, events, feeders, health
 from derms.api.middleware import add_routes, guarded_app
-from derms.api.view import ControllerView
-from derms.auth import Authenticator
+from derms.api.routes import Route
+from derms.api.services import Services
 from derms.errors import AddressInUseError, ConfigError
-from derms.metrics import Metrics
-from derms.model import DrEvent
-from derms.ports import Clock, EventStore
 
 IDLE_TIMEOUT_S = 10.0
 """A connection without a whole request head is dropped after it, idle or trickling [s]."""
@@ -30,47 +27,33 @@ SHUTDOWN_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-def new_event_id() -> str:
-    """A new event's id."""
-    return f"dr-{uuid.uuid4().hex[:12]}"
+def new_id() -> str:
+    """Random, short, and unique for all that matters."""
+    return uuid.uuid4().hex[:12]
 
 
-def build_app(
-    *,
-    view: ControllerView,
-    events_store: EventStore,
-    authenticator: Authenticator,
-    metrics: Metrics,
-    on_event: Callable[[DrEvent], None],
-    clock: Clock,
-    metrics_enabled: bool = True,
-    new_id: Callable[[], str] = new_event_id,
-) -> web.Application:
+def build_app(services: Services, *, metrics_enabled: bool = True) -> web.Application:
     """Put the routes together.
 
     Args:
-        view: What is read of the controller.
-        events_store: Where events are committed.
-        authenticator: Knows users and tokens.
-        metrics: Counts requests, and is shown at `/metrics`.
-        on_event: Called with each new event once it is committed.
-        clock: Tells the time.
+        services: All that stands behind them.
         metrics_enabled: Whether `/metrics` exists.
-        new_id: Makes an event's id.
     """
-    app = guarded_app(authenticator, metrics)
-    add_routes(
-        app,
-        [
-            *health.routes(view),
-            *(health.metrics_routes(metrics) if metrics_enabled else []),
-            *auth.routes(authenticator),
-            *devices.routes(view),
-            *feeders.routes(view),
-            *events.routes(view, events_store, on_event=on_event, clock=clock, new_id=new_id),
-        ],
-    )
+    app = guarded_app(services.authenticator, services.metrics)
+    add_routes(app, routes_of(services, metrics_enabled=metrics_enabled))
     return app
+
+
+def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route]:
+    """Every route there is."""
+    return [
+        *health.routes(services),
+        *(health.metrics_routes(services) if metrics_enabled else []),
+        *auth.routes(services),
+        *devices.routes(services),
+        *feeders.routes(services),
+        *events.routes(services),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

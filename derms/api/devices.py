@@ -1,17 +1,23 @@
-"""`GET /api/devices`."""
+"""`/api/devices`."""
 
 from aiohttp import web
 
-from derms.api.middleware import Route, answer
-from derms.api.schemas import DevicesOut
-from derms.api.view import ControllerView
+from derms.api.bodies import answer
+from derms.api.routes import Route
+from derms.api.schemas.devices import DevicesOut
+from derms.api.services import Services
 from derms.model import Role
 
 
-def routes(view: ControllerView) -> list[Route]:
+def routes(services: Services) -> list[Route]:
     """The devices, from memory."""
 
     async def get_devices(_: web.Request) -> web.Response:
-        return answer(DevicesOut(devices=view.devices()))
+        return answer(DevicesOut(devices=services.devices.devices()))
 
-    return [Route(method="GET", path="/api/devices", handler=get_devices, role=Role.VIEWER)]
+    return [
+        Route(
+            method="GET", path="/api/devices", handler=get_devices, role=Role.VIEWER, summary="All devices",
+            answer=DevicesOut,
+        ),
+    ]  # fmt: skip

@@ -3,80 +3,64 @@
 201 is answered after the commit; the control loop is told after it too, so that it never acts on what is not stored.
 """
 
-import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
-from derms.api.middleware import Route, answer, asker, read_body, request_id
-from derms.api.schemas import EventIn, EventOut, EventsOut, EventState, event_out
-from derms.api.view import ControllerView
-from derms.errors import NotFoundError, StoreError, UsageError
+from derms.api.bodies import answer, read_body
+from derms.api.middleware import asker, author
+from derms.api.routes import Route
+from derms.api.schemas.events import EventIn, EventOut, EventsOut, EventState, event_out
+from derms.api.services import Services
+from derms.api.waiting import store_answers
+from derms.errors import NotFoundError, UsageError
 from derms.model import DrEvent, Role
-from derms.ports import Clock, EventStore
+from derms.ports import Clock
 
-STORE_TIMEOUT_S = 10.0
 MAX_DURATION = timedelta(days=31)
 PAST_TOLERANCE = timedelta(seconds=60)
 """How far a start may lie back: clocks differ, and a request takes its time."""
 _MAX_REASON = 500
 
 
-def routes(
-    view: ControllerView,
-    events: EventStore,
-    *,
-    on_event: Callable[[DrEvent], None],
-    clock: Clock,
-    new_id: Callable[[], str],
-) -> list[Route]:
-    """Creating and listing events.
-
-    Args:
-        view: Knows the feeders.
-        events: Where they are committed.
-        on_event: Called with each event once it is committed.
-        clock: Tells the time.
-        new_id: Makes an event's id.
-    """
+def routes(services: Services) -> list[Route]:
+    """Creating and listing events."""
 
     async def post_event(request: web.Request) -> web.Response:
         asked = await read_body(request, EventIn)
-        now = _now(clock)
+        now = _now(services.clock)
         event = to_event(
-            asked, feeder_ids=view.feeder_ids(), now=now, event_id=new_id(), created_by=asker(request).username
+            asked,
+            feeder_ids=services.feeders.feeder_ids(),
+            now=now,
+            event_id=f"dr-{services.new_id()}",
+            created_by=asker(request).username,
         )
-        try:
-            async with asyncio.timeout(STORE_TIMEOUT_S):
-                await events.add_event(event, actor=event.created_by, request_id=request_id(request))
-        except TimeoutError as error:
-            raise StoreError(
-                f"event {event.event_id} may not be stored",
-                why=f"the store took more than {STORE_TIMEOUT_S:g} s",
-                next_step="list the events before sending it again",
-            ) from error
-        on_event(event)
+        async with store_answers(
+            f"event {event.event_id} may not be stored", next_step="list the events before sending it again"
+        ):
+            await services.events.add_event(event, by=author(request))
+        services.on_event(event)
         return answer(_shown(event, now), status=201)
 
     async def get_events(_: web.Request) -> web.Response:
-        now = _now(clock)
-        try:
-            async with asyncio.timeout(STORE_TIMEOUT_S):
-                found = await events.unfinished_events(now)
-        except TimeoutError as error:
-            raise StoreError(
-                "the events cannot be read",
-                why=f"the store took more than {STORE_TIMEOUT_S:g} s",
-                next_step="try again",
-            ) from error
+        now = _now(services.clock)
+        async with store_answers("the events cannot be read"):
+            found = await services.events.unfinished_events(now)
         ordered = sorted(found, key=lambda event: (event.start, event.event_id))
         return answer(EventsOut(events=[_shown(event, now) for event in ordered]))
 
     return [
-        Route(method="POST", path="/api/events", handler=post_event, role=Role.OPERATOR),
-        Route(method="GET", path="/api/events", handler=get_events, role=Role.VIEWER),
-    ]
+        Route(
+            method="POST", path="/api/events", handler=post_event, role=Role.OPERATOR, summary="Create a DR event",
+            body=EventIn, answer=EventOut, status=201, problems=(404, 409, 503),
+        ),
+        Route(
+            method="GET", path="/api/events", handler=get_events, role=Role.VIEWER,
+            summary="The DR events that are not over", answer=EventsOut, problems=(503,),
+        ),
+    ]  # fmt: skip
 
 
 def _shown(event: DrEvent, now: datetime) -> EventOut:

@@ -1,24 +1,22 @@
-"""Around every request: its id, who asks, strict bodies, and the one mapping from errors to HTTP.
+"""Around every request: its id, who asks, and the one mapping from errors to HTTP.
 
 An error is answered as RFC 9457 problem+json (`Problem`). Every route declares the role it needs (`Route`); an app with
 a route that was added otherwise does not start.
 """
 
-import asyncio
-import json
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from derms.api.schemas import Problem
+from derms.api.bodies import BODY_TIMEOUT_S, MAX_BODY_BYTES, MalformedBodyError
+from derms.api.routes import Route
+from derms.api.schemas.common import Problem
 from derms.auth import Authenticator, Principal
 from derms.errors import (
     AccessError,
@@ -29,11 +27,7 @@ from derms.errors import (
     UsageError,
 )
 from derms.metrics import Metrics
-from derms.model import Role
-
-MAX_BODY_BYTES = 1024 * 1024
-BODY_TIMEOUT_S = 10.0
-"""How long a client may take to send a body [s]."""
+from derms.model import Author, Role
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {
@@ -51,28 +45,11 @@ _HTTP_RULES = {
     415: ("media-type", "a body must be JSON", "set Content-Type: application/json"),
 }
 
-T = TypeVar("T")
-
 _log = logging.getLogger(__name__)
-
-
-class MalformedBodyError(UsageError):
-    """The body is not JSON at all, or says something twice."""
 
 
 class ForbiddenError(AccessError):
     """Who asks is known, and may not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """An address, and who may ask for it."""
-
-    method: str
-    path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    role: Role | None
-    """The least role that may; None: anyone, without a token."""
 
 
 _ID = web.RequestKey("id", str)
@@ -97,6 +74,11 @@ def request_id(request: web.Request) -> str:
 def asker(request: web.Request) -> Principal:
     """Who asks; only on routes that need a role."""
     return request[_ASKER]
+
+
+def author(request: web.Request) -> Author:
+    """Who asks, as the audit log names them; only on routes that need a role."""
+    return Author(asker(request).username, request_id(request), request.remote or "")
 
 
 def guarded_app(authenticator: Authenticator, metrics: Metrics) -> web.Application:
@@ -224,45 +206,3 @@ def _problem(request: web.Request, status: int, *, code: str, detail: str, rule:
         request_id=request_id(request),
     )
     return web.Response(status=status, body=msgspec.json.encode(problem), content_type="application/problem+json")
-
-
-def answer(body: msgspec.Struct, *, status: int = 200) -> web.Response:
-    """A struct as JSON."""
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
-
-
-async def read_body(request: web.Request, type_: type[T]) -> T:
-    """Read a JSON body strictly: the right types, no unknown and no repeated field.
-
-    Raises:
-        MalformedBodyError: It is not JSON, or a field stands there twice.
-        UsageError: It is JSON, but not this.
-    """
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            raw = await request.read()
-    except TimeoutError as error:
-        raise web.HTTPRequestTimeout from error
-    try:
-        body = msgspec.json.decode(raw, type=type_)
-        json.loads(raw, object_pairs_hook=_refuse_repeated)
-    except msgspec.ValidationError as error:
-        raise UsageError(
-            "the body is refused", why=str(error), next_step="correct that field; see docs/api.md"
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBodyError("the body is not JSON", why=str(error), next_step="send one JSON object") from error
-    return body
-
-
-def _refuse_repeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise MalformedBodyError(
-            f"the field {twice!r} stands there twice", why="it is not clear which counts", next_step="send it once"
-        )
-    return fields

@@ -1,25 +1,38 @@
-"""What the API reads of the live controller: one port, implemented on the fleet by the composition root."""
+"""What the API reads of the live controller: ports, implemented on the fleet and the loop in `derms.view`.
+
+Every call is answered from memory; none waits or fails.
+"""
 
 from typing import Protocol
 
-from derms.api.schemas import DeviceOut, FeederSummaryOut, HealthOut
+from derms.api.schemas.devices import DeviceOut
+from derms.api.schemas.feeders import FeederSummaryOut
+from derms.api.schemas.health import HealthOut
 
 
-class ControllerView(Protocol):
-    """A picture of the controller, taken from memory; no call waits or fails."""
+class DevicesView(Protocol):
+    """The fleet."""
 
     def devices(self) -> list[DeviceOut]:
         """All devices, ordered by id."""
         ...
 
+
+class FeedersView(Protocol):
+    """The feeders."""
+
     def feeders(self) -> list[FeederSummaryOut]:
         """All feeders, ordered by id."""
         ...
 
-    def health(self) -> HealthOut:
-        """How the daemon and its parts do."""
-        ...
-
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
+        ...
+
+
+class HealthView(Protocol):
+    """The daemon."""
+
+    def health(self) -> HealthOut:
+        """How the daemon and its parts do."""
         ...

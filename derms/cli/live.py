@@ -9,7 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from derms.api.schemas import DeviceOut, EventOut
+from derms.api.schemas.devices import DeviceOut
+from derms.api.schemas.events import EventOut
 from derms.cli.words import activity, direction
 from derms.demo import Moment, Stage
 from derms.model import DeviceKind, Origin

@@ -6,7 +6,7 @@ import logging
 from rich.console import Console
 from rich.live import Live
 
-from derms.api.schemas import EventOut
+from derms.api.schemas.events import EventOut
 from derms.cli.live import FeederView
 from derms.cli.words import direction
 from derms.demo import Demo, DemoOptions, Moment, Stage

@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from derms.errors import ConflictError, DermsError, NotFoundError, UsageError
+from derms.model import Author
 from derms.ports import Clock
 from derms.store.bulk import DATA_ERRORS
 from derms.store.link import Connection, Link
@@ -62,27 +64,45 @@ class Database:
                     await cursor.executemany(replacing(table, columns, "updated_at = now()").encode(), rows)
 
     @contextlib.asynccontextmanager
-    async def _audited(
-        self, action: str, subject: str, *, actor: str, request_id: str, detail: Mapping[str, object]
-    ) -> AsyncIterator[Connection]:
+    async def _audited(self, action: str, subject: str, by: Author) -> AsyncIterator["Change"]:
         """A transaction that commits what is done in it together with one line in the audit log, or neither.
 
         Args:
             action: What is done, `noun.verb`.
             subject: The id of what it is done to.
-            actor: Who does it.
-            request_id: In which request.
-            detail: More of it; read at the end, so that what is found on the way can be put in.
+            by: Who does it.
+
+        Yields:
+            Its connection, and what the line is to say was there before and after.
         """
         async with self._link.use(READ_S) as connection:
             with _translated(repr(subject)):
                 async with connection.transaction():
-                    yield connection
+                    change = Change(connection)
+                    yield change
+                    before, after = _told(change.before), _told(change.after)
                     await connection.execute(
-                        "INSERT INTO audit_log (actor, action, subject, request_id, detail) "
-                        "VALUES (%s, %s, %s, %s, %s)",
-                        [actor, action, subject, request_id, Jsonb(_told(detail), dumps=_json)],
+                        "INSERT INTO audit_log (actor, action, subject, request_id, remote, before, after) "
+                        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                        [by.username, action, subject, by.request_id, by.remote, before, after],
                     )
+
+
+@dataclass(slots=True)
+class Change:
+    """What is done in one transaction, and what its line in the audit log says of it."""
+
+    connection: Connection
+    before: Mapping[str, object] = field(default_factory=dict)
+    """What was there; read at the end of the transaction."""
+    after: Mapping[str, object] = field(default_factory=dict)
+    """What is there now."""
+
+    async def one(self, statement: str, values: Mapping[str, object]) -> dict[str, Any] | None:
+        """The first row of a statement, or None where there is none."""
+        async with self.connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(statement.encode(), values)
+            return await cursor.fetchone()
 
 
 def replacing(table: str, columns: str, *more: str) -> str:
@@ -127,8 +147,8 @@ def _named_in(detail: str) -> str:
     return "device" if 'table "devices"' in detail else "feeder"
 
 
-def _told(detail: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in detail.items() if value is not None}
+def _told(state: Mapping[str, object]) -> Jsonb:
+    return Jsonb({key: value for key, value in state.items() if value is not None}, dumps=_json)
 
 
 def _json(value: object) -> str:

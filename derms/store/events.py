@@ -1,12 +1,11 @@
 """What people make that bears on feeders for a while: DR events and DR programs, each change with its audit line."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from psycopg.rows import dict_row
-
 from derms.errors import NotFoundError
-from derms.model import DrEvent, DrProgram
+from derms.model import Author, DrEvent, DrProgram
 from derms.store.database import Database
 from derms.store.rows import event_of, program_of
 
@@ -22,7 +21,7 @@ _PROGRAM_COLUMNS = (
 class EventTables(Database):
     """Implements `EventStore` and `ProgramStore`."""
 
-    async def add_event(self, event: DrEvent, *, actor: str, request_id: str) -> None:
+    async def add_event(self, event: DrEvent, *, by: Author) -> None:
         """Commit an event together with its line in the audit log.
 
         Raises:
@@ -30,11 +29,9 @@ class EventTables(Database):
             UsageError: A value is out of its range.
         """
         values = asdict(event) | {"feeder_ids": list(event.feeder_ids)}
-        detail = {key: value for key, value in values.items() if key != "event_id"}
-        async with self._audited(
-            "event.create", event.event_id, actor=actor, request_id=request_id, detail=detail
-        ) as connection:
-            await connection.execute(
+        async with self._audited("event.create", event.event_id, by) as change:
+            change.after = _without(values, "event_id")
+            await change.connection.execute(
                 f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES (%(event_id)s, %(feeder_ids)s, %(start)s, %(end)s, "
                 "%(import_limit_kw)s, %(export_limit_kw)s, %(shed_kw)s, %(reason)s, %(created_by)s, %(created_at)s, "
                 "%(cancelled_at)s)",
@@ -50,7 +47,7 @@ class EventTables(Database):
         )
         return [event_of(row) for row in rows]
 
-    async def add_program(self, program: DrProgram, *, actor: str, request_id: str) -> None:
+    async def add_program(self, program: DrProgram, *, by: Author) -> None:
         """Commit a program together with its line in the audit log.
 
         Raises:
@@ -58,56 +55,53 @@ class EventTables(Database):
             UsageError: A value is out of its range.
         """
         values = asdict(program) | {"feeder_ids": list(program.feeder_ids)}
-        detail = {key: value for key, value in values.items() if key != "program_id"}
-        async with self._audited(
-            "program.create", program.program_id, actor=actor, request_id=request_id, detail=detail
-        ) as connection:
-            await connection.execute(
+        async with self._audited("program.create", program.program_id, by) as change:
+            change.after = _without(values, "program_id")
+            await change.connection.execute(
                 f"INSERT INTO dr_programs ({_PROGRAM_COLUMNS}) VALUES (%(program_id)s, %(name)s, %(kind)s, "
                 "%(feeder_ids)s, %(start)s, %(end)s, %(target_shed_kw)s, %(incentive_per_kwh)s, %(penalty_per_kwh)s, "
                 "%(active)s)",
                 values,
             )
 
-    async def set_program_active(self, program_id: str, active: bool, *, actor: str, request_id: str) -> None:
+    async def set_program_active(self, program_id: str, active: bool, *, by: Author) -> None:
         """Let a program apply, or no longer.
 
         Raises:
             NotFoundError: There is no such program.
         """
         action = "program.activate" if active else "program.deactivate"
-        async with self._audited(action, program_id, actor=actor, request_id=request_id, detail={}) as connection:
-            changed = await connection.execute(
+        async with self._audited(action, program_id, by) as change:
+            change.after = {"active": active}
+            changed = await change.connection.execute(
                 "UPDATE dr_programs SET active = %s WHERE program_id = %s", [active, program_id]
             )
             if changed.rowcount == 0:
                 raise _unknown_program(program_id)
 
-    async def delete_program(self, program_id: str, *, actor: str, request_id: str) -> None:
+    async def delete_program(self, program_id: str, *, by: Author) -> None:
         """Remove a program; the audit log keeps what it was.
 
         Raises:
             NotFoundError: There is no such program.
         """
-        detail: dict[str, object] = {}
-        async with (
-            self._audited(
-                "program.delete", program_id, actor=actor, request_id=request_id, detail=detail
-            ) as connection,
-            connection.cursor(row_factory=dict_row) as cursor,
-        ):
-            await cursor.execute(
-                f"DELETE FROM dr_programs WHERE program_id = %s RETURNING {_PROGRAM_COLUMNS}".encode(), [program_id]
+        async with self._audited("program.delete", program_id, by) as change:
+            row = await change.one(
+                f"DELETE FROM dr_programs WHERE program_id = %(id)s RETURNING {_PROGRAM_COLUMNS}", {"id": program_id}
             )
-            row = await cursor.fetchone()
             if row is None:
                 raise _unknown_program(program_id)
-            detail |= {key: value for key, value in asdict(program_of(row)).items() if key != "program_id"}
+            change.before = _without(asdict(program_of(row)), "program_id")
 
     async def load_programs(self) -> list[DrProgram]:
         """All programs, those that are over too, by id."""
         rows = await self._select(f"SELECT {_PROGRAM_COLUMNS} FROM dr_programs ORDER BY program_id")
         return [program_of(row) for row in rows]
+
+
+def _without(values: Mapping[str, object], key: str) -> dict[str, object]:
+    """The audit log names the subject by itself."""
+    return {name: value for name, value in values.items() if name != key}
 
 
 def _unknown_program(program_id: str) -> NotFoundError:

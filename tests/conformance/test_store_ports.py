@@ -11,6 +11,7 @@ import pytest
 
 from derms.errors import ConflictError, NotFoundError, UsageError
 from derms.model import (
+    Author,
     Device,
     DeviceKind,
     Dialect,
@@ -150,9 +151,9 @@ async def test_feeders_are_saved_together_parents_first_or_not_at_all(store: Any
 
 
 async def test_an_event_is_stored_with_one_audit_line_and_only_once(store: AnyStore) -> None:
-    await store.add_event(event(), actor="alice", request_id="r1")
+    await store.add_event(event(), by=Author("alice", "r1"))
     with pytest.raises(ConflictError):
-        await store.add_event(event(), actor="alice", request_id="r2")
+        await store.add_event(event(), by=Author("alice", "r2"))
     assert await store.unfinished_events(T0) == [event()]
     assert (await store.counts())["audit_log"] == 1
 
@@ -169,7 +170,7 @@ async def test_events_are_unfinished_until_their_end(store: AnyStore, now_h: flo
         event("cancelled", start_h=0, end_h=9, cancelled=True),
     ]
     for one in written:
-        await store.add_event(one, actor="alice", request_id="r")
+        await store.add_event(one, by=Author("alice", "r"))
     found = await store.unfinished_events(T0 + timedelta(hours=now_h))
     assert [one.event_id for one in found] == expected
 
@@ -180,37 +181,37 @@ async def test_a_program_comes_back_as_it_was_added_with_one_audit_line(store: A
         "a", kind=ProgramKind.PRICE_ELASTIC, feeder_ids=(), target_shed_kw=0.0, incentive_per_kwh=0.3,
         penalty_per_kwh=0.1,
     )  # fmt: skip
-    await store.add_program(capped, actor="alice", request_id="r1")
-    await store.add_program(priced, actor="alice", request_id="r2")
+    await store.add_program(capped, by=Author("alice", "r1"))
+    await store.add_program(priced, by=Author("alice", "r2"))
     assert await store.load_programs() == [priced, capped]
     assert (await store.counts())["audit_log"] == 2
 
 
 async def test_a_program_of_a_taken_id_or_name_is_refused_and_leaves_no_line(store: AnyStore) -> None:
-    await store.add_program(program("a"), actor="alice", request_id="r1")
+    await store.add_program(program("a"), by=Author("alice", "r1"))
     for taken in (program("a", name="Another"), program("b", name="Program a")):
         with pytest.raises(ConflictError):
-            await store.add_program(taken, actor="alice", request_id="r2")
+            await store.add_program(taken, by=Author("alice", "r2"))
     assert await store.load_programs() == [program("a")]
     assert (await store.counts())["audit_log"] == 1
 
 
 async def test_a_program_is_switched_and_removed_with_a_line_each(store: AnyStore) -> None:
-    await store.add_program(program("a"), actor="alice", request_id="r1")
-    await store.set_program_active("a", True, actor="bob", request_id="r2")
+    await store.add_program(program("a"), by=Author("alice", "r1"))
+    await store.set_program_active("a", True, by=Author("bob", "r2"))
     assert await store.load_programs() == [program("a", active=True)]
-    await store.set_program_active("a", False, actor="bob", request_id="r3")
+    await store.set_program_active("a", False, by=Author("bob", "r3"))
     assert await store.load_programs() == [program("a")]
-    await store.delete_program("a", actor="bob", request_id="r4")
+    await store.delete_program("a", by=Author("bob", "r4"))
     assert await store.load_programs() == []
     assert (await store.counts())["audit_log"] == 4
 
 
 async def test_a_program_that_is_not_there_cannot_be_changed(store: AnyStore) -> None:
     with pytest.raises(NotFoundError):
-        await store.set_program_active("a", True, actor="bob", request_id="r")
+        await store.set_program_active("a", True, by=Author("bob", "r"))
     with pytest.raises(NotFoundError):
-        await store.delete_program("a", actor="bob", request_id="r")
+        await store.delete_program("a", by=Author("bob", "r"))
     assert (await store.counts())["audit_log"] == 0
 
 
@@ -223,7 +224,7 @@ async def test_overrides_live_until_their_end(store: AnyStore) -> None:
     await _with_devices(store, "a", "b")
     held, blocked = override("b", until_h=1), override("a", until_h=2, kind=OverrideKind.BLOCK, p_kw=None)
     for one in (held, blocked):
-        await store.put_override(one, actor="alice", request_id="r")
+        await store.put_override(one, by=Author("alice", "r"))
     assert await store.live_overrides(T0) == [blocked, held]
     assert await store.live_overrides(T0 + timedelta(hours=1)) == [blocked]  # the end is not inside
     assert await store.live_overrides(T0 + timedelta(hours=2)) == []
@@ -232,14 +233,14 @@ async def test_overrides_live_until_their_end(store: AnyStore) -> None:
 
 async def test_a_newer_override_replaces_the_one_before_and_can_be_taken_off_once(store: AnyStore) -> None:
     await _with_devices(store, "a")
-    await store.put_override(override("a"), actor="alice", request_id="r1")
+    await store.put_override(override("a"), by=Author("alice", "r1"))
     newer = override("a", kind=OverrideKind.BLOCK, p_kw=None, reason="smoke")
-    await store.put_override(newer, actor="bob", request_id="r2")
+    await store.put_override(newer, by=Author("bob", "r2"))
     assert await store.live_overrides(T0) == [newer]
-    await store.clear_override("a", actor="bob", request_id="r3")
+    await store.clear_override("a", by=Author("bob", "r3"))
     assert await store.live_overrides(T0) == []
     with pytest.raises(NotFoundError):
-        await store.clear_override("a", actor="bob", request_id="r4")
+        await store.clear_override("a", by=Author("bob", "r4"))
     assert (await store.counts())["audit_log"] == 3
 
 
@@ -252,9 +253,9 @@ async def test_an_override_that_cannot_be_meant_is_refused_and_leaves_no_line(st
     ]
     for one in wrong:
         with pytest.raises(UsageError):
-            await store.put_override(one, actor="alice", request_id="r")
+            await store.put_override(one, by=Author("alice", "r"))
     with pytest.raises(NotFoundError):
-        await store.put_override(override("nobody"), actor="alice", request_id="r")
+        await store.put_override(override("nobody"), by=Author("alice", "r"))
     assert await store.live_overrides(T0) == []
     assert (await store.counts())["audit_log"] == 0
 

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from derms.model import Device, DeviceKind, DrProgram, Feeder, FeederMode, OverrideKind, Policy, ProgramKind
+from derms.model import Author, Device, DeviceKind, DrProgram, Feeder, FeederMode, OverrideKind, Policy, ProgramKind
 from derms.ports import RecordBatch
 from derms.runtime import SystemClock
 from derms.store import open_store
@@ -102,8 +102,8 @@ async def test_it_takes_new_rows_into_old_and_new_days_beside_what_was_there(ear
             RecordBatch(samples=[sample(6000, energy_needed_kwh=-1.0), sample(6001, energy_needed_kwh=11.5)])
         )
         assert store.refused == 1
-        await store.add_event(event(), actor="alice", request_id="r")
-        await store.put_override(override(kind=OverrideKind.BLOCK, p_kw=None), actor="alice", request_id="r")
+        await store.add_event(event(), by=Author("alice", "r"))
+        await store.put_override(override(kind=OverrideKind.BLOCK, p_kw=None), by=Author("alice", "r"))
         stepped = Device(device_id="ev-2", kind=DeviceKind.EV, feeder_id="f1", p_step_kw=0.23)
         await store.save_devices([stepped])
         assert (await store.load_devices())[1] == stepped

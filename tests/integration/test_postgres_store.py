@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from derms.errors import ConfigError, ConflictError, NotFoundError, StoreError, UsageError
-from derms.model import Device, DeviceKind, DeviceStatus, Feeder
+from derms.model import Author, Device, DeviceKind, DeviceStatus, Feeder
 from derms.ports import RecordBatch
 from derms.runtime import SystemClock
 from derms.store import open_store
@@ -157,14 +157,14 @@ async def test_samples_are_counted_since_an_instant(store: PostgresStore) -> Non
     "statement", ["UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"]
 )
 async def test_the_audit_log_only_grows(store: PostgresStore, postgres_url: str, statement: str) -> None:
-    await store.add_event(event(), actor="alice", request_id="r1")
+    await store.add_event(event(), by=Author("alice", "r1"))
     with (
         psycopg.connect(postgres_url, autocommit=True) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege, match="only grows"),
     ):
         connection.execute(statement.encode())
     assert rows(
-        postgres_url, "SELECT actor, action, subject, request_id, detail->>'import_limit_kw' FROM audit_log"
+        postgres_url, "SELECT actor, action, subject, request_id, after->>'import_limit_kw' FROM audit_log"
     ) == [("alice", "event.create", "dr-1", "r1", "30.0")]
 
 
@@ -173,15 +173,16 @@ async def test_the_audit_log_says_who_did_what_to_programs_and_overrides(
 ) -> None:
     await store.save_feeders([Feeder(feeder_id="f0")])
     await store.save_devices([Device(device_id="ev-1", kind=DeviceKind.EV, feeder_id="f0")])
-    await store.add_program(program(), actor="alice", request_id="r1")
-    await store.set_program_active("cap-1", True, actor="bob", request_id="r2")
-    await store.set_program_active("cap-1", False, actor="bob", request_id="r3")
-    await store.delete_program("cap-1", actor="carol", request_id="r4")
-    await store.put_override(override(), actor="alice", request_id="r5")
-    await store.clear_override("ev-1", actor="bob", request_id="r6")
+    await store.add_program(program(), by=Author("alice", "r1"))
+    await store.set_program_active("cap-1", True, by=Author("bob", "r2"))
+    await store.set_program_active("cap-1", False, by=Author("bob", "r3"))
+    await store.delete_program("cap-1", by=Author("carol", "r4"))
+    await store.put_override(override(), by=Author("alice", "r5"))
+    await store.clear_override("ev-1", by=Author("bob", "r6"))
     assert rows(
         postgres_url,
-        "SELECT actor, action, subject, request_id, detail->>'target_shed_kw', detail->>'p_kw' FROM audit_log "
+        "SELECT actor, action, subject, request_id, "
+        "(before || after)->>'target_shed_kw', after->>'p_kw' FROM audit_log "
         "ORDER BY audit_id",
     ) == [
         ("alice", "program.create", "cap-1", "r1", "20.0", None),
@@ -194,15 +195,15 @@ async def test_the_audit_log_says_who_did_what_to_programs_and_overrides(
 
 
 async def test_what_is_taken_or_missing_is_named(store: PostgresStore) -> None:
-    await store.add_program(program("a", name="Evening peak"), actor="alice", request_id="r1")
+    await store.add_program(program("a", name="Evening peak"), by=Author("alice", "r1"))
     with pytest.raises(ConflictError, match=r"'b' cannot be stored.*name.*Evening peak.*choose another"):
-        await store.add_program(program("b", name="Evening peak"), actor="alice", request_id="r2")
+        await store.add_program(program("b", name="Evening peak"), by=Author("alice", "r2"))
     with pytest.raises(NotFoundError, match=r"the device named does not exist.*nobody"):
-        await store.put_override(override("nobody"), actor="alice", request_id="r3")
+        await store.put_override(override("nobody"), by=Author("alice", "r3"))
     with pytest.raises(NotFoundError, match=r"the feeder named does not exist.*nowhere"):
         await store.save_feeders([Feeder(feeder_id="f1", parent_id="nowhere")])
     with pytest.raises(NotFoundError, match="'c'"):
-        await store.delete_program("c", actor="alice", request_id="r4")
+        await store.delete_program("c", by=Author("alice", "r4"))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ async def test_values_out_of_range_are_refused_in_words(store: PostgresStore) ->
     with pytest.raises(UsageError):
         await store.save_feeders([Feeder(feeder_id="f2", parent_id="f2")])
     with pytest.raises(UsageError):
-        await store.add_event(event(start_h=2, end_h=2), actor="alice", request_id="r")
+        await store.add_event(event(start_h=2, end_h=2), by=Author("alice", "r"))
     assert (await store.counts())["audit_log"] == 0
 
 

@@ -9,7 +9,7 @@ import pytest
 from derms.columns import Override
 from derms.errors import ConfigError
 from derms.fleet import Fleet
-from derms.model import Device, DeviceKind, Feeder, FeederMode, OverrideKind, Policy
+from derms.model import Author, Device, DeviceKind, Feeder, FeederMode, OverrideKind, Policy
 from derms.ports import RecordBatch
 from derms.registry import restore
 from derms.settings import Settings
@@ -121,9 +121,9 @@ async def test_leases_and_overrides_that_still_live_are_resumed_and_end_in_time(
     await store.save_devices(
         [Device(device_id=one, kind=DeviceKind.EV, feeder_id="feeder-1") for one in ("a", "b", "c")]
     )
-    await store.put_override(override("a", until_h=1, p_kw=3.5), actor="x", request_id="r")
-    await store.put_override(override("b", until_h=2, kind=OverrideKind.BLOCK, p_kw=None), actor="x", request_id="r")
-    await store.put_override(override("c", until_h=0), actor="x", request_id="r")
+    await store.put_override(override("a", until_h=1, p_kw=3.5), by=Author("x", "r"))
+    await store.put_override(override("b", until_h=2, kind=OverrideKind.BLOCK, p_kw=None), by=Author("x", "r"))
+    await store.put_override(override("c", until_h=0), by=Author("x", "r"))
     await store.write(
         RecordBatch(setpoints=[setpoint(1, device_id="a"), setpoint(2, device_id="b", p_setpoint_kw=1.0)])
     )

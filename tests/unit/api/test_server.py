@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from derms.api import middleware
+from derms.api import bodies
 from derms.api.app import serve_app
 from derms.api.middleware import guarded_app
 from derms.errors import (
@@ -51,7 +51,7 @@ async def test_a_head_sent_byte_by_byte_is_dropped_as_well() -> None:
 
 
 async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch, api: Api) -> None:
-    monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT_S", 0.2)
     token = api.headers(Role.OPERATOR)["Authorization"]
     reader, writer = await asyncio.open_connection("127.0.0.1", api.served.port)
     head = f"POST /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 50\r\n"

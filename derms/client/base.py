@@ -1,29 +1,19 @@
-"""The typed API client that the CLI and the TUI use; it speaks `derms.api.schemas`.
+"""One controller's API, and how it is called.
 
 Errors come back as what they were: 401 and 403 `AccessError`, 404 `NotFoundError`, 409 `ConflictError`, other 4xx
 `UsageError`, everything else `UnavailableError`.
 """
 
 import ssl
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from derms.api.schemas import (
-    DeviceOut,
-    DevicesOut,
-    EventIn,
-    EventOut,
-    EventsOut,
-    FeedersOut,
-    FeederSummaryOut,
-    HealthOut,
-    LoginIn,
-    LoginOut,
-    Problem,
-)
+from derms.api.schemas.common import Problem
 from derms.errors import AccessError, ConflictError, DermsError, NotFoundError, UnavailableError, UsageError
 
 # The server drops idle connections after 10 s; reusing one near that age would race with it.
@@ -32,8 +22,8 @@ _KEEPALIVE_S = 5.0
 T = TypeVar("T")
 
 
-class ApiClient:
-    """One controller's API. Use as ``async with``.
+class Caller:
+    """One controller's API, without its nouns. Use as ``async with``.
 
     Args:
         url: Where it is, `http://127.0.0.1:8080`.
@@ -55,7 +45,7 @@ class ApiClient:
                 next_step="write it like http://127.0.0.1:8080",
             )
         self.url = url.rstrip("/")
-        self._token = token
+        self.token = token
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -74,47 +64,42 @@ class ApiClient:
             await self._session.close()
             self._session = None
 
-    async def health(self) -> HealthOut:
-        """How the daemon does; needs no token."""
-        return await self._call("GET", "/api/health", HealthOut)
+    async def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[T],
+        *,
+        body: msgspec.Struct | None = None,
+        query: msgspec.Struct | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """Ask, and read the answer.
 
-    async def devices(self) -> list[DeviceOut]:
-        """All devices."""
-        return (await self._call("GET", "/api/devices", DevicesOut)).devices
+        Args:
+            method: `GET` and so on.
+            path: From `/api` on, its parts quoted (`part`).
+            answer: What is answered; `None` for nothing.
+            body: Sent as JSON.
+            query: Sent as the query; what is null is left out.
+            headers: Further ones.
 
-    async def feeder_summary(self) -> list[FeederSummaryOut]:
-        """All feeders."""
-        return (await self._call("GET", "/api/feeder/summary", FeedersOut)).feeders
-
-    async def events(self) -> list[EventOut]:
-        """The DR events that are not over."""
-        return (await self._call("GET", "/api/events", EventsOut)).events
-
-    async def create_event(self, event: EventIn) -> EventOut:
-        """Create a DR event; it is stored when this returns. Needs the role operator."""
-        return await self._call("POST", "/api/events", EventOut, body=event)
-
-    async def login(self, username: str, password: str) -> LoginOut:
-        """Exchange a password for a token, and use it from now on."""
-        granted = await self._call(
-            "POST", "/api/auth/login", LoginOut, body=LoginIn(username=username, password=password)
-        )
-        self._token = granted.token
-        return granted
-
-    async def _call(self, method: str, path: str, answer: type[T], *, body: msgspec.Struct | None = None) -> T:
+        Raises:
+            DermsError: As the module says.
+        """
         assert self._session is not None, "use the client as `async with`"
-        headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        sent = {"Accept": "application/json", **(headers or {})}
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
         try:
             async with self._session.request(
                 method,
                 self.url + path,
+                params=None if query is None else _said(query),
                 data=msgspec.json.encode(body) if body is not None else None,
-                headers=headers,
+                headers=sent,
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
             ) as response:
@@ -126,7 +111,7 @@ class ApiClient:
         if not 200 <= status < 300:
             raise _error_of(status, raw, self.url)
         try:
-            return msgspec.json.decode(raw, type=answer)
+            return msgspec.json.decode(raw or b"null", type=answer)
         except msgspec.DecodeError as error:
             raise _stranger(self.url, str(error)) from error
 
@@ -134,6 +119,20 @@ class ApiClient:
         return UnavailableError(
             f"{self.url} does not answer", why=why, next_step="start the daemon with `derms serve`, or correct the URL"
         )
+
+
+def part(value: str) -> str:
+    """A part of a path, quoted: an id may have any character."""
+    return quote(value, safe="")
+
+
+def _said(query: msgspec.Struct) -> list[tuple[str, str]]:
+    values = msgspec.to_builtins(query)
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in values.items()
+        if value is not None
+    ]
 
 
 def _stranger(url: str, why: str) -> UnavailableError:

@@ -1,0 +1,108 @@
+"""Lists a page at a time. Pure.
+
+A cursor says where the page before ended: the value it was sorted by, and the id. So a page begins right after it even
+when rows came or went in between.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from derms.errors import UsageError
+
+MAX_PAGE = 10_000
+
+T = TypeVar("T")
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which part of a list."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 1000
+    """At most so many."""
+    cursor: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    """`next_cursor` of the page before; null: from the beginning."""
+    sort: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    """A field to sort by, with a minus in front for the largest first; where it is null comes last."""
+
+
+def page_of(
+    items: Iterable[T],
+    query: PageQuery,
+    keys: Mapping[str, Callable[[T], Any]],
+    id_of: Callable[[T], str],
+) -> tuple[list[T], str | None]:
+    """Sort, and take the page that is asked for.
+
+    Args:
+        items: The whole list, filtered, in any order.
+        query: Which part.
+        keys: What it may be sorted by: name -> value; the first one is the default.
+        id_of: Unique; settles ties.
+
+    Returns:
+        The page, and the cursor of the next one; None: this was the last.
+
+    Raises:
+        UsageError: No such field to sort by, or a cursor that is none of ours.
+    """
+    asked = query.sort or next(iter(keys))
+    name, down = asked.removeprefix("-"), asked.startswith("-")
+    if name not in keys:
+        raise UsageError(f"sort is {asked!r}", why=f"this list sorts by {', '.join(keys)}", next_step="choose one")
+    key = keys[name]
+    rows = [(_rank(key(item)), id_of(item), item) for item in items]
+    rows.sort(key=itemgetter(1))
+    known = [row for row in rows if not row[0][0]]
+    known.sort(key=lambda row: row[0][1], reverse=down)
+    rows = known + [row for row in rows if row[0][0]]
+    start = 0
+    if query.cursor is not None:
+        last = _opened(query.cursor, asked)
+        if not last[0] and any(isinstance(row[0][1], str) != isinstance(last[1], str) for row in known[:1]):
+            raise _stranger(query.cursor)
+        start = next((at for at, row in enumerate(rows) if _after(row[0], row[1], last, down)), len(rows))
+    page = rows[start : start + query.limit]
+    more = start + query.limit < len(rows)
+    return [item for _, _, item in page], _closed(asked, page[-1][0], page[-1][1]) if more else None
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    return (value is None, msgspec.to_builtins(value))
+
+
+def _after(rank: tuple[bool, Any], item_id: str, last: tuple[bool, Any, str], down: bool) -> bool:
+    """Whether a row comes after where the page before ended."""
+    unknown, value, last_id = last
+    if rank[0] != unknown:
+        return rank[0]
+    if unknown or rank[1] == value:
+        return item_id > last_id
+    return bool(rank[1] < value) if down else bool(rank[1] > value)
+
+
+def _closed(asked: str, rank: tuple[bool, Any], item_id: str) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((asked, *rank, item_id))).decode().rstrip("=")
+
+
+def _opened(cursor: str, asked: str) -> tuple[bool, Any, str]:
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        of, unknown, value, item_id = msgspec.json.decode(raw, type=tuple[str, bool, str | float | bool | None, str])
+    except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+        raise _stranger(cursor) from error
+    if of != asked:
+        raise _stranger(cursor)
+    return unknown, value, item_id
+
+
+def _stranger(cursor: str) -> UsageError:
+    return UsageError(
+        f"cursor is {cursor[:80]!r}",
+        why="it is not the next_cursor of a page of this list in this order",
+        next_step="leave it out to begin at the beginning",
+    )

@@ -1,0 +1,11 @@
+"""The typed API client that the CLI and the TUI use; it speaks `derms.api.schemas`, one module a noun."""
+
+from derms.client.auth import AuthCalls
+from derms.client.devices import DeviceCalls
+from derms.client.events import EventCalls
+from derms.client.feeders import FeederCalls
+from derms.client.health import HealthCalls
+
+
+class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls):
+    """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""
