@@ -4,7 +4,7 @@ Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.Po
 `derms.runtime.SystemClock`. Fakes live in `tests/fakes_*.py`, and conformance suites in `tests/conformance`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -138,6 +138,62 @@ class RegistryStore(Protocol):
 
     async def save_devices(self, devices: Sequence[Device]) -> None:
         """Insert or replace several, in one transaction."""
+        ...
+
+
+class RegistrationStore(Protocol):
+    """What people change in the registry. Every change is committed together with its line in the audit log."""
+
+    async def add_device(self, device: Device, *, by: Author) -> None:
+        """Commit a registration made beforehand.
+
+        Raises:
+            ConflictError: The id exists.
+            NotFoundError: The feeder does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def change_device(self, device: Device, fields: Collection[str], *, action: str, by: Author) -> None:
+        """Commit some fields of a registration; one that has not reached the store yet is stored whole.
+
+        Args:
+            device: As it is to be.
+            fields: What of it is changed; other columns of a row that is there stay as they are.
+            action: What the audit log calls it.
+            by: Who changes it.
+
+        Raises:
+            NotFoundError: The feeder does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def add_feeder(self, feeder: Feeder, *, by: Author) -> None:
+        """Commit a new feeder.
+
+        Raises:
+            ConflictError: The id exists.
+            NotFoundError: The parent does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def change_feeder(self, feeder: Feeder, fields: Collection[str], *, by: Author) -> None:
+        """Commit some fields of a feeder, as `change_device`.
+
+        Raises:
+            NotFoundError: The parent does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def note(self, action: str, subject: str, *, after: Mapping[str, object], by: Author) -> None:
+        """Commit a line in the audit log for what leaves no other trace in the store.
+
+        Raises:
+            StoreError: It is not committed.
+        """
         ...
 
 

@@ -37,7 +37,7 @@ from derms.ports import Clock
 from derms.presence import Presence
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
-from derms.registry import restore
+from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
 from derms.settings import Settings
 from derms.spool import Spool
@@ -48,6 +48,9 @@ from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
 from derms.view.links import LinkState
+from derms.view.registry import LiveRegistry
+from derms.view.roll import Roll
+from derms.view.why import LiveWhy
 
 _GAUGES_S = 1.0
 _SESSION_EXPIRY_S = 3600
@@ -194,6 +197,8 @@ async def controller(
             loop.add_event(event)
         for program in await store.load_programs():
             loop.put_program(program)
+        for override in await store.live_overrides(_now(clock)):
+            loop.put_override(override)
         loop.recall(await store.load_memories())
         ingest = Ingest(
             feed=link,
@@ -207,15 +212,19 @@ async def controller(
             on_registered=registrar.put,
             on_metered=loop.observed_load,
         )
-        devices = LiveDevices(fleet=fleet, clock=clock, params=params)
-        view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params)
+        roll = Roll(fleet)
         health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
         services = Services(
             clock=clock,
             metrics=metrics,
             authenticator=authenticator,
-            devices=devices,
-            feeders=view,
+            devices=LiveDevices(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll),
+            why=LiveWhy(fleet=fleet, loop=loop, params=params),
+            feeders=LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll),
+            registry=LiveRegistry(fleet=fleet, loop=loop, on_registered=registrar.put),
+            registrations=store,
+            overrides=store,
+            declared=declared_fields(settings),
             health=health,
             events=store,
             on_event=loop.add_event,

@@ -1,6 +1,6 @@
 """A store in memory, and values to put into it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -85,6 +85,8 @@ class FakeStore:
         return sorted(self.devices.values(), key=lambda device: device.device_id)
 
     async def save_feeders(self, feeders: Sequence[Feeder]) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
         saved = dict(self.feeders)
         for feeder in feeders:
             saved[feeder.feeder_id] = feeder
@@ -99,6 +101,35 @@ class FakeStore:
             if device.feeder_id not in self.feeders:
                 raise NotFoundError(f"no feeder {device.feeder_id}")
         self.devices |= {device.device_id: device for device in devices}
+
+    async def add_device(self, device: Device, *, by: Author) -> None:
+        if device.device_id in self.devices:
+            raise ConflictError(f"device {device.device_id} exists")
+        await self.save_devices([device])
+        self.audit.append((by.username, device.device_id, by.request_id))
+
+    async def change_device(self, device: Device, fields: Collection[str], *, action: str, by: Author) -> None:
+        known = self.devices.get(device.device_id)
+        changed = device if known is None else replace(known, **{name: getattr(device, name) for name in fields})
+        await self.save_devices([changed])
+        self.audit.append((by.username, device.device_id, by.request_id))
+
+    async def add_feeder(self, feeder: Feeder, *, by: Author) -> None:
+        if feeder.feeder_id in self.feeders:
+            raise ConflictError(f"feeder {feeder.feeder_id} exists")
+        await self.save_feeders([feeder])
+        self.audit.append((by.username, feeder.feeder_id, by.request_id))
+
+    async def change_feeder(self, feeder: Feeder, fields: Collection[str], *, by: Author) -> None:
+        known = self.feeders.get(feeder.feeder_id)
+        changed = feeder if known is None else replace(known, **{name: getattr(feeder, name) for name in fields})
+        await self.save_feeders([changed])
+        self.audit.append((by.username, feeder.feeder_id, by.request_id))
+
+    async def note(self, action: str, subject: str, *, after: Mapping[str, object], by: Author) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
+        self.audit.append((by.username, subject, by.request_id))
 
     async def add_event(self, event: DrEvent, *, by: Author) -> None:
         if event.event_id in self.events:

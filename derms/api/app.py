@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from derms.api import auth, devices, events, feeders, health
+from derms.api import auth, devices, events, feeders, health, overrides
 from derms.api.middleware import add_routes, guarded_app
 from derms.api.routes import Route
 from derms.api.services import Services
@@ -51,6 +51,7 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *(health.metrics_routes(services) if metrics_enabled else []),
         *auth.routes(services),
         *devices.routes(services),
+        *overrides.routes(services),
         *feeders.routes(services),
         *events.routes(services),
     ]

@@ -1,13 +1,13 @@
 """All that stands behind the API; put together by the composition root, and by the tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from derms.api.view import DevicesView, FeedersView, HealthView
+from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, WhyView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
 from derms.model import DrEvent
-from derms.ports import Clock, EventStore
+from derms.ports import Clock, EventStore, OverrideStore, RegistrationStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,13 @@ class Services:
     metrics: Metrics
     authenticator: Authenticator
     devices: DevicesView
+    why: WhyView
     feeders: FeedersView
+    registry: RegistryDesk
+    registrations: RegistrationStore
+    overrides: OverrideStore
+    declared: Mapping[str, frozenset[str]]
+    """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView
     events: EventStore
     on_event: Callable[[DrEvent], None]

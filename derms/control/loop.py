@@ -72,6 +72,8 @@ class ControlLoop:
         """
         self.events: dict[str, DrEvent] = {}
         self.programs: dict[str, DrProgram] = {}
+        self.overrides: dict[str, DeviceOverride] = {}
+        """Those that have not ended, by device."""
         self.epoch = epoch
         self.last_tick_s: float | None = None
         self.trees: list[TreeState] = []
@@ -169,6 +171,7 @@ class ControlLoop:
         row = self._row(override.device_id)
         left_s = override.until.timestamp() - self._clock.now_ms() / 1000.0
         self._fleet.override(row, override.kind, p_kw=override.p_kw, until_s=self._clock.monotonic_s() + left_s)
+        self.overrides[override.device_id] = override
         self.wake()
 
     def release(self, device_id: str) -> None:
@@ -178,6 +181,7 @@ class ControlLoop:
             NotFoundError: There is no such device.
         """
         self._fleet.override(self._row(device_id), None)
+        self.overrides.pop(device_id, None)
         self.wake()
 
     def _row(self, device_id: str) -> int:
@@ -228,6 +232,7 @@ class ControlLoop:
         now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000.0, tz=UTC)
         self.events = {key: event for key, event in self.events.items() if event.end > now}
+        self.overrides = {key: override for key, override in self.overrides.items() if override.until > now}
         self._metrics.events_active.set(sum(is_active(event, now) for event in self.events.values()))
         self._fleet.let_go(now_s=now_s)
         loads = self._loads(now_s)
