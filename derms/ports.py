@@ -11,6 +11,7 @@ from typing import Protocol
 
 from derms.errors import BrokerError
 from derms.model import Author, DecisionRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder, Setpoint, Telemetry
+from derms.reports import DeviceHour, Fairness, FeederBucket, FeederFigures, StoredSample, TelemetryBucket
 
 
 class Clock(Protocol):
@@ -281,4 +282,60 @@ class MemoryStore(Protocol):
 
     async def load_memories(self) -> list[MemoryRecord]:
         """The newest memory of each root, by id."""
+        ...
+
+
+class ReportStore(Protocol):
+    """The logs read back. Instants are half-open ranges; each raises StoreError where it cannot be read."""
+
+    async def feeder_history(
+        self, feeder_id: str, *, since: datetime, until: datetime, bucket_s: int
+    ) -> list[FeederBucket]:
+        """The decision log of one feeder in buckets that begin at multiples of `bucket_s` since 1970; by instant."""
+        ...
+
+    async def feeder_figures(self, feeder_id: str, *, since: datetime, until: datetime) -> FeederFigures:
+        """The figures of one feeder over a period."""
+        ...
+
+    async def fairness(self, feeder_ids: Collection[str], *, since: datetime, until: datetime) -> Fairness:
+        """How evenly the devices of some feeders were served in the hours that begin in a period."""
+        ...
+
+    async def stored_samples(
+        self,
+        device_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        limit: int,
+        after: tuple[datetime, int] | None = None,
+    ) -> list[StoredSample]:
+        """Rows of telemetry of one device, by instant and sequence number.
+
+        Args:
+            device_id: Whose.
+            since: The first instant that is inside.
+            until: The first one that is outside again.
+            limit: At most so many.
+            after: Instant and sequence number of the row before the first.
+        """
+        ...
+
+    async def telemetry_buckets(
+        self, device_id: str, *, since: datetime, until: datetime, bucket_s: int
+    ) -> list[TelemetryBucket]:
+        """The telemetry of one device in buckets, as `feeder_history`."""
+        ...
+
+
+class HourStore(Protocol):
+    """What devices asked for and drew, by the hour."""
+
+    async def save_hours(self, hours: Sequence[DeviceHour]) -> None:
+        """Insert totals, or let those of the same device, feeder, hour and run grow.
+
+        Raises:
+            StoreError: They are not committed.
+        """
         ...

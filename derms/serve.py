@@ -25,6 +25,7 @@ from derms.broker import EmbeddedBroker
 from derms.columns import Params
 from derms.contract import Topics
 from derms.control.dispatch import Outbox
+from derms.control.ledger import Ledger
 from derms.control.loop import ControlLoop
 from derms.enrolment import FirstSight
 from derms.fleet import Fleet
@@ -183,6 +184,8 @@ async def controller(
             on_sent=metrics.setpoints_sent_total.inc,
             on_failed=lambda row, lease: _undelivered(fleet, metrics, row, lease),
         )
+        ledger = Ledger(fleet=fleet, store=store, clock=clock, epoch=epoch)
+        stack.push_async_callback(ledger.finish)
         loop = ControlLoop(
             feeders=feeders,
             fleet=fleet,
@@ -192,6 +195,7 @@ async def controller(
             metrics=metrics,
             params=params,
             epoch=epoch,
+            ledger=ledger,
         )
         for event in await store.unfinished_events(_now(clock)):
             loop.add_event(event)
@@ -225,6 +229,7 @@ async def controller(
             registrations=store,
             overrides=store,
             declared=declared_fields(settings),
+            reports=store,
             health=health,
             events=store,
             on_event=loop.add_event,
@@ -232,7 +237,9 @@ async def controller(
         )
         app = build_app(services, metrics_enabled=settings.prometheus_enabled)
         tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
-        await stack.enter_async_context(running({"recorder": recorder.run, "registrar": registrar.run}))
+        await stack.enter_async_context(
+            running({"recorder": recorder.run, "registrar": registrar.run, "ledger": ledger.run})
+        )
         served = await stack.enter_async_context(
             serve_app(app, host=settings.api_host, port=settings.api_port, tls=tls)
         )

@@ -185,6 +185,7 @@ async def running_api(
                 registrations=live.store,
                 overrides=live.store,
                 declared=live.declared,
+                reports=live.store,
                 health=view,
                 events=events,
                 on_event=told.append,

@@ -22,13 +22,15 @@ from derms.model import (
     Telemetry,
 )
 from derms.ports import MemoryRecord, RecordBatch, Sample
+from derms.reports import DeviceHour
+from tests.fakes_reports import FakeReports
 
 T0_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class FakeStore:
+class FakeStore(FakeReports):
     """The store ports on dicts; `before_write` may wait or raise to stand for trouble."""
 
     def __init__(self, before_write: Callable[[], Any] | None = None) -> None:
@@ -44,6 +46,7 @@ class FakeStore:
         self.programs: dict[str, DrProgram] = {}
         self.overrides: dict[str, DeviceOverride] = {}
         self.memories: dict[str, MemoryRecord] = {}
+        self.hours: dict[tuple[str, str, datetime, int], DeviceHour] = {}
         self.audit: list[tuple[str, str, str]] = []
         self.away = False
         self.attempts = 0
@@ -220,8 +223,8 @@ def setpoint(seq: int = 0, **changes: Any) -> Setpoint:
     return Setpoint(**(values | changes))
 
 
-def decision(tick: int = 0) -> DecisionRecord:
-    return DecisionRecord(
+def decision(tick: int = 0, **changes: Any) -> DecisionRecord:
+    made = DecisionRecord(
         feeder_id="feeder-1",
         at_ms=T0_MS + 2000 * tick,
         epoch=1,
@@ -239,7 +242,15 @@ def decision(tick: int = 0) -> DecisionRecord:
         duration_ms=0.4,
         envelope_kw=41.5,
         envelope_in_s=30.0,
+        load_kw=27.5,
+        pv_kw=-1.0,
+        battery_kw=2.0,
+        ev_kw=3.0,
+        base_kw=4.0,
+        deferred_kw=5.5,
+        curtailed_kw=0.0,
     )
+    return replace(made, **changes)
 
 
 def event(event_id: str = "dr-1", *, start_h: float = 1, end_h: float = 2, cancelled: bool = False) -> DrEvent:

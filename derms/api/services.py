@@ -7,7 +7,7 @@ from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, W
 from derms.auth import Authenticator
 from derms.metrics import Metrics
 from derms.model import DrEvent
-from derms.ports import Clock, EventStore, OverrideStore, RegistrationStore
+from derms.ports import Clock, EventStore, OverrideStore, RegistrationStore, ReportStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Services:
     registry: RegistryDesk
     registrations: RegistrationStore
     overrides: OverrideStore
+    reports: ReportStore
     declared: Mapping[str, frozenset[str]]
     """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView

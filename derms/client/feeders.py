@@ -11,6 +11,7 @@ from derms.api.schemas.feeders import (
     FeedersQuery,
     FeederSummaryOut,
 )
+from derms.api.schemas.history import FeederFiguresOut, FeederHistoryOut, FiguresQuery, HistoryQuery
 from derms.client.base import Caller, part
 
 
@@ -35,6 +36,14 @@ class FeederCalls(Caller):
     async def feeder(self, feeder_id: str) -> FeederOut:
         """One feeder as it is registered."""
         return await self.call("GET", f"/api/feeders/{part(feeder_id)}", FeederOut)
+
+    async def feeder_history(self, query: HistoryQuery) -> FeederHistoryOut:
+        """The decision log of one feeder in buckets."""
+        return await self.call("GET", "/api/feeder/history", FeederHistoryOut, query=query)
+
+    async def feeder_metrics(self, query: FiguresQuery) -> FeederFiguresOut:
+        """The figures of one feeder over a day, a week or a month."""
+        return await self.call("GET", "/api/feeder/metrics", FeederFiguresOut, query=query)
 
     async def create_feeder(self, feeder: FeederIn) -> FeederOut:
         """Create a feeder. Needs the role operator."""

@@ -24,6 +24,7 @@ from derms.control.dispatch import Outbox
 from derms.control.forest import parents_of, trees_of
 from derms.control.keepsake import from_json, to_json
 from derms.control.layout import Layout
+from derms.control.ledger import Ledger
 from derms.control.record import TickRecord
 from derms.control.trees import FeederTick, TreeState, nodes_of
 from derms.control.words import reason_text
@@ -64,6 +65,7 @@ class ControlLoop:
         metrics: Metrics,
         params: Params,
         epoch: int,
+        ledger: Ledger | None = None,
     ) -> None:
         """Prepare the loop; nothing is sent before the first tick.
 
@@ -85,7 +87,7 @@ class ControlLoop:
         self._clock = clock
         self._metrics = metrics
         self._params = params
-        self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, epoch=epoch)
+        self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, epoch=epoch, ledger=ledger)
         self._seq = 0
         self._wake = asyncio.Event()
         self.set_feeders(feeders)

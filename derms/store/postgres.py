@@ -1,4 +1,4 @@
-"""The store on PostgreSQL: two connections, one for the bulk writes, one for everything else."""
+"""The store on PostgreSQL: a connection for the bulk writes, one for long reads, one for everything else."""
 
 import logging
 import random
@@ -19,12 +19,13 @@ from derms.store.migrate import migrate
 from derms.store.overrides import OverrideTables
 from derms.store.registrations import RegistrationTables
 from derms.store.registry import RegistryTables
+from derms.store.reports import ReportTables
 from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTable, days_of, setpoint_of
 
 _log = logging.getLogger(__name__)
 
 
-class PostgresStore(RegistryTables, RegistrationTables, EventTables, OverrideTables, MemoryTables):
+class PostgresStore(RegistryTables, RegistrationTables, EventTables, OverrideTables, MemoryTables, ReportTables):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
     Args:
@@ -51,7 +52,7 @@ class PostgresStore(RegistryTables, RegistrationTables, EventTables, OverrideTab
         """Rows the database would not take, since the start."""
 
     async def close(self) -> None:
-        """Give up both connections."""
+        """Give up the connections."""
         await self._writer.close()
         await super().close()
 

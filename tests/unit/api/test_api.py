@@ -58,6 +58,8 @@ ELSEWHERE = {
     ("POST", "/api/devices"),
     ("POST", "/api/devices/{device_id}/adopt"),
     ("GET", "/api/devices/{device_id}/why"),
+    ("GET", "/api/feeder/history"),
+    ("GET", "/api/feeder/metrics"),
     ("GET", "/api/feeders"),
     ("POST", "/api/feeders"),
     *((method, "/api/feeders/{feeder_id}") for method in ("GET", "PATCH")),
