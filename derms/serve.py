@@ -51,6 +51,7 @@ from derms.view.health import LiveHealth
 from derms.view.links import LinkState
 from derms.view.registry import LiveRegistry
 from derms.view.roll import Roll
+from derms.view.tracking import LiveTracking
 from derms.view.why import LiveWhy
 
 _GAUGES_S = 1.0
@@ -204,6 +205,8 @@ async def controller(
         for override in await store.live_overrides(_now(clock)):
             loop.put_override(override)
         loop.recall(await store.load_memories())
+        roll = Roll(fleet)
+        tracking = LiveTracking(fleet=fleet, loop=loop, clock=clock, roll=roll)
         ingest = Ingest(
             feed=link,
             fleet=fleet,
@@ -215,8 +218,8 @@ async def controller(
             feeder_ids=lambda: set(loop.feeders),
             on_registered=registrar.put,
             on_metered=loop.observed_load,
+            on_sample=tracking.take,
         )
-        roll = Roll(fleet)
         health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
         services = Services(
             clock=clock,
@@ -230,6 +233,7 @@ async def controller(
             overrides=store,
             declared=declared_fields(settings),
             reports=store,
+            tracking=tracking,
             health=health,
             events=store,
             on_event=loop.add_event,

@@ -116,6 +116,9 @@ class FakeView:
         parts = {"mqtt": PartHealth(state=PartState.OK, age_s=1.0)}
         return HealthOut(status="ok", version="1.2.3", uptime_s=4.0, parts=parts)
 
+    def below(self, feeder_id: str) -> set[str]:
+        return {feeder_id}
+
     def feeder_ids(self) -> set[str]:
         return {"feeder-1", "feeder-2"}
 
@@ -186,6 +189,7 @@ async def running_api(
                 overrides=live.store,
                 declared=live.declared,
                 reports=live.store,
+                tracking=live.tracking,
                 health=view,
                 events=events,
                 on_event=told.append,

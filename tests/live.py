@@ -22,6 +22,7 @@ from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.registry import LiveRegistry
 from derms.view.roll import Roll
+from derms.view.tracking import LiveTracking
 from derms.view.why import LiveWhy
 from tests.fakes_store import FakeStore
 
@@ -73,6 +74,7 @@ class LiveController:
         self.devices = LiveDevices(fleet=self.fleet, loop=self.loop, clock=clock, params=PARAMS, roll=self.roll)
         self.feeders = LiveFeeders(fleet=self.fleet, loop=self.loop, clock=clock, params=PARAMS, roll=self.roll)
         self.why = LiveWhy(fleet=self.fleet, loop=self.loop, params=PARAMS)
+        self.tracking = LiveTracking(fleet=self.fleet, loop=self.loop, clock=clock, roll=self.roll)
         self.registry = LiveRegistry(fleet=self.fleet, loop=self.loop, on_registered=self.written.append)
 
     def register(
@@ -98,6 +100,7 @@ class LiveController:
             }
         )
         self.fleet.observe(row, reading, now_s=self.clock.monotonic_s())
+        self.tracking.take(row, reading, self.clock.now_ms())
 
 
 @contextlib.contextmanager

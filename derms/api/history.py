@@ -19,7 +19,7 @@ from derms.api.schemas.history import (
 from derms.api.services import Services
 from derms.api.waiting import store_answers
 from derms.errors import UsageError
-from derms.model import Feeder, Role
+from derms.model import Role
 
 _LONGEST = timedelta(days=92)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
@@ -49,8 +49,7 @@ def routes(services: Services) -> list[Route]:
 
     async def get_metrics(request: web.Request) -> web.Response:
         query = read_query(request, FiguresQuery)
-        known = services.registry.feeders()
-        check_feeder(query.feeder_id, known)
+        check_feeder(query.feeder_id, services.feeders.feeder_ids())
         now = now_of(services.clock)
         at = now if query.at is None else utc("at", query.at)
         if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
@@ -63,7 +62,7 @@ def routes(services: Services) -> list[Route]:
         until = min(end, max(now, since))
         async with store_answers("the figures cannot be read", next_step="ask for a shorter period, or try again"):
             figures = await services.reports.feeder_figures(query.feeder_id, since=since, until=until)
-            fair = await services.reports.fairness(_below(query.feeder_id, known), since=since, until=until)
+            fair = await services.reports.fairness(services.feeders.below(query.feeder_id), since=since, until=until)
         return answer(
             FeederFiguresOut(
                 feeder_id=query.feeder_id,
@@ -90,13 +89,3 @@ def routes(services: Services) -> list[Route]:
             answer=FeederFiguresOut, problems=(404, 503),
         ),
     ]  # fmt: skip
-
-
-def _below(feeder_id: str, known: dict[str, Feeder]) -> set[str]:
-    """A feeder and all that lie below it."""
-    found, grows = {feeder_id}, True
-    while grows:
-        more = {one.feeder_id for one in known.values() if one.parent_id in found}
-        grows = not more <= found
-        found |= more
-    return found

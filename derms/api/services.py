@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, WhyView
+from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, TrackingView, WhyView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
 from derms.model import DrEvent
@@ -24,6 +24,7 @@ class Services:
     registrations: RegistrationStore
     overrides: OverrideStore
     reports: ReportStore
+    tracking: TrackingView
     declared: Mapping[str, frozenset[str]]
     """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView

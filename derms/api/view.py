@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from derms.api.schemas.devices import DeviceOut, DevicesQuery
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut
+from derms.api.schemas.tracking import TrackingOut, TrackingQuery
 from derms.api.schemas.why import WhyOut
 from derms.model import Device, DeviceOverride, Feeder
 
@@ -38,6 +39,18 @@ class WhyView(Protocol):
 
     def why(self, device_id: str) -> WhyOut | None:
         """Why a device has the setpoint it has; None: there is no such device."""
+        ...
+
+
+class TrackingView(Protocol):
+    """How well devices follow."""
+
+    def errors(self, query: TrackingQuery) -> TrackingOut:
+        """The tracking error of the devices that are asked for, and of them together.
+
+        Raises:
+            UsageError: No such field to sort by, or a cursor that is none of ours.
+        """
         ...
 
 
@@ -90,6 +103,10 @@ class FeedersView(Protocol):
 
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
+        ...
+
+    def below(self, feeder_id: str) -> set[str]:
+        """A feeder and all that lie below it."""
         ...
 
 

@@ -123,6 +123,15 @@ class ControlLoop:
         }
         self.wake()
 
+    def below(self, feeder_id: str) -> set[str]:
+        """A feeder and all that lie below it; nothing where there is none of that id."""
+        state = self.feeders.get(feeder_id)
+        found = {feeder_id} if state is not None else set()
+        for feeder in () if state is None else state.tree.feeders:  # parents first
+            if feeder.parent_id in found:
+                found.add(feeder.feeder_id)
+        return found
+
     def recall(self, records: Iterable[MemoryRecord]) -> None:
         """Take over what an earlier run remembered, as far as it still counts."""
         now_ms = self._clock.now_ms()

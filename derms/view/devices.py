@@ -112,7 +112,7 @@ class LiveDevices:
         if query.enrolment is not None:
             rows = rows[roll.enrolment[rows] == ENROLMENTS.index(query.enrolment)]
         if query.feeder_id is not None:
-            wanted = self._below(query.feeder_id)
+            wanted = self._loop.below(query.feeder_id)
             codes = [code for code, feeder_id in enumerate(roll.feeder_ids) if feeder_id in wanted]
             rows = rows[np.isin(roll.feeder[rows], codes)]
         if query.freshness is not None:
@@ -123,15 +123,6 @@ class LiveDevices:
             found = [row for row in rows.tolist() if _names(fleet.devices[row], part)]
             rows = np.array(found, dtype=np.int64)
         return rows
-
-    def _below(self, feeder_id: str) -> set[str]:
-        """A feeder and all that lie below it."""
-        state = self._loop.feeders.get(feeder_id)
-        wanted = {feeder_id}
-        for feeder in () if state is None else state.tree.feeders:  # parents first
-            if feeder.parent_id in wanted:
-                wanted.add(feeder.feeder_id)
-        return wanted
 
     def _id(self, row: int) -> str:
         return self._fleet.devices[row].device_id

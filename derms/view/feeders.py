@@ -48,6 +48,10 @@ class LiveFeeders:
         """The feeders there are."""
         return set(self._loop.feeders)
 
+    def below(self, feeder_id: str) -> set[str]:
+        """A feeder and all that lie below it."""
+        return self._loop.below(feeder_id)
+
     def feeders(self) -> list[FeederSummaryOut]:
         """All feeders, ordered by id."""
         order = {key: row for row, key in enumerate(self._loop.feeders)}

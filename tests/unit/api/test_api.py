@@ -60,6 +60,7 @@ ELSEWHERE = {
     ("GET", "/api/devices/{device_id}/why"),
     ("GET", "/api/feeder/history"),
     ("GET", "/api/feeder/metrics"),
+    ("GET", "/api/metrics/tracking-error"),
     ("GET", "/api/feeders"),
     ("POST", "/api/feeders"),
     *((method, "/api/feeders/{feeder_id}") for method in ("GET", "PATCH")),
