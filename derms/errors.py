@@ -4,7 +4,8 @@
 
     DermsError
     ├── UsageError            what was asked for cannot be meant       (bad flag value, bad file, bad row)
-    │   └── ConfigError       a setting, or the file it came from, is wrong
+    │   ├── ConfigError       a setting, or the file it came from, is wrong
+    │   └── RefusedError      a measurement that the wire contract refuses
     ├── NotFoundError         the thing named does not exist
     ├── AccessError           who asks is unknown, or may not
     ├── ConflictError         the thing exists already, or is in another state
@@ -57,6 +58,12 @@ class ConfigError(UsageError):
     """A setting, or the file it came from, is wrong."""
 
     code = "config"
+
+
+class RefusedError(UsageError):
+    """A measurement that the wire contract refuses; what it says begins with the outcome's name."""
+
+    code = "telemetry-refused"
 
 
 class NotFoundError(DermsError):

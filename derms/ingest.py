@@ -7,13 +7,21 @@ of it will ever be kept.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from derms.contract import Decoded, Refusal, Topics, decode_status, decode_telemetry
+from derms.contract import (
+    Decoded,
+    Refusal,
+    Topics,
+    decode_status,
+    decode_telemetry,
+    encode_telemetry,
+)
 from derms.enrolment import FirstSight, register_on_sight
+from derms.errors import UnavailableError
 from derms.fleet import Fleet
 from derms.metrics import Metrics
-from derms.model import Device, DeviceKind, Enrolment, Outcome, Telemetry
+from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Telemetry
 from derms.ports import Clock, Message, Sample, TelemetryFeed
 from derms.recorder import Recorder
 
@@ -25,6 +33,17 @@ _QUIET_PAIRS = 10_000
 """How many (device, outcome) pairs are remembered for that; at more the memory starts anew."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one measurement."""
+
+    outcome: Outcome
+    detail: str = ""
+    """Why it is refused."""
+    sample: Sample | None = None
+    """What is to be stored; None: it is refused."""
 
 
 class Ingest:
@@ -109,7 +128,7 @@ class Ingest:
             if isinstance(result, Refusal):
                 self._refuse(result)
             else:
-                sample = self._take_reading(result)
+                sample = self._take_reading(result).sample
                 if sample is not None:
                     samples.append(sample)
         for sample in samples[:-1]:
@@ -119,32 +138,58 @@ class Ingest:
             self._recorder.put_sample(samples[-1], message)
         return bool(samples)
 
-    def _take_reading(self, decoded: Decoded) -> Sample | None:
+    def offer(self, reading: Telemetry) -> Taken:
+        """Take a measurement in that came by another way, by the same rules.
+
+        Args:
+            reading: What it says; its dialect is passed over, the device is answered in the one it speaks.
+
+        Raises:
+            UnavailableError: The recorder is full.
+        """
+        topic, payload = encode_telemetry(self._topics, reading, Dialect.V1)
+        (result,) = decode_telemetry(
+            self._topics, topic, payload, now_ms=self._clock.now_ms(), speaks_percent=self._speaks_percent
+        )
+        if isinstance(result, Refusal):
+            self._refuse(result)
+            return Taken(result.outcome, result.detail)
+        row = self._fleet.row(reading.device_id)
+        dialect = Dialect.V1 if row is None else self._fleet.devices[row].dialect
+        taken = self._take_reading(replace(result, telemetry=replace(result.telemetry, dialect=dialect)))
+        if taken.sample is not None and not self._recorder.put_sample(taken.sample, None):
+            raise UnavailableError(
+                "the measurement is not stored", why="more wait to be written than there is room for",
+                next_step="send it again in a while",
+            )  # fmt: skip
+        return taken
+
+    def _take_reading(self, decoded: Decoded) -> Taken:
         reading = decoded.telemetry
         if decoded.gateway_id is not None:
             # Nobody is enrolled behind a gateway yet, so it may speak for nobody.
             detail = f"gateway {decoded.gateway_id} has no device {reading.device_id} enrolled behind it"
-            self._refuse(Refusal(Outcome.IDENTITY_MISMATCH, reading.device_id, detail))
-            return None
+            return self._refused(Outcome.IDENTITY_MISMATCH, reading, detail)
         row = self._fleet.row(reading.device_id)
         if row is None:
             if len(self._fleet) >= _MOST_DEVICES:
                 detail = f"the registry is full with {_MOST_DEVICES} devices; retire some"
-                self._refuse(Refusal(Outcome.QUARANTINED, reading.device_id, detail))
-                return None
+                return self._refused(Outcome.QUARANTINED, reading, detail)
             row = self._enrol(reading)
         device = self._fleet.devices[row]
         if device.enrolment is not Enrolment.ACTIVE:
             detail = f"device {reading.device_id} is {device.enrolment.value}; an operator has to adopt it"
-            self._refuse(Refusal(Outcome.QUARANTINED, reading.device_id, detail))
-            return None
+            return self._refused(Outcome.QUARANTINED, reading, detail)
         if device.kind is not reading.kind:
             detail = f"type {reading.kind.value} but {reading.device_id} is registered as {device.kind.value}"
-            self._refuse(Refusal(Outcome.IDENTITY_MISMATCH, reading.device_id, detail))
-            return None
+            return self._refused(Outcome.IDENTITY_MISMATCH, reading, detail)
         return self._observe(row, decoded)
 
-    def _observe(self, row: int, decoded: Decoded) -> Sample | None:
+    def _refused(self, outcome: Outcome, reading: Telemetry, detail: str) -> Taken:
+        self._refuse(Refusal(outcome, reading.device_id, detail))
+        return Taken(outcome, detail)
+
+    def _observe(self, row: int, decoded: Decoded) -> Taken:
         reading, device = decoded.telemetry, self._fleet.devices[row]
         outcome = self._fleet.observe(row, reading, now_s=self._clock.monotonic_s())
         self._metrics.messages_total.labels(outcome=outcome.value).inc()
@@ -160,7 +205,7 @@ class Ingest:
         # it before the first is written could lose both. Writing twice leaves one row.
         received_ms = self._clock.now_ms()
         self._on_sample(row, reading, received_ms)
-        return Sample(telemetry=reading, received_ms=received_ms, feeder_id=device.feeder_id)
+        return Taken(outcome, sample=Sample(reading, received_ms, device.feeder_id))
 
     def _enrol(self, reading: Telemetry) -> int:
         device = register_on_sight(reading, self._first_sight, self._feeder_ids())

@@ -32,7 +32,7 @@ from derms.fleet import Fleet
 from derms.ingest import Ingest
 from derms.log import log_unhandled
 from derms.metrics import Metrics
-from derms.model import Device, Enrolment, Setpoint
+from derms.model import Device, Enrolment, Outcome, Setpoint, Telemetry
 from derms.mqtt import BrokerAddress, MqttLink, TlsFiles, parse_broker_url
 from derms.ports import Clock
 from derms.presence import Presence
@@ -51,6 +51,7 @@ from derms.view.health import LiveHealth
 from derms.view.links import LinkState
 from derms.view.registry import LiveRegistry
 from derms.view.roll import Roll
+from derms.view.simulation import LiveSimulation
 from derms.view.tracking import LiveTracking
 from derms.view.why import LiveWhy
 
@@ -207,6 +208,9 @@ async def controller(
         loop.recall(await store.load_memories())
         roll = Roll(fleet)
         tracking = LiveTracking(fleet=fleet, loop=loop, clock=clock, roll=roll)
+        simulation = LiveSimulation(
+            topics=topics, publish=lambda topic, payload: link.publish(topic, payload, qos=1, retain=True)
+        )
         ingest = Ingest(
             feed=link,
             fleet=fleet,
@@ -234,6 +238,8 @@ async def controller(
             declared=declared_fields(settings),
             reports=store,
             tracking=tracking,
+            offer=lambda reading: _offered(ingest, reading),
+            simulation=simulation,
             health=health,
             events=store,
             on_event=loop.add_event,
@@ -311,6 +317,11 @@ def _address(settings: Settings, url: str) -> BrokerAddress:
     if settings.mqtt_password is not None:
         address = replace(address, password=settings.mqtt_password.get_secret_value())
     return address
+
+
+def _offered(ingest: Ingest, reading: Telemetry) -> tuple[Outcome, str]:
+    taken = ingest.offer(reading)
+    return taken.outcome, taken.detail
 
 
 def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> None:

@@ -190,6 +190,8 @@ async def running_api(
                 declared=live.declared,
                 reports=live.store,
                 tracking=live.tracking,
+                offer=live.offer,
+                simulation=live.simulation,
                 health=view,
                 events=events,
                 on_event=told.append,

@@ -11,10 +11,12 @@ from derms.columns import Params
 from derms.contract import Topics
 from derms.control.dispatch import Outbox
 from derms.control.loop import ControlLoop
+from derms.enrolment import FirstSight
 from derms.errors import BrokerError
 from derms.fleet import Fleet
+from derms.ingest import Ingest
 from derms.metrics import Metrics
-from derms.model import Device, DeviceKind, Feeder, Setpoint, Telemetry
+from derms.model import Device, DeviceKind, Enrolment, Feeder, Outcome, Setpoint, Telemetry
 from derms.ports import Clock
 from derms.recorder import Recorder
 from derms.spool import Spool
@@ -22,9 +24,11 @@ from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.registry import LiveRegistry
 from derms.view.roll import Roll
+from derms.view.simulation import LiveSimulation
 from derms.view.tracking import LiveTracking
 from derms.view.why import LiveWhy
 from tests.fakes_store import FakeStore
+from tests.plant import Bus
 
 PARAMS = Params(interval_s=2.0, lease_s=20.0, stale_after_s=6.0, lost_after_s=30.0)
 FEEDERS = (
@@ -75,7 +79,33 @@ class LiveController:
         self.feeders = LiveFeeders(fleet=self.fleet, loop=self.loop, clock=clock, params=PARAMS, roll=self.roll)
         self.why = LiveWhy(fleet=self.fleet, loop=self.loop, params=PARAMS)
         self.tracking = LiveTracking(fleet=self.fleet, loop=self.loop, clock=clock, roll=self.roll)
+        self.published: list[tuple[str, bytes]] = []
+        self.broker_away = False
+        self.simulation = LiveSimulation(topics=Topics(), publish=self._publish)
+        self.ingest = Ingest(
+            feed=Bus(),
+            fleet=self.fleet,
+            recorder=self.recorder,
+            topics=Topics(),
+            clock=clock,
+            metrics=metrics,
+            first_sight=FirstSight(default_feeder_id="feeder-1", enrolment=Enrolment.ACTIVE),
+            feeder_ids=lambda: set(self.loop.feeders),
+            on_registered=self.written.append,
+            on_metered=self.loop.observed_load,
+            on_sample=self.tracking.take,
+        )
         self.registry = LiveRegistry(fleet=self.fleet, loop=self.loop, on_registered=self.written.append)
+
+    async def _publish(self, topic: str, payload: bytes) -> None:
+        if self.broker_away:
+            raise BrokerError("the broker is away")
+        self.published.append((topic, payload))
+
+    def offer(self, reading: Telemetry) -> tuple[Outcome, str]:
+        """As `derms.serve` does it."""
+        taken = self.ingest.offer(reading)
+        return taken.outcome, taken.detail
 
     def register(
         self, device_id: str, kind: DeviceKind = DeviceKind.EV, feeder_id: str = "feeder-1", **said: Any

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from derms.api import auth, devices, events, feeders, health, history, overrides, tracking
+from derms.api import auth, devices, events, feeders, health, history, overrides, simulation, telemetry, tracking
 from derms.api.middleware import add_routes, guarded_app
 from derms.api.routes import Route
 from derms.api.services import Services
@@ -55,6 +55,8 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *feeders.routes(services),
         *history.routes(services),
         *tracking.routes(services),
+        *telemetry.routes(services),
+        *simulation.routes(services),
         *events.routes(services),
     ]
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, TrackingView, WhyView
+from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, SimulationDesk, TrackingView, WhyView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
-from derms.model import DrEvent
+from derms.model import DrEvent, Outcome, Telemetry
 from derms.ports import Clock, EventStore, OverrideStore, RegistrationStore, ReportStore
 
 
@@ -25,6 +25,9 @@ class Services:
     overrides: OverrideStore
     reports: ReportStore
     tracking: TrackingView
+    offer: Callable[[Telemetry], tuple[Outcome, str]]
+    """Takes a measurement in as if it came over the broker: what became of it, and why."""
+    simulation: SimulationDesk
     declared: Mapping[str, frozenset[str]]
     """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView

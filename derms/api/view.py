@@ -11,6 +11,7 @@ from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut
 from derms.api.schemas.tracking import TrackingOut, TrackingQuery
 from derms.api.schemas.why import WhyOut
+from derms.contract import SimulationProfile
 from derms.model import Device, DeviceOverride, Feeder
 
 
@@ -50,6 +51,21 @@ class TrackingView(Protocol):
 
         Raises:
             UsageError: No such field to sort by, or a cursor that is none of ours.
+        """
+        ...
+
+
+class SimulationDesk(Protocol):
+    """The simulators, by way of the broker."""
+
+    mode: SimulationProfile | None
+    """What was set last in this run; None: nothing, and the broker may hold what an earlier one set."""
+
+    async def play(self, profile: SimulationProfile) -> None:
+        """Tell them which hour to play.
+
+        Raises:
+            BrokerError: The broker does not take it.
         """
         ...
 

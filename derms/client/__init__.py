@@ -5,8 +5,12 @@ from derms.client.devices import DeviceCalls
 from derms.client.events import EventCalls
 from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
+from derms.client.simulation import SimulationCalls
+from derms.client.telemetry import TelemetryCalls
 from derms.client.tracking import TrackingCalls
 
 
-class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, TrackingCalls, EventCalls):
+class ApiClient(
+    HealthCalls, AuthCalls, DeviceCalls, FeederCalls, TrackingCalls, TelemetryCalls, SimulationCalls, EventCalls
+):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""
