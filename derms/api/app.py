@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from derms.api import auth, devices, events, feeders, health
+from derms.api import auth, devices, docs, events, feeders, health
 from derms.api.middleware import add_routes, guarded_app
 from derms.api.routes import Route
 from derms.api.services import Services
@@ -46,7 +46,7 @@ def build_app(services: Services, *, metrics_enabled: bool = True) -> web.Applic
 
 def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route]:
     """Every route there is."""
-    return [
+    described = [
         *health.routes(services),
         *(health.metrics_routes(services) if metrics_enabled else []),
         *auth.routes(services),
@@ -54,6 +54,7 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *feeders.routes(services),
         *events.routes(services),
     ]
+    return [*described, *docs.routes(described)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

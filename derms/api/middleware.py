@@ -97,7 +97,8 @@ async def _check_roles(app: web.Application) -> None:
 
 
 async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    policy = response.headers.get("Content-Security-Policy", _HEADERS["Content-Security-Policy"])
+    response.headers.update({**_HEADERS, "Content-Security-Policy": policy})
     response.headers["X-Request-ID"] = request_id(request)
 
 

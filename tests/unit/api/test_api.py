@@ -48,6 +48,9 @@ ROUTES: list[tuple[str, str, Role | None]] = [
     ("GET", "/api/events", Role.VIEWER),
     ("POST", "/api/events", Role.OPERATOR),
     ("GET", "/metrics", Role.VIEWER),
+    ("GET", "/api/openapi.json", None),
+    ("GET", "/api/docs", None),
+    ("GET", "/api/docs.css", None),
 ]
 
 
