@@ -106,6 +106,11 @@ class Metrics:
             "derms_api_requests_total", "Answered API requests.", ("route", "method", "status"), registry=registry
         )
         """Label `route`: the route's pattern, `unknown` when none matched; never the path."""
+        self.stream_readers = Gauge("derms_stream_readers", "Readers of the live stream.", registry=registry)
+        self.stream_dropped_total = Counter(
+            "derms_stream_dropped_total", "Readers of the live stream that fell behind and were dropped.",
+            registry=registry,
+        )  # fmt: skip
         build = Gauge("derms_build_info", "Always 1; the release that runs.", ("version",), registry=registry)
         build.labels(version=version).set(1)
         self._announce()

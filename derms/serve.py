@@ -20,6 +20,7 @@ from typing import Literal
 from derms import __version__
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.auth import Authenticator, Credential, load_or_create_secret
 from derms.broker import EmbeddedBroker
 from derms.columns import Params
@@ -48,6 +49,7 @@ from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
 from derms.view.links import LinkState
+from derms.view.picture import LivePicture
 
 _GAUGES_S = 1.0
 _SESSION_EXPIRY_S = 3600
@@ -210,6 +212,9 @@ async def controller(
         devices = LiveDevices(fleet=fleet, clock=clock, params=params)
         view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params)
         health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
+        picture = LivePicture(fleet=fleet, devices=devices, feeders=view, health=health, clock=clock)
+        hub = Hub(picture, epoch=epoch, metrics=metrics)
+        loop.on_tick = hub.ticked
         services = Services(
             clock=clock,
             metrics=metrics,
@@ -217,6 +222,7 @@ async def controller(
             devices=devices,
             feeders=view,
             health=health,
+            stream=hub,
             events=store,
             on_event=loop.add_event,
             new_id=new_id,
@@ -233,6 +239,7 @@ async def controller(
                     "ingest": ingest.run,
                     "outbox": outbox.run,
                     "control-loop": loop.run,
+                    "stream": hub.run,
                     "presence": lambda: presence.run(link),
                     "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state),
                 }

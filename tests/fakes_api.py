@@ -12,7 +12,9 @@ from derms.api.app import Served, build_app, serve_app
 from derms.api.schemas.devices import DeviceOut, Freshness, LeaseOut
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.auth import Authenticator, Credential
 from derms.errors import DermsError
 from derms.metrics import Metrics
@@ -111,6 +113,26 @@ class FakeView:
 
 
 @dataclass
+class FakePicture:
+    """A fleet of one, whose power is the number of the tick."""
+
+    tick: int = 0
+    padding: str = ""
+    fails: bool = False
+
+    def change(self) -> ChangeOut:
+        if self.fails:
+            raise RuntimeError("a bug")
+        self.tick += 1
+        devices = [{"device_id": "ev-001", "p_actual_kw": float(self.tick), "site_id": self.padding}]
+        return ChangeOut(at=NOW, tick=self.tick, feeders=[], devices=devices, health=FakeView().health())
+
+    def whole(self) -> PictureOut:
+        devices = [{"device_id": "ev-001", "p_actual_kw": float(self.tick)}]
+        return PictureOut(at=NOW, tick=self.tick, feeders=[], devices=devices, health=FakeView().health())
+
+
+@dataclass
 class FakeEvents:
     """Committed events, in memory."""
 
@@ -140,6 +162,8 @@ class Api:
     clock: FakeClock
     metrics: Metrics
     app: web.Application
+    picture: FakePicture
+    hub: Hub
 
     def headers(self, role: Role) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.authenticator.issue(f'a-{role}', role).token}"}
@@ -155,9 +179,11 @@ async def running_api(
 ) -> AsyncIterator[Api]:
     """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them."""
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
+    picture = FakePicture()
     told: list[DrEvent] = []
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
     async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
+        hub = Hub(picture, epoch=7, metrics=metrics)
         services = Services(
             clock=clock,
             metrics=metrics,
@@ -165,10 +191,11 @@ async def running_api(
             devices=view,
             feeders=view,
             health=view,
+            stream=hub,
             events=events,
             on_event=told.append,
             new_id=lambda: str(len(events.committed) + 1),
         )
         app = build_app(services, metrics_enabled=metrics_enabled)
         async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-            yield Api(served, authenticator, view, events, told, clock, metrics, app)
+            yield Api(served, authenticator, view, events, told, clock, metrics, app, picture, hub)

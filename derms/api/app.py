@@ -13,10 +13,11 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from derms.api import auth, devices, docs, events, feeders, health
-from derms.api.middleware import add_routes, guarded_app
+from derms.api import auth, devices, docs, events, feeders, health, stream
+from derms.api.middleware import add_routes, guarded_app, still_may
 from derms.api.routes import Route
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.errors import AddressInUseError, ConfigError
 
 IDLE_TIMEOUT_S = 10.0
@@ -40,8 +41,14 @@ def build_app(services: Services, *, metrics_enabled: bool = True) -> web.Applic
         metrics_enabled: Whether `/metrics` exists.
     """
     app = guarded_app(services.authenticator, services.metrics)
+    app.on_shutdown.append(lambda _: _closed(services.stream))
     add_routes(app, routes_of(services, metrics_enabled=metrics_enabled))
     return app
+
+
+async def _closed(hub: Hub) -> None:
+    """Readers of the stream never leave by themselves, and the server waits for running requests."""
+    hub.close()
 
 
 def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route]:
@@ -53,6 +60,7 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *devices.routes(services),
         *feeders.routes(services),
         *events.routes(services),
+        *stream.routes(services.stream, still_may(services.authenticator)),
     ]
     return [*described, *docs.routes(described)]
 

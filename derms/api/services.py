@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from derms.api.stream import Hub
 from derms.api.view import DevicesView, FeedersView, HealthView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
@@ -20,6 +21,7 @@ class Services:
     devices: DevicesView
     feeders: FeedersView
     health: HealthView
+    stream: Hub
     events: EventStore
     on_event: Callable[[DrEvent], None]
     """Called with each new event once it is committed."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from derms.api.schemas.devices import DeviceOut
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut
+from derms.api.schemas.stream import ChangeOut, PictureOut
 
 
 class DevicesView(Protocol):
@@ -27,6 +28,18 @@ class FeedersView(Protocol):
 
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
+        ...
+
+
+class PictureView(Protocol):
+    """All of it, a tick at a time; for one listener."""
+
+    def change(self) -> ChangeOut:
+        """Look again, and tell what is not as it was."""
+        ...
+
+    def whole(self) -> PictureOut:
+        """Everything as it was last told."""
         ...
 
 

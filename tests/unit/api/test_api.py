@@ -74,8 +74,11 @@ async def test_each_route_is_open_to_its_role_and_those_above(
 
 async def test_the_table_of_routes_is_whole(api: Api) -> None:
     there = {(route.method, route.resource.canonical) for route in api.app.router.routes() if route.resource}
-    # Login is open to all and tested on its own.
-    assert there == {(method, path) for method, path, _ in ROUTES} | {("POST", "/api/auth/login")}
+    # Login is open to all, the stream does not end; both are tested on their own.
+    assert there == {(method, path) for method, path, _ in ROUTES} | {
+        ("POST", "/api/auth/login"),
+        ("GET", "/api/stream"),
+    }
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YTpi", "bearer"])
