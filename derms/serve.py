@@ -241,7 +241,7 @@ async def controller(
                     "control-loop": loop.run,
                     "stream": hub.run,
                     "presence": lambda: presence.run(link),
-                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state),
+                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, clock),
                 }
             )
         )
@@ -306,9 +306,10 @@ def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> N
 
 
 async def _keep_gauges(
-    metrics: Metrics, recorder: Recorder, store: PostgresStore, mqtt: LinkState, store_state: LinkState
+    metrics: Metrics, recorder: Recorder, store: PostgresStore, mqtt: LinkState, store_state: LinkState, clock: Clock
 ) -> None:
     """Carry the recorder's counts into the metrics, and its state into the health."""
+    metrics.leader.set(1)
     before = {"stored": 0, "refused": 0, "spooled": 0, "lost": 0}
     while True:
         now = {
@@ -326,7 +327,9 @@ async def _keep_gauges(
         metrics.store_connected.set(not recorder.store_away)
         metrics.mqtt_connected.set(mqtt.connected)
         store_state.set(not recorder.store_away)
+        asleep_s = clock.monotonic_s()
         await asyncio.sleep(_GAUGES_S)
+        metrics.event_loop_lag_seconds.set(max(clock.monotonic_s() - asleep_s - _GAUGES_S, 0.0))
 
 
 def _now(clock: Clock) -> datetime:
