@@ -241,7 +241,7 @@ async def controller(
                     "control-loop": loop.run,
                     "stream": hub.run,
                     "presence": lambda: presence.run(link),
-                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, clock),
+                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, health, clock),
                 }
             )
         )
@@ -306,7 +306,13 @@ def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> N
 
 
 async def _keep_gauges(
-    metrics: Metrics, recorder: Recorder, store: PostgresStore, mqtt: LinkState, store_state: LinkState, clock: Clock
+    metrics: Metrics,
+    recorder: Recorder,
+    store: PostgresStore,
+    mqtt: LinkState,
+    store_state: LinkState,
+    health: LiveHealth,
+    clock: Clock,
 ) -> None:
     """Carry the recorder's counts into the metrics, and its state into the health."""
     metrics.leader.set(1)
@@ -329,7 +335,8 @@ async def _keep_gauges(
         store_state.set(not recorder.store_away)
         asleep_s = clock.monotonic_s()
         await asyncio.sleep(_GAUGES_S)
-        metrics.event_loop_lag_seconds.set(max(clock.monotonic_s() - asleep_s - _GAUGES_S, 0.0))
+        health.lag_s = max(clock.monotonic_s() - asleep_s - _GAUGES_S, 0.0)
+        metrics.event_loop_lag_seconds.set(health.lag_s)
 
 
 def _now(clock: Clock) -> datetime:

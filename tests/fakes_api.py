@@ -11,7 +11,7 @@ from aiohttp import web
 from derms.api.app import Served, build_app, serve_app
 from derms.api.schemas.devices import DeviceOut, Freshness, LeaseOut
 from derms.api.schemas.feeders import FeederSummaryOut
-from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.schemas.health import HealthOut, PartHealth, PartState, ReadyOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.services import Services
 from derms.api.stream import Hub
@@ -44,6 +44,7 @@ class FakeView:
     """A controller with two feeders and one device."""
 
     fails: bool = False
+    away: bool = False
 
     def devices(self) -> list[DeviceOut]:
         if self.fails:
@@ -107,6 +108,10 @@ class FakeView:
     def health(self) -> HealthOut:
         parts = {"mqtt": PartHealth(state=PartState.OK, age_s=1.0)}
         return HealthOut(status="ok", version="1.2.3", uptime_s=4.0, parts=parts)
+
+    def ready(self) -> ReadyOut:
+        part = PartHealth(state=PartState.DOWN if self.away else PartState.OK, age_s=1.0)
+        return ReadyOut(ready=not self.away, parts={"db": part})
 
     def feeder_ids(self) -> set[str]:
         return {"feeder-1", "feeder-2"}

@@ -121,12 +121,13 @@ def _headers(route: Route) -> list[dict[str, Any]]:
 
 def _responses(route: Route) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    done: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+    done: dict[str, Any] = {}
     if route.answer is not None:
         done["content"] = {route.media: {"schema": _ref(route.answer)}}
     elif route.status != HTTPStatus.NO_CONTENT:
         done["content"] = {route.media: {"schema": {"type": "object" if route.media.endswith("json") else "string"}}}
-    responses[str(route.status)] = done
+    for status in (route.status, *route.also):
+        responses[str(status)] = {"description": HTTPStatus(status).phrase, **done}
     problem = {"application/problem+json": {"schema": _ref(Problem)}}
     for status in route.refusals:
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": problem}

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from derms.api.schemas.devices import DeviceOut
 from derms.api.schemas.feeders import FeederSummaryOut
-from derms.api.schemas.health import HealthOut
+from derms.api.schemas.health import HealthOut, ReadyOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
 
 
@@ -48,4 +48,8 @@ class HealthView(Protocol):
 
     def health(self) -> HealthOut:
         """How the daemon and its parts do."""
+        ...
+
+    def ready(self) -> ReadyOut:
+        """Whether it can do all it is for."""
         ...
