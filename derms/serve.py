@@ -212,7 +212,7 @@ async def controller(
         devices = LiveDevices(fleet=fleet, clock=clock, params=params)
         view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params)
         health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
-        picture = LivePicture(fleet=fleet, devices=devices, feeders=view, health=health, clock=clock)
+        picture = LivePicture(devices=devices, feeders=view, health=health, clock=clock)
         hub = Hub(picture, epoch=epoch, metrics=metrics)
         loop.on_tick = hub.ticked
         services = Services(

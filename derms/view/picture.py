@@ -7,11 +7,9 @@ from typing import Any
 import msgspec
 
 from derms.api.schemas.stream import ChangeOut, PictureOut
-from derms.fleet import Fleet
+from derms.api.view import FeedersView, HealthView
 from derms.ports import Clock
 from derms.view.devices import LiveDevices
-from derms.view.feeders import LiveFeeders
-from derms.view.health import LiveHealth
 from derms.view.instants import instant
 
 _Row = dict[str, Any]
@@ -24,11 +22,8 @@ class LivePicture:
     in which few of ten thousand speak costs little.
     """
 
-    def __init__(
-        self, *, fleet: Fleet, devices: LiveDevices, feeders: LiveFeeders, health: LiveHealth, clock: Clock
-    ) -> None:
+    def __init__(self, *, devices: LiveDevices, feeders: FeedersView, health: HealthView, clock: Clock) -> None:
         """Read from these, and own none of them."""
-        self._fleet = fleet
         self._view = devices
         self._feeder_view = feeders
         self._health = health
