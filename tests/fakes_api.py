@@ -125,7 +125,7 @@ class FakePicture:
     padding: str = ""
     fails: bool = False
 
-    def change(self) -> ChangeOut:
+    async def change(self) -> ChangeOut:
         if self.fails:
             raise RuntimeError("a bug")
         self.tick += 1

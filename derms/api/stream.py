@@ -28,6 +28,8 @@ BACKLOG_BYTES = 16 * 1024 * 1024
 """Of events past, for those that come back."""
 HEARTBEAT_S = 15.0
 """Without any event, a comment is sent this often [s]: a dead connection shows, and the token is looked at again."""
+_AT_ONCE = 8
+"""Readers that are told in one turn of the event loop."""
 _WRITE_S = 10.0
 """A reader whose connection takes nothing for so long is dropped [s]."""
 
@@ -70,6 +72,7 @@ class Hub:
         self._tick = 0
         self._closed = False
         self._due = asyncio.Event()
+        self._looking = asyncio.Lock()
 
     def ticked(self) -> None:
         """The controller has decided anew."""
@@ -81,24 +84,30 @@ class Hub:
             await self._due.wait()
             self._due.clear()
             try:
-                self.tell()
+                await self.tell()
             except Exception:
                 # What is shown must not end what controls.
                 _log.exception("The stream cannot look at the controller; its readers are sent away")
                 self._send_away()
                 self._forget()
 
-    def tell(self) -> None:
+    async def tell(self) -> None:
         """Look at the controller and tell everybody; while nobody reads, nothing is done."""
         if not self._readers:
             self._forget()
             return
-        self._look()
+        async with self._looking:
+            readers = list(self._readers)
+            await self._look()
         event = self._past[-1][1]
-        for reader in [reader for reader in self._readers if not reader.put(event)]:
-            self._readers.discard(reader)
-            self._metrics.stream_dropped_total.inc()
-            _log.info("A reader of the stream fell behind and is dropped")
+        for number, reader in enumerate(readers):
+            if number % _AT_ONCE == 0:
+                # Whoever is woken writes at once: not all of them in one turn of the event loop.
+                await asyncio.sleep(0)
+            if reader in self._readers and not reader.put(event):
+                self._readers.discard(reader)
+                self._metrics.stream_dropped_total.inc()
+                _log.info("A reader of the stream fell behind and is dropped")
 
     def close(self) -> None:
         """Send everybody away."""
@@ -110,7 +119,7 @@ class Hub:
             reader.gone = True
             reader.wake.set()
 
-    def join(self, last_id: str) -> _Reader:
+    async def join(self, last_id: str) -> _Reader:
         """A new reader, with what it is to see first.
 
         Args:
@@ -125,12 +134,13 @@ class Hub:
                 why=f"there may be {MAX_READERS}, and none once the controller stops",
                 next_step="come back later, or poll GET /api/feeder/summary",
             )
-        if not self._past:
-            self._look()
         reader = _Reader()
-        reader.waiting.extend(self._missed(last_id) or [self._whole()])
-        reader.wake.set()
-        self._readers.add(reader)
+        async with self._looking:
+            if not self._past:
+                await self._look()
+            reader.waiting.extend(self._missed(last_id) or [self._whole()])
+            reader.wake.set()
+            self._readers.add(reader)
         self._metrics.stream_readers.set(len(self._readers))
         return reader
 
@@ -139,8 +149,8 @@ class Hub:
         self._readers.discard(reader)
         self._metrics.stream_readers.set(len(self._readers))
 
-    def _look(self) -> None:
-        change = self._source.change()
+    async def _look(self) -> None:
+        change = await self._source.change()
         self._tick = change.tick
         event = self._event("change", change.tick, change)
         self._past.append((change.tick, event))
@@ -182,7 +192,7 @@ def routes(hub: Hub, still_may: Callable[[web.Request], None]) -> list[Route]:
     """
 
     async def get_stream(request: web.Request) -> web.StreamResponse:
-        reader = hub.join(request.headers.get("Last-Event-ID", ""))
+        reader = await hub.join(request.headers.get("Last-Event-ID", ""))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         try:
             await response.prepare(request)

@@ -1,6 +1,6 @@
 """What the API reads of the live controller: ports, implemented on the fleet and the loop in `derms.view`.
 
-Every call is answered from memory; none waits or fails.
+Every call is answered from memory; none waits for anything outside, or fails.
 """
 
 from typing import Protocol
@@ -34,8 +34,8 @@ class FeedersView(Protocol):
 class PictureView(Protocol):
     """All of it, a tick at a time; for one listener."""
 
-    def change(self) -> ChangeOut:
-        """Look again, and tell what is not as it was."""
+    async def change(self) -> ChangeOut:
+        """Look again, and tell what is not as it was; a large fleet in parts, between which others get their turn."""
         ...
 
     def whole(self) -> PictureOut:

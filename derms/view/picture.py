@@ -1,5 +1,6 @@
 """One picture of everything, and what changed in it since the last time."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,9 @@ from derms.api.view import FeedersView, HealthView
 from derms.ports import Clock
 from derms.view.devices import LiveDevices
 from derms.view.instants import instant
+
+_PART = 500
+"""Devices that are looked at in one turn of the event loop."""
 
 _Row = dict[str, Any]
 
@@ -33,14 +37,15 @@ class LivePicture:
         self._feeders: dict[str, _Row] = {}
         self._marks: list[object] = []
 
-    def change(self) -> ChangeOut:
-        """Look again, and tell what is not as it was."""
+    async def change(self) -> ChangeOut:
+        """Look again, and tell what is not as it was; a large fleet in parts, between which others get their turn."""
+        devices = await self._changed_devices()
         self._tick += 1
         return ChangeOut(
             at=instant(self._clock.now_ms()),
             tick=self._tick,
             feeders=self._changed_feeders(),
-            devices=self._changed_devices(),
+            devices=devices,
             health=self._health.health(),
         )
 
@@ -60,14 +65,18 @@ class LivePicture:
         self._feeders = now
         return changed
 
-    def _changed_devices(self) -> list[_Row]:
+    async def _changed_devices(self) -> list[_Row]:
         marks = self._view.marks()
         before = [*self._marks, *[None] * (len(marks) - len(self._marks))]
         rows = [row for row, (old, new) in enumerate(zip(before, marks, strict=True)) if old != new]
         self._marks = marks
-        now = [self._row(row) for row in rows]
-        changed = _differences("device_id", self._devices, now)
-        self._devices |= {row["device_id"]: row for row in now}
+        changed: list[_Row] = []
+        for start in range(0, len(rows), _PART):
+            if start:
+                await asyncio.sleep(0)
+            now = [self._row(row) for row in rows[start : start + _PART]]
+            changed += _differences("device_id", self._devices, now)
+            self._devices |= {row["device_id"]: row for row in now}
         return changed
 
     def _row(self, row: int) -> _Row:

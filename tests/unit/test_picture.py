@@ -45,8 +45,8 @@ class Stage:
         )
         self.fleet.commanded(row, lease, now_s=self.clock.monotonic_s())
 
-    def tell(self) -> list[dict[str, object]]:
-        change = self.picture.change()
+    async def tell(self) -> list[dict[str, object]]:
+        change = await self.picture.change()
         self.mirror.take(str(change.tick), change)
         return change.devices
 
@@ -56,38 +56,38 @@ def stage() -> Stage:
     return Stage()
 
 
-def test_only_who_changed_is_told_and_of_it_only_what_changed(stage: Stage) -> None:
+async def test_only_who_changed_is_told_and_of_it_only_what_changed(stage: Stage) -> None:
     a, b = stage.ev("a"), stage.ev("b")
-    assert [row["device_id"] for row in stage.tell()] == ["a", "b"]
-    assert stage.tell() == []
+    assert [row["device_id"] for row in await stage.tell()] == ["a", "b"]
+    assert await stage.tell() == []
     stage.clock.now += 1000
     stage.hears(b, 3.5)
-    (told,) = stage.tell()
+    (told,) = await stage.tell()
     assert told["device_id"] == "b"
     assert told["p_actual_kw"] == 3.5
     assert told["freshness"] == "good"
     assert "priority" not in told
     stage.leases(a, 5.0)
-    (told,) = stage.tell()
+    (told,) = await stage.tell()
     assert set(told) == {"device_id", "lease"}
 
 
-def test_what_only_the_passing_of_time_changes_is_told_too(stage: Stage) -> None:
+async def test_what_only_the_passing_of_time_changes_is_told_too(stage: Stage) -> None:
     row = stage.ev("a")
     stage.hears(row, 1.0)
     stage.leases(row, 5.0)
-    stage.tell()
+    await stage.tell()
     stage.clock.now += 16_000
-    assert stage.tell()[0]["freshness"] == "stale"
+    assert (await stage.tell())[0]["freshness"] == "stale"
     stage.clock.now += 15_000
-    assert stage.tell()[0]["lease"] is None
+    assert (await stage.tell())[0]["lease"] is None
     stage.clock.now += 31_000
-    assert stage.tell()[0]["freshness"] == "lost"
+    assert (await stage.tell())[0]["freshness"] == "lost"
     stage.clock.now += 31_000
-    assert stage.tell() == []
+    assert await stage.tell() == []
 
 
-def test_a_reader_who_takes_all_changes_sees_what_is_shown_at_once(stage: Stage) -> None:
+async def test_a_reader_who_takes_all_changes_sees_what_is_shown_at_once(stage: Stage) -> None:
     a = stage.ev("a")
     whole = stage.picture.whole()
     stage.mirror.take("0", whole)
@@ -95,16 +95,16 @@ def test_a_reader_who_takes_all_changes_sees_what_is_shown_at_once(stage: Stage)
         stage.clock.now += 5000
         stage.hears(a, power)
         stage.ev(f"new-{stage.clock.now}")
-        stage.tell()
+        await stage.tell()
         assert stage.mirror.devices() == sorted(stage.devices.devices(), key=lambda one: one.device_id)
         assert stage.mirror.feeders() == stage.view.feeders()
 
 
-def test_a_picture_is_what_the_changes_add_up_to(stage: Stage) -> None:
+async def test_a_picture_is_what_the_changes_add_up_to(stage: Stage) -> None:
     a = stage.ev("a")
-    stage.tell()
+    await stage.tell()
     stage.hears(a, 2.0)
-    stage.tell()
+    await stage.tell()
     late = Mirror()
     late.take("2", stage.picture.whole())
     assert late.devices() == stage.mirror.devices()
