@@ -1,14 +1,14 @@
 """All that stands behind the API; put together by the composition root, and by the tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from derms.api.stream import Hub
-from derms.api.view import DevicesView, FeedersView, HealthView
+from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, TrackingView, WhyView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
 from derms.model import DrEvent
-from derms.ports import Clock, EventStore
+from derms.ports import Clock, EventStore, OverrideStore, RegistrationStore, ReportStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,15 @@ class Services:
     metrics: Metrics
     authenticator: Authenticator
     devices: DevicesView
+    why: WhyView
     feeders: FeedersView
+    registry: RegistryDesk
+    registrations: RegistrationStore
+    overrides: OverrideStore
+    reports: ReportStore
+    tracking: TrackingView
+    declared: Mapping[str, frozenset[str]]
+    """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView
     stream: Hub
     events: EventStore

@@ -6,7 +6,8 @@ from derms.client.events import EventCalls
 from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
 from derms.client.stream import StreamCalls
+from derms.client.tracking import TrackingCalls
 
 
-class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls, StreamCalls):
+class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, TrackingCalls, EventCalls, StreamCalls):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""
