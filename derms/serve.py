@@ -20,6 +20,7 @@ from typing import Literal
 from derms import __version__
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.auth import Authenticator, Credential, load_or_create_secret
 from derms.broker import EmbeddedBroker
 from derms.columns import Params
@@ -49,6 +50,7 @@ from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
 from derms.view.links import LinkState
+from derms.view.picture import LivePicture
 from derms.view.registry import LiveRegistry
 from derms.view.roll import Roll
 from derms.view.simulation import LiveSimulation
@@ -225,13 +227,18 @@ async def controller(
             on_sample=tracking.take,
         )
         health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
+        devices = LiveDevices(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
+        view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
+        picture = LivePicture(devices=devices, feeders=view, health=health, clock=clock)
+        hub = Hub(picture, epoch=epoch, metrics=metrics)
+        loop.on_tick = hub.ticked
         services = Services(
             clock=clock,
             metrics=metrics,
             authenticator=authenticator,
-            devices=LiveDevices(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll),
+            devices=devices,
             why=LiveWhy(fleet=fleet, loop=loop, params=params),
-            feeders=LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll),
+            feeders=view,
             registry=LiveRegistry(fleet=fleet, loop=loop, on_registered=registrar.put),
             registrations=store,
             overrides=store,
@@ -241,6 +248,7 @@ async def controller(
             offer=lambda reading: _offered(ingest, reading),
             simulation=simulation,
             health=health,
+            stream=hub,
             events=store,
             on_event=loop.add_event,
             new_id=new_id,
@@ -259,8 +267,9 @@ async def controller(
                     "ingest": ingest.run,
                     "outbox": outbox.run,
                     "control-loop": loop.run,
+                    "stream": hub.run,
                     "presence": lambda: presence.run(link),
-                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state),
+                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, health, clock),
                 }
             )
         )
@@ -330,9 +339,16 @@ def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> N
 
 
 async def _keep_gauges(
-    metrics: Metrics, recorder: Recorder, store: PostgresStore, mqtt: LinkState, store_state: LinkState
+    metrics: Metrics,
+    recorder: Recorder,
+    store: PostgresStore,
+    mqtt: LinkState,
+    store_state: LinkState,
+    health: LiveHealth,
+    clock: Clock,
 ) -> None:
     """Carry the recorder's counts into the metrics, and its state into the health."""
+    metrics.leader.set(1)
     before = {"stored": 0, "refused": 0, "spooled": 0, "lost": 0}
     while True:
         now = {
@@ -350,7 +366,10 @@ async def _keep_gauges(
         metrics.store_connected.set(not recorder.store_away)
         metrics.mqtt_connected.set(mqtt.connected)
         store_state.set(not recorder.store_away)
+        asleep_s = clock.monotonic_s()
         await asyncio.sleep(_GAUGES_S)
+        health.lag_s = max(clock.monotonic_s() - asleep_s - _GAUGES_S, 0.0)
+        metrics.event_loop_lag_seconds.set(health.lag_s)
 
 
 def _now(clock: Clock) -> datetime:

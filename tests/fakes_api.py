@@ -11,8 +11,10 @@ from aiohttp import web
 from derms.api.app import Served, build_app, serve_app
 from derms.api.schemas.devices import DeviceOut, DevicesQuery, Freshness, LeaseOut
 from derms.api.schemas.feeders import FeederSummaryOut
-from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.schemas.health import HealthOut, PartHealth, PartState, ReadyOut
+from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.auth import Authenticator, Credential
 from derms.errors import DermsError
 from derms.metrics import Metrics
@@ -43,6 +45,7 @@ class FakeView:
     """A controller with two feeders and one device."""
 
     fails: bool = False
+    away: bool = False
 
     def devices(self) -> list[DeviceOut]:
         if self.fails:
@@ -116,11 +119,35 @@ class FakeView:
         parts = {"mqtt": PartHealth(state=PartState.OK, age_s=1.0)}
         return HealthOut(status="ok", version="1.2.3", uptime_s=4.0, parts=parts)
 
+    def ready(self) -> ReadyOut:
+        part = PartHealth(state=PartState.DOWN if self.away else PartState.OK, age_s=1.0)
+        return ReadyOut(ready=not self.away, parts={"db": part})
+
     def below(self, feeder_id: str) -> set[str]:
         return {feeder_id}
 
     def feeder_ids(self) -> set[str]:
         return {"feeder-1", "feeder-2"}
+
+
+@dataclass
+class FakePicture:
+    """A fleet of one, whose power is the number of the tick."""
+
+    tick: int = 0
+    padding: str = ""
+    fails: bool = False
+
+    async def change(self) -> ChangeOut:
+        if self.fails:
+            raise RuntimeError("a bug")
+        self.tick += 1
+        devices = [{"device_id": "ev-001", "p_actual_kw": float(self.tick), "site_id": self.padding}]
+        return ChangeOut(at=NOW, tick=self.tick, feeders=[], devices=devices, health=FakeView().health())
+
+    def whole(self) -> PictureOut:
+        devices = [{"device_id": "ev-001", "p_actual_kw": float(self.tick)}]
+        return PictureOut(at=NOW, tick=self.tick, feeders=[], devices=devices, health=FakeView().health())
 
 
 @dataclass
@@ -153,6 +180,8 @@ class Api:
     clock: FakeClock
     metrics: Metrics
     app: web.Application
+    picture: FakePicture
+    hub: Hub
     live: LiveController
 
     def headers(self, role: Role) -> dict[str, str]:
@@ -173,10 +202,12 @@ async def running_api(
     With `lively` devices and feeders are those of a real fleet and loop, `Api.live`.
     """
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
+    picture = FakePicture()
     told: list[DrEvent] = []
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
     with live_controller(clock, metrics) as live:
         async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
+            hub = Hub(picture, epoch=7, metrics=metrics)
             services = Services(
                 clock=clock,
                 metrics=metrics,
@@ -193,10 +224,11 @@ async def running_api(
                 offer=live.offer,
                 simulation=live.simulation,
                 health=view,
+                stream=hub,
                 events=events,
                 on_event=told.append,
                 new_id=lambda: str(len(events.committed) + 1),
             )
             app = build_app(services, metrics_enabled=metrics_enabled)
             async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-                yield Api(served, authenticator, view, events, told, clock, metrics, app, live)
+                yield Api(served, authenticator, view, events, told, clock, metrics, app, picture, hub, live)

@@ -26,17 +26,20 @@ def nothing() -> web.Response:
 
 
 def read_query(request: web.Request, type_: type[T]) -> T:
-    """Read the query strictly: the right types, no unknown and no repeated name.
+    """Read the query strictly: the right types, no unknown and no repeated name, no null.
 
     Raises:
         UsageError: It is not this.
     """
-    names = list(request.query.keys())
-    for name in names:
+    names = [name for name, _ in request.query.items()]
+    for name, value in request.query.items():
         if names.count(name) > 1:
             raise UsageError(
                 f"{name} stands twice in the query", why="it is not clear which counts", next_step="send it once"
             )
+        if value.lower() == "null":
+            # The library would take it for nothing where the field may be left out.
+            raise UsageError(f"{name} is null", why="a query says nothing by silence", next_step=f"leave {name} out")
     try:
         return msgspec.convert(dict(request.query), type_, strict=False)
     except msgspec.ValidationError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from derms.api.stream import Hub
 from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, SimulationDesk, TrackingView, WhyView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
@@ -31,6 +32,7 @@ class Services:
     declared: Mapping[str, frozenset[str]]
     """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView
+    stream: Hub
     events: EventStore
     on_event: Callable[[DrEvent], None]
     """Called with each new event once it is committed."""

@@ -1,6 +1,6 @@
 """What the API reads of the live controller: ports, implemented on the fleet and the loop in `derms.view`.
 
-Every call is answered from memory; none waits or fails.
+Every call is answered from memory; none waits for anything outside, or fails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from derms.api.schemas.devices import DeviceOut, DevicesQuery
 from derms.api.schemas.feeders import FeederSummaryOut
-from derms.api.schemas.health import HealthOut
+from derms.api.schemas.health import HealthOut, ReadyOut
+from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.schemas.tracking import TrackingOut, TrackingQuery
 from derms.api.schemas.why import WhyOut
 from derms.contract import SimulationProfile
@@ -126,9 +127,25 @@ class FeedersView(Protocol):
         ...
 
 
+class PictureView(Protocol):
+    """All of it, a tick at a time; for one listener."""
+
+    async def change(self) -> ChangeOut:
+        """Look again, and tell what is not as it was; a large fleet in parts, between which others get their turn."""
+        ...
+
+    def whole(self) -> PictureOut:
+        """Everything as it was last told."""
+        ...
+
+
 class HealthView(Protocol):
     """The daemon."""
 
     def health(self) -> HealthOut:
         """How the daemon and its parts do."""
+        ...
+
+    def ready(self) -> ReadyOut:
+        """Whether it can do all it is for."""
         ...

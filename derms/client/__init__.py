@@ -6,11 +6,20 @@ from derms.client.events import EventCalls
 from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
 from derms.client.simulation import SimulationCalls
+from derms.client.stream import StreamCalls
 from derms.client.telemetry import TelemetryCalls
 from derms.client.tracking import TrackingCalls
 
 
 class ApiClient(
-    HealthCalls, AuthCalls, DeviceCalls, FeederCalls, TrackingCalls, TelemetryCalls, SimulationCalls, EventCalls
+    HealthCalls,
+    AuthCalls,
+    DeviceCalls,
+    FeederCalls,
+    TrackingCalls,
+    TelemetryCalls,
+    SimulationCalls,
+    EventCalls,
+    StreamCalls,
 ):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""

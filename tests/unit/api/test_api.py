@@ -43,16 +43,21 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 ROUTES: list[tuple[str, str, Role | None]] = [
     ("GET", "/api/health", None),
+    ("GET", "/api/ready", None),
     ("GET", "/api/devices", Role.VIEWER),
     ("GET", "/api/feeder/summary", Role.VIEWER),
     ("GET", "/api/events", Role.VIEWER),
     ("POST", "/api/events", Role.OPERATOR),
     ("GET", "/metrics", Role.VIEWER),
+    ("GET", "/api/openapi.json", None),
+    ("GET", "/api/docs", None),
+    ("GET", "/api/docs.css", None),
 ]
 
 
 ELSEWHERE = {
     ("POST", "/api/auth/login"),
+    ("GET", "/api/stream"),
     *((method, "/api/devices/{device_id}") for method in ("GET", "PATCH", "DELETE")),
     *((method, "/api/devices/{device_id}/override") for method in ("PUT", "DELETE")),
     ("POST", "/api/devices"),
@@ -130,6 +135,14 @@ async def test_devices_feeders_and_health_are_answered_in_full(api: Api, http: a
             "uptime_s": 4.0,
             "parts": {"mqtt": {"state": "ok", "age_s": 1.0, "detail": ""}},
         }
+
+
+async def test_what_cannot_do_all_it_is_for_is_not_ready(api: Api, http: aiohttp.ClientSession) -> None:
+    for away, status in ((False, 200), (True, 503)):
+        api.view.away = away
+        async with http.get(f"{api.served.url}/api/ready") as response:
+            assert response.status == status
+            assert (await response.json())["ready"] is not away
 
 
 ERRORS: list[tuple[DermsError, int, str]] = [
