@@ -1,6 +1,5 @@
 """Rules that several nouns share. Pure."""
 
-import math
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
@@ -45,10 +44,10 @@ def end_of(*, until: datetime | None, duration_s: float | None, now: datetime) -
             next_step="send one of them",
         )
     if duration_s is not None:
-        if not 0.0 < duration_s <= LONGEST.total_seconds() or math.isnan(duration_s):
+        if not 1.0 <= duration_s <= LONGEST.total_seconds():
             raise UsageError(
                 f"duration_s is {duration_s:g}",
-                why=f"it must be more than 0 and at most {LONGEST.total_seconds():g}",
+                why=f"it must be from 1 to {LONGEST.total_seconds():g}",
                 next_step="correct it",
             )
         return now + timedelta(seconds=duration_s)

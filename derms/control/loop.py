@@ -122,6 +122,8 @@ class ControlLoop:
                 index = np.array([row.get(feeder.feeder_id, -1) for feeder in members], dtype=np.int64)
                 tree.memory = old.tree.memory.aligned(np.arange(old.tree.rows.size), index)
                 tree.rows, tree.node = old.tree.rows, old.tree.node
+                tree.ticks, tree.last_s = old.tree.ticks, old.tree.last_s
+                tree.alarms, tree.over = old.tree.alarms, old.tree.over
             trees.append(tree)
         self.trees = trees
         self.feeders = {

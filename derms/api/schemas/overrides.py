@@ -18,7 +18,7 @@ class OverrideIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Printable, for whoever finds it."""
     until: Instant | None = None
     """When it ends by itself; the instant is not inside."""
-    duration_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    duration_s: Annotated[float, msgspec.Meta(ge=1)] | None = None
     """Instead of `until`, from now on [s]."""
 
 

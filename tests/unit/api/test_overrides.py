@@ -93,6 +93,7 @@ async def test_an_override_that_is_not_committed_does_not_bear(ask: Asker, live:
         ("ev-1", HOLD | {"duration_s": None}, 422, "it has no end"),
         ("ev-1", HOLD | {"until": "2026-01-02T00:00:00Z"}, 422, "both until and duration_s"),
         ("ev-1", HOLD | {"duration_s": 0}, 422, "$.duration_s"),
+        ("ev-1", HOLD | {"duration_s": 1e-9}, 422, "$.duration_s"),
         ("ev-1", HOLD | {"duration_s": 1e9}, 422, "duration_s is 1e+09"),
         ("ev-1", HOLD | {"duration_s": None, "until": "2026-01-01T00:00:00Z"}, 422, "that is past"),
         ("ev-1", HOLD | {"kind": "release"}, 422, "$.kind"),

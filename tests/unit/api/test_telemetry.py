@@ -90,6 +90,7 @@ REFUSED = [
     ({"device_id": "a/b"}, "invalid"),
     ({"device_id": ""}, "invalid"),
     ({"site_id": "a\nb"}, "invalid"),
+    ({"site_id": "a\x00b"}, "invalid"),
     ({"type": "battery"}, "identity_mismatch"),
     ({"device_id": "pv-1", "type": "pv"}, "quarantined"),
     ({"at": "2026-01-01T00:00:31Z"}, "from_the_future"),
