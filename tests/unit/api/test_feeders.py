@@ -80,6 +80,7 @@ async def test_a_change_that_is_not_committed_is_not_told(ask: Asker, live: Live
 
 
 async def test_feeders_are_created_and_moved_and_the_tree_follows(ask: Asker, live: LiveController) -> None:
+    live.loop.tick()
     status, feeder = await ask(
         "POST", "/api/feeders", {"feeder_id": "garage", "parent_id": "feeder-2", "import_limit_kw": 5.0}
     )
@@ -91,6 +92,7 @@ async def test_feeders_are_created_and_moved_and_the_tree_follows(ask: Asker, li
     assert [tree.feeders[0].feeder_id for tree in live.loop.trees] == ["feeder-1", "feeder-2", "feeder-3"]
     live.loop.tick()
     assert live.loop.feeders["garage"].view is not None
+    assert live.loop.feeders["feeder-1"].ticks == 2  # it is the same feeder as before
 
 
 REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
