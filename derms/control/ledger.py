@@ -6,6 +6,7 @@ Full-policy: at most `_MOST_HOURS` hours wait for a store that is away; the olde
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -125,27 +126,34 @@ class Ledger:
         """
         now_ms = self._clock.now_ms()
         for begun_ms in sorted(self._hours):
-            totals = self._totals(begun_ms)
-            for start in range(0, len(totals), _SLICE):
-                await self._store.save_hours(totals[start : start + _SLICE])
+            for totals in self._totals(begun_ms):
+                await self._store.save_hours(totals)
             if begun_ms + _HOUR_MS <= now_ms:
                 self._hours.pop(begun_ms, None)
 
-    def _totals(self, begun_ms: int) -> list[DeviceHour]:
-        hour, at = self._hours[begun_ms], _instant(begun_ms)
-        asked, drawn, devices = hour.asked_kwh.tolist(), hour.drawn_kwh.tolist(), self._fleet.devices
-        found = {(devices[row].device_id, key): (asked[row], drawn[row]) for row, key in hour.feeder.items()}
-        return [
-            DeviceHour(
-                device_id=device_id,
-                feeder_id=feeder_id,
-                hour=at,
-                epoch=self._epoch,
-                asked_kwh=asked_kwh,
-                delivered_kwh=drawn_kwh,
-            )
-            for (device_id, feeder_id), (asked_kwh, drawn_kwh) in (hour.moved | found).items()
-        ]
+    def _totals(self, begun_ms: int) -> Iterator[list[DeviceHour]]:
+        """The totals of one hour, a slice at a time; what is added meanwhile is in the next ones."""
+        hour, devices = self._hours[begun_ms], self._fleet.devices
+        rows = list(hour.feeder)
+        for start in range(0, len(rows), _SLICE):
+            yield [
+                self._total(
+                    begun_ms, devices[row].device_id, hour.feeder[row], hour.asked_kwh[row], hour.drawn_kwh[row]
+                )
+                for row in rows[start : start + _SLICE]
+            ]
+        if hour.moved:
+            yield [self._total(begun_ms, *key, *sums) for key, sums in hour.moved.items()]
+
+    def _total(self, begun_ms: int, device_id: str, feeder_id: str, asked_kwh: float, drawn_kwh: float) -> DeviceHour:
+        return DeviceHour(
+            device_id=device_id,
+            feeder_id=feeder_id,
+            hour=_instant(begun_ms),
+            epoch=self._epoch,
+            asked_kwh=float(asked_kwh),
+            delivered_kwh=float(drawn_kwh),
+        )
 
 
 def _instant(at_ms: int) -> datetime:
