@@ -133,7 +133,7 @@ class Ledger:
 
     def _totals(self, begun_ms: int) -> Iterator[list[DeviceHour]]:
         """The totals of one hour, a slice at a time; what is added meanwhile is in the next ones."""
-        hour, devices = self._hours[begun_ms], self._fleet.devices
+        hour, devices = self._hours.get(begun_ms, _Hour()), self._fleet.devices
         rows = list(hour.feeder)
         for start in range(0, len(rows), _SLICE):
             yield [
