@@ -94,6 +94,15 @@ class ProgramKind(StrEnum):
     """A share of the flexible load, from incentive and penalty."""
 
 
+class EventState(StrEnum):
+    """Where a DR event stands."""
+
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    OVER = "over"
+    CANCELLED = "cancelled"
+
+
 class Role(StrEnum):
     """What a user may do; each may all that the ones before it may."""
 
@@ -280,6 +289,16 @@ class DrEvent:
     created_by: str = ""
     created_at: datetime
     cancelled_at: datetime | None = None
+    name: str = ""
+    """What people call it."""
+
+    def state_at(self, now: datetime) -> EventState:
+        """Where it stands at an instant; its end is not inside."""
+        if self.cancelled_at is not None:
+            return EventState.CANCELLED
+        if now >= self.end:
+            return EventState.OVER
+        return EventState.ACTIVE if now >= self.start else EventState.SCHEDULED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,24 @@ Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.Po
 `derms.runtime.SystemClock`. Fakes live in `tests/fakes_*.py`, and conformance suites in `tests/conformance`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from derms.errors import BrokerError
-from derms.model import Author, DecisionRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder, Setpoint, Telemetry
+from derms.model import (
+    Author,
+    DecisionRecord,
+    Device,
+    DeviceOverride,
+    DrEvent,
+    DrProgram,
+    EventState,
+    Feeder,
+    Setpoint,
+    Telemetry,
+)
 
 
 class Clock(Protocol):
@@ -141,20 +152,109 @@ class RegistryStore(Protocol):
         ...
 
 
-class EventStore(Protocol):
-    """DR events."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What makes a write happen once, however often it is asked for."""
 
-    async def add_event(self, event: DrEvent, *, by: Author) -> None:
-        """Commit an event together with its line in the audit log.
+    key: str
+    """Chosen by who asks; one of their own."""
+    fingerprint: str
+    """Of what was asked for: the same key with another one is a mistake."""
+    answer: bytes
+    """What was answered, to be answered again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsWanted:
+    """Which part of the list of DR events."""
+
+    states: tuple[EventState, ...]
+    now: datetime
+    """The instant the states are meant at."""
+    feeder_id: str | None = None
+    """Only those that name it."""
+    sort: str = "start"
+    """`start`, `end` or `created_at`; then by id, in the same direction."""
+    down: bool = False
+    """The latest first."""
+    after: tuple[datetime, str] | None = None
+    """Where the page before ended: what it was sorted by, and the id."""
+    limit: int = 1000
+
+
+class EventStore(Protocol):
+    """DR events. Every change is committed together with its line in the audit log."""
+
+    async def add_event(self, event: DrEvent, *, by: Author, once: Once | None = None) -> None:
+        """Commit an event.
+
+        Args:
+            event: The event.
+            by: Who makes it.
+            once: Committed with it; no second one of the same user and key is.
 
         Raises:
-            ConflictError: The id exists.
+            ConflictError: The id exists, or the key was used.
             StoreError: It is not committed.
         """
         ...
 
+    async def change_event(
+        self, event_id: str, action: str, change: Callable[[DrEvent], DrEvent], *, by: Author
+    ) -> DrEvent:
+        """Replace an event by what `change` makes of it as it is stored now; nobody else changes it meanwhile.
+
+        Args:
+            event_id: Which one.
+            action: What the audit log calls it.
+            change: Checks and changes; what it raises leaves everything as it was.
+            by: Who changes it.
+
+        Returns:
+            The event as it is stored now.
+
+        Raises:
+            NotFoundError: There is no such event.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def remove_event(self, event_id: str, check: Callable[[DrEvent], None], *, by: Author) -> None:
+        """Remove an event; the audit log keeps what it was.
+
+        Args:
+            event_id: Which one.
+            check: Raises where it must stay.
+            by: Who removes it.
+
+        Raises:
+            NotFoundError: There is no such event.
+            StoreError: It is not committed.
+        """
+        ...
+
+
+class EventReader(Protocol):
+    """The DR events there are."""
+
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         """Events neither cancelled nor over at `now`."""
+        ...
+
+    async def find_event(self, event_id: str) -> DrEvent:
+        """One event.
+
+        Raises:
+            NotFoundError: There is no such event.
+        """
+        ...
+
+    async def list_events(self, wanted: EventsWanted) -> list[DrEvent]:
+        """A part of the list."""
+        ...
+
+    async def answered(self, username: str, key: str) -> Once | None:
+        """What was answered to a user's key; None: it was not used, or is forgotten."""
         ...
 
 
@@ -170,11 +270,14 @@ class ProgramStore(Protocol):
         """
         ...
 
-    async def set_program_active(self, program_id: str, active: bool, *, by: Author) -> None:
-        """Let a program apply, or no longer.
+    async def change_program(
+        self, program_id: str, action: str, change: Callable[[DrProgram], DrProgram], *, by: Author
+    ) -> DrProgram:
+        """Replace a program by what `change` makes of it, as `EventStore.change_event`.
 
         Raises:
             NotFoundError: There is no such program.
+            ConflictError: The name exists.
             StoreError: It is not committed.
         """
         ...

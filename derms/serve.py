@@ -48,6 +48,7 @@ from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
 from derms.view.links import LinkState
+from derms.view.previews import LivePreviews
 
 _GAUGES_S = 1.0
 _SESSION_EXPIRY_S = 3600
@@ -219,6 +220,11 @@ async def controller(
             health=health,
             events=store,
             on_event=loop.add_event,
+            on_event_gone=loop.drop_event,
+            programs=store,
+            on_program=loop.put_program,
+            on_program_gone=loop.drop_program,
+            previews=LivePreviews(fleet=fleet, loop=loop, clock=clock, params=params),
             new_id=new_id,
         )
         app = build_app(services, metrics_enabled=settings.prometheus_enabled)

@@ -3,7 +3,7 @@
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -14,9 +14,9 @@ from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut, PartHealth, PartState
 from derms.api.services import Services
 from derms.auth import Authenticator, Credential
-from derms.errors import DermsError
 from derms.metrics import Metrics
-from derms.model import Author, DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
+from derms.model import DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
+from tests.fakes_dr import FakeEvents, FakePreviews, Told
 
 NOW_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
@@ -111,24 +111,6 @@ class FakeView:
 
 
 @dataclass
-class FakeEvents:
-    """Committed events, in memory."""
-
-    committed: list[tuple[DrEvent, str, str]] = field(default_factory=list)
-    error: DermsError | None = None
-
-    async def add_event(self, event: DrEvent, *, by: Author) -> None:
-        if self.error:
-            raise self.error
-        self.committed.append((event, by.username, by.request_id))
-
-    async def unfinished_events(self, now: datetime) -> list[DrEvent]:
-        if self.error:
-            raise self.error
-        return [event for event, _, _ in self.committed if event.end > now]
-
-
-@dataclass
 class Api:
     """A served API and all that stands behind it."""
 
@@ -137,6 +119,7 @@ class Api:
     view: FakeView
     events: FakeEvents
     told: list[DrEvent]
+    dr: Told
     clock: FakeClock
     metrics: Metrics
     app: web.Application
@@ -155,7 +138,7 @@ async def running_api(
 ) -> AsyncIterator[Api]:
     """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them."""
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
-    told: list[DrEvent] = []
+    dr = Told()
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
     async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
         services = Services(
@@ -166,9 +149,14 @@ async def running_api(
             feeders=view,
             health=view,
             events=events,
-            on_event=told.append,
-            new_id=lambda: str(len(events.committed) + 1),
+            on_event=dr.events.append,
+            on_event_gone=dr.events_gone.append,
+            programs=events,
+            on_program=dr.programs.append,
+            on_program_gone=dr.programs_gone.append,
+            previews=FakePreviews(),
+            new_id=lambda: str(len(events.committed) + len(events.programs) + 1),
         )
         app = build_app(services, metrics_enabled=metrics_enabled)
         async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-            yield Api(served, authenticator, view, events, told, clock, metrics, app)
+            yield Api(served, authenticator, view, events, dr.events, dr, clock, metrics, app)

@@ -1,7 +1,6 @@
 """A store in memory, and values to put into it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from derms.model import (
     Setpoint,
     Telemetry,
 )
-from derms.ports import MemoryRecord, RecordBatch, Sample
+from derms.ports import EventsWanted, MemoryRecord, Once, RecordBatch, Sample
 
 T0_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
@@ -42,6 +41,7 @@ class FakeStore:
         self.devices: dict[str, Device] = {}
         self.events: dict[str, DrEvent] = {}
         self.programs: dict[str, DrProgram] = {}
+        self.once: dict[tuple[str, str], Once] = {}
         self.overrides: dict[str, DeviceOverride] = {}
         self.memories: dict[str, MemoryRecord] = {}
         self.audit: list[tuple[str, str, str]] = []
@@ -100,11 +100,46 @@ class FakeStore:
                 raise NotFoundError(f"no feeder {device.feeder_id}")
         self.devices |= {device.device_id: device for device in devices}
 
-    async def add_event(self, event: DrEvent, *, by: Author) -> None:
-        if event.event_id in self.events:
-            raise ConflictError(f"event {event.event_id} exists")
+    async def add_event(self, event: DrEvent, *, by: Author, once: Once | None = None) -> None:
+        if event.event_id in self.events or (once is not None and (by.username, once.key) in self.once):
+            raise ConflictError(f"event {event.event_id} exists, or its key was used")
         self.events[event.event_id] = event
+        if once is not None:
+            self.once[by.username, once.key] = once
         self.audit.append((by.username, event.event_id, by.request_id))
+
+    async def change_event(
+        self, event_id: str, action: str, change: Callable[[DrEvent], DrEvent], *, by: Author
+    ) -> DrEvent:
+        self.events[event_id] = change(await self.find_event(event_id))
+        self.audit.append((by.username, event_id, by.request_id))
+        return self.events[event_id]
+
+    async def remove_event(self, event_id: str, check: Callable[[DrEvent], None], *, by: Author) -> None:
+        check(await self.find_event(event_id))
+        del self.events[event_id]
+        self.audit.append((by.username, event_id, by.request_id))
+
+    async def find_event(self, event_id: str) -> DrEvent:
+        if event_id not in self.events:
+            raise NotFoundError(f"no event {event_id}", next_step="name another")
+        return self.events[event_id]
+
+    async def list_events(self, wanted: EventsWanted) -> list[DrEvent]:
+        def place(event: DrEvent) -> tuple[datetime, str]:
+            return getattr(event, wanted.sort), event.event_id
+
+        found = [
+            event
+            for event in self.events.values()
+            if event.state_at(wanted.now) in wanted.states
+            and (wanted.feeder_id is None or wanted.feeder_id in event.feeder_ids)
+            and (wanted.after is None or (place(event) < wanted.after if wanted.down else place(event) > wanted.after))
+        ]
+        return sorted(found, key=place, reverse=wanted.down)[: wanted.limit]
+
+    async def answered(self, username: str, key: str) -> Once | None:
+        return self.once.get((username, key))
 
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         open_events = [event for event in self.events.values() if event.cancelled_at is None and event.end > now]
@@ -118,9 +153,15 @@ class FakeStore:
         self.programs[program.program_id] = program
         self.audit.append((by.username, program.program_id, by.request_id))
 
-    async def set_program_active(self, program_id: str, active: bool, *, by: Author) -> None:
-        self.programs[program_id] = replace(self._program(program_id), active=active)
+    async def change_program(
+        self, program_id: str, action: str, change: Callable[[DrProgram], DrProgram], *, by: Author
+    ) -> DrProgram:
+        after = change(self._program(program_id))
+        if any(one.name == after.name and one.program_id != program_id for one in self.programs.values()):
+            raise ConflictError(f"the name {after.name} is taken")
+        self.programs[program_id] = after
         self.audit.append((by.username, program_id, by.request_id))
+        return after
 
     async def delete_program(self, program_id: str, *, by: Author) -> None:
         del self.programs[self._program(program_id).program_id]

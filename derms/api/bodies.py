@@ -31,7 +31,8 @@ def read_query(request: web.Request, type_: type[T]) -> T:
     Raises:
         UsageError: It is not this.
     """
-    names = list(request.query.keys())
+    # Of a multidict `items` tells a repeated name twice, `keys` once.
+    names = [name for name, _ in request.query.items()]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(

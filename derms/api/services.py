@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from derms.api.view import DevicesView, FeedersView, HealthView
+from derms.api.view import DevicesView, FeedersView, HealthView, PreviewView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
-from derms.model import DrEvent
-from derms.ports import Clock, EventStore
+from derms.model import DrEvent, DrProgram
+from derms.ports import Clock, EventReader, EventStore, ProgramStore
+
+
+class Events(EventStore, EventReader, Protocol):
+    """DR events, to be read and changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +25,16 @@ class Services:
     devices: DevicesView
     feeders: FeedersView
     health: HealthView
-    events: EventStore
+    events: Events
     on_event: Callable[[DrEvent], None]
-    """Called with each new event once it is committed."""
+    """Called with each event that is new or changed, once it is committed."""
+    on_event_gone: Callable[[str], None]
+    """Called with the id of each event that is removed."""
+    programs: ProgramStore
+    on_program: Callable[[DrProgram], None]
+    """Called with each program that is new or changed, once it is committed."""
+    on_program_gone: Callable[[str], None]
+    """Called with the id of each program that is removed."""
+    previews: PreviewView
     new_id: Callable[[], str]
     """Makes a new, random, short id."""

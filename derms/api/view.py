@@ -6,8 +6,10 @@ Every call is answered from memory; none waits or fails.
 from typing import Protocol
 
 from derms.api.schemas.devices import DeviceOut
+from derms.api.schemas.events import PreviewOut
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut
+from derms.model import DrEvent, DrProgram
 
 
 class DevicesView(Protocol):
@@ -27,6 +29,18 @@ class FeedersView(Protocol):
 
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
+        ...
+
+
+class PreviewView(Protocol):
+    """What DR would do."""
+
+    def of_event(self, event: DrEvent) -> PreviewOut:
+        """What an event is expected to do; nothing changes."""
+        ...
+
+    def of_program(self, program: DrProgram) -> PreviewOut:
+        """What a program is expected to do while it bears; nothing changes."""
         ...
 
 

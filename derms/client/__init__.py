@@ -5,7 +5,8 @@ from derms.client.devices import DeviceCalls
 from derms.client.events import EventCalls
 from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
+from derms.client.programs import ProgramCalls
 
 
-class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls):
+class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls, ProgramCalls):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""

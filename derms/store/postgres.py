@@ -17,13 +17,14 @@ from derms.store.link import Connection, Link
 from derms.store.memories import MemoryTables, keep_memories
 from derms.store.migrate import migrate
 from derms.store.overrides import OverrideTables
+from derms.store.programs import ProgramTables
 from derms.store.registry import RegistryTables
 from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTable, days_of, setpoint_of
 
 _log = logging.getLogger(__name__)
 
 
-class PostgresStore(RegistryTables, EventTables, OverrideTables, MemoryTables):
+class PostgresStore(RegistryTables, EventTables, ProgramTables, OverrideTables, MemoryTables):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
     Args:

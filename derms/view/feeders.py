@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from derms.api.schemas.events import EventState, event_out
+from derms.api.schemas.events import event_out
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.columns import Params
 from derms.control.demand_response import is_active
 from derms.control.loop import ControlLoop
 from derms.control.trees import FeederTick
 from derms.fleet import Fleet
-from derms.model import DeviceKind, DrEvent, FeederMode
+from derms.model import DeviceKind, DrEvent, EventState, FeederMode
 from derms.ports import Clock
 from derms.view.devices import freshness_of
 from derms.view.instants import instant
