@@ -14,6 +14,7 @@ from derms.model import (
     Author,
     DecisionRecord,
     Device,
+    DeviceKind,
     DeviceOverride,
     DrEvent,
     DrProgram,
@@ -255,6 +256,78 @@ class EventReader(Protocol):
 
     async def answered(self, username: str, key: str) -> Once | None:
         """What was answered to a user's key; None: it was not used, or is forgotten."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeWanted:
+    """Of which event the outcome is asked, and how it is to be measured."""
+
+    event: DrEvent
+    imports: bool
+    """It limits the import; otherwise the export, and loads are counted as exports."""
+    since: datetime
+    """Where the window before the event begins, from which its baseline is made."""
+    settled: datetime
+    """From when on devices should follow what they were told for the event."""
+    until: datetime
+    """Where it ended, or now; the instant is not inside."""
+    bucket_s: float
+    """Length of the intervals, counted from its start [s]."""
+    tolerance: float
+    """Over the limit by less than this share of it, or than `tolerance_kw`, is not over."""
+    tolerance_kw: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeederBucket:
+    """One feeder in one interval."""
+
+    feeder_id: str
+    bucket: int
+    """The interval's number from the start on; -1: the window before the event."""
+    load_kw: float | None
+    """What it drew on average, or exported where that is limited [kW]; None: there is no length to average over."""
+    limit_kw: float | None
+    """What the event, or a tighter limit, allowed it on average [kW]; None: nothing limited it."""
+    observed_s: float
+    """How much of it ticks tell of [s]."""
+    compliant_s: float
+    """For how much of that it was within the limit [s]."""
+    kept_at: datetime | None
+    """The first tick in it at which it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCourse:
+    """What one device was told and did; means over instants, in load convention [kW], None: nothing is known."""
+
+    device_id: str
+    kind: DeviceKind
+    feeder_id: str
+    before_kw: float | None
+    during_kw: float | None
+    followed_kw: float | None
+    """What it drew while it was told something and had had time to follow."""
+    told_kw: float | None
+    """What it was told then."""
+    heard: int
+    """At how many instants of the event there was a reading."""
+    local: int
+    """At how many of them it said that it is controlled locally."""
+    overridden: bool
+    """An operator held or blocked it."""
+
+
+class OutcomeStore(Protocol):
+    """What came of DR events, by what is stored."""
+
+    async def feeder_courses(self, wanted: OutcomeWanted) -> list[FeederBucket]:
+        """The load of the event's feeders, by feeder and time."""
+        ...
+
+    async def device_courses(self, wanted: OutcomeWanted, instants: Sequence[datetime]) -> list[DeviceCourse]:
+        """What each controllable device on and below the event's feeders was told and did."""
         ...
 
 

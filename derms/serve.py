@@ -224,6 +224,7 @@ async def controller(
             programs=store,
             on_program=loop.put_program,
             on_program_gone=loop.drop_program,
+            outcomes=store,
             previews=LivePreviews(fleet=fleet, loop=loop, clock=clock, params=params),
             new_id=new_id,
         )

@@ -2,7 +2,7 @@
 
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -109,6 +109,9 @@ class FakeView:
     def feeder_ids(self) -> set[str]:
         return {"feeder-1", "feeder-2"}
 
+    def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:
+        return set(feeder_ids)
+
 
 @dataclass
 class Api:
@@ -155,6 +158,7 @@ async def running_api(
             on_program=dr.programs.append,
             on_program_gone=dr.programs_gone.append,
             previews=FakePreviews(),
+            outcomes=dr.outcomes,
             new_id=lambda: str(len(events.committed) + len(events.programs) + 1),
         )
         app = build_app(services, metrics_enabled=metrics_enabled)

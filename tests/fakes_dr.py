@@ -1,13 +1,13 @@
 """What stands in for the store of DR events and programs, and for the loop that is told of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from derms.api.schemas.events import PreviewOut
 from derms.errors import DermsError
 from derms.model import Author, DrEvent, DrProgram, Role
-from derms.ports import EventsWanted, Once
+from derms.ports import DeviceCourse, EventsWanted, FeederBucket, Once, OutcomeWanted
 from tests.fakes_store import FakeStore
 
 
@@ -19,6 +19,7 @@ class Told:
     events_gone: list[str] = field(default_factory=list)
     programs: list[DrProgram] = field(default_factory=list)
     programs_gone: list[str] = field(default_factory=list)
+    outcomes: "FakeOutcomes" = field(default_factory=lambda: FakeOutcomes())
 
 
 class FakeEvents(FakeStore):
@@ -49,6 +50,22 @@ class FakeEvents(FakeStore):
             raise self.error
 
 
+@dataclass
+class FakeOutcomes:
+    """Courses, as the store would sum them up."""
+
+    feeders: list[FeederBucket] = field(default_factory=list)
+    devices: list[DeviceCourse] = field(default_factory=list)
+    asked: list[OutcomeWanted] = field(default_factory=list)
+
+    async def feeder_courses(self, wanted: OutcomeWanted) -> list[FeederBucket]:
+        self.asked.append(wanted)
+        return self.feeders
+
+    async def device_courses(self, wanted: OutcomeWanted, instants: Sequence[datetime]) -> list[DeviceCourse]:
+        return self.devices
+
+
 class FakePreviews:
     """Knows nothing of what would happen."""
 
@@ -71,6 +88,7 @@ ROUTES: list[tuple[str, str, Role]] = [
     ("PATCH", "/api/events/{event_id}", Role.OPERATOR),
     ("DELETE", "/api/events/{event_id}", Role.ADMIN),
     ("POST", "/api/events/{event_id}/cancel", Role.OPERATOR),
+    ("GET", "/api/events/{event_id}/outcome", Role.VIEWER),
     ("GET", "/api/programs", Role.VIEWER),
     ("POST", "/api/programs", Role.OPERATOR),
     ("POST", "/api/programs/preview", Role.OPERATOR),

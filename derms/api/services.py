@@ -8,7 +8,7 @@ from derms.api.view import DevicesView, FeedersView, HealthView, PreviewView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
 from derms.model import DrEvent, DrProgram
-from derms.ports import Clock, EventReader, EventStore, ProgramStore
+from derms.ports import Clock, EventReader, EventStore, OutcomeStore, ProgramStore
 
 
 class Events(EventStore, EventReader, Protocol):
@@ -36,5 +36,6 @@ class Services:
     on_program_gone: Callable[[str], None]
     """Called with the id of each program that is removed."""
     previews: PreviewView
+    outcomes: OutcomeStore
     new_id: Callable[[], str]
     """Makes a new, random, short id."""

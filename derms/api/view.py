@@ -3,6 +3,7 @@
 Every call is answered from memory; none waits or fails.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from derms.api.schemas.devices import DeviceOut
@@ -29,6 +30,10 @@ class FeedersView(Protocol):
 
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
+        ...
+
+    def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:
+        """Those of some feeders that lie below none of the others."""
         ...
 
 

@@ -9,6 +9,7 @@ from derms.api.schemas.events import (
     EventsQuery,
     PreviewOut,
 )
+from derms.api.schemas.outcomes import OutcomeOut, OutcomeQuery
 from derms.client.base import Caller, part
 
 
@@ -55,6 +56,16 @@ class EventCalls(Caller):
     async def delete_event(self, event_id: str) -> None:
         """Remove an event that never began. Needs the role admin."""
         await self.call("DELETE", _path(event_id), type(None))
+
+    async def event_outcome(self, event_id: str, *, bucket_s: float | None = None) -> OutcomeOut:
+        """What came of an event so far.
+
+        Args:
+            event_id: Which one.
+            bucket_s: Length of the intervals [s]; None: by the length of the event.
+        """
+        query = OutcomeQuery(bucket_s=bucket_s)
+        return await self.call("GET", f"{_path(event_id)}/outcome", OutcomeOut, query=query)
 
 
 def _path(event_id: str) -> str:

@@ -16,6 +16,7 @@ from derms.store.events import EventTables
 from derms.store.link import Connection, Link
 from derms.store.memories import MemoryTables, keep_memories
 from derms.store.migrate import migrate
+from derms.store.outcomes import OutcomeTables
 from derms.store.overrides import OverrideTables
 from derms.store.programs import ProgramTables
 from derms.store.registry import RegistryTables
@@ -24,7 +25,7 @@ from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTab
 _log = logging.getLogger(__name__)
 
 
-class PostgresStore(RegistryTables, EventTables, ProgramTables, OverrideTables, MemoryTables):
+class PostgresStore(RegistryTables, EventTables, OutcomeTables, ProgramTables, OverrideTables, MemoryTables):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
     Args:

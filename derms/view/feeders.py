@@ -1,6 +1,7 @@
 """The feeders."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -31,6 +32,19 @@ class LiveFeeders:
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
         return set(self._loop.feeders)
+
+    def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:
+        """Those of some feeders that lie below none of the others."""
+        named = set(feeder_ids)
+        return {feeder_id for feeder_id in named if not self._above(feeder_id) & named}
+
+    def _above(self, feeder_id: str) -> set[str]:
+        above: set[str] = set()
+        state = self._loop.feeders.get(feeder_id)
+        while state is not None and (parent := state.feeder.parent_id) is not None:
+            above.add(parent)
+            state = self._loop.feeders.get(parent)
+        return above
 
     def feeders(self) -> list[FeederSummaryOut]:
         """All feeders, ordered by id."""
