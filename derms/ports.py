@@ -11,6 +11,8 @@ from typing import Protocol
 
 from derms.errors import BrokerError
 from derms.model import (
+    AlarmLine,
+    AlarmRecord,
     Author,
     DecisionRecord,
     Device,
@@ -369,6 +371,17 @@ class ProgramStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryWanted:
+    """Which part of the alarms' history."""
+
+    kind: str | None = None
+    subject: str | None = None
+    before: int | None = None
+    """Only lines with a smaller number; None: from the newest on."""
+    limit: int = 1000
+
+
 class OverrideStore(Protocol):
     """What operators lay upon devices. Every change is committed together with its line in the audit log."""
 
@@ -393,6 +406,34 @@ class OverrideStore(Protocol):
 
     async def live_overrides(self, now: datetime) -> list[DeviceOverride]:
         """Those that have not ended at `now`, by device; the end is not inside."""
+        ...
+
+
+class AlarmStore(Protocol):
+    """Alarms that are not normal, and their history."""
+
+    async def load_alarms(self) -> list[AlarmRecord]:
+        """Those that were not normal when they were last written, by kind and subject."""
+        ...
+
+    async def keep_alarms(self, records: Sequence[AlarmRecord], lines: Sequence[AlarmLine]) -> None:
+        """Commit alarms as they are now, in place of what was, and lines of their history.
+
+        Raises:
+            StoreError: Nothing is committed.
+        """
+        ...
+
+    async def change_alarm(self, before: AlarmRecord, after: AlarmRecord, action: str, *, by: Author) -> None:
+        """Commit what somebody says of an alarm, together with its line in the audit log.
+
+        Raises:
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def alarm_history(self, wanted: HistoryWanted) -> list[AlarmLine]:
+        """A part of the history, the newest line first."""
         ...
 
 

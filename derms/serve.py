@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from derms import __version__
+from derms.alarms.guard import Alerts, raised_before
+from derms.alarms.watch import Watched
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
 from derms.auth import Authenticator, Credential, load_or_create_secret
@@ -196,6 +198,20 @@ async def controller(
         for program in await store.load_programs():
             loop.put_program(program)
         loop.recall(await store.load_memories())
+        alarms = await raised_before(
+            store,
+            Watched(
+                loop=loop,
+                recorder=recorder,
+                spool_max_bytes=settings.spool_max_mb << 20,
+                broker_away=lambda: not mqtt.connected,
+                interval_s=params.interval_s,
+            ),
+            _alerts(settings),
+            clock=clock,
+            metrics=metrics,
+        )
+        stack.push_async_callback(alarms.keeper.finish)
         ingest = Ingest(
             feed=link,
             fleet=fleet,
@@ -225,6 +241,8 @@ async def controller(
             on_program=loop.put_program,
             on_program_gone=loop.drop_program,
             outcomes=store,
+            alarms=alarms.desk,
+            alarm_store=store,
             previews=LivePreviews(fleet=fleet, loop=loop, clock=clock, params=params),
             new_id=new_id,
         )
@@ -241,10 +259,12 @@ async def controller(
                     "outbox": outbox.run,
                     "control-loop": loop.run,
                     "presence": lambda: presence.run(link),
+                    **alarms.tasks,
                     "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state),
                 }
             )
         )
+        stack.enter_context(alarms.watchdog)
         yield Controller(
             api_url=served.url,
             broker_url=broker_url,
@@ -298,6 +318,13 @@ def _address(settings: Settings, url: str) -> BrokerAddress:
     if settings.mqtt_password is not None:
         address = replace(address, password=settings.mqtt_password.get_secret_value())
     return address
+
+
+def _alerts(settings: Settings) -> Alerts | None:
+    url = settings.alert_webhook_url
+    if url is None:
+        return None
+    return Alerts(url=url.get_secret_value(), source=settings.controller_id, cooldown_s=settings.alert_cooldown_s)
 
 
 def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> None:

@@ -159,6 +159,8 @@ async def running_api(
             on_program_gone=dr.programs_gone.append,
             previews=FakePreviews(),
             outcomes=dr.outcomes,
+            alarms=dr.desk,
+            alarm_store=events,
             new_id=lambda: str(len(events.committed) + len(events.programs) + 1),
         )
         app = build_app(services, metrics_enabled=metrics_enabled)

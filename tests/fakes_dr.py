@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from derms.alarms.desk import AlarmDesk
+from derms.alarms.rules import GROUPED, RULES
 from derms.api.schemas.events import PreviewOut
 from derms.errors import DermsError
 from derms.model import Author, DrEvent, DrProgram, Role
@@ -19,6 +21,9 @@ class Told:
     events_gone: list[str] = field(default_factory=list)
     programs: list[DrProgram] = field(default_factory=list)
     programs_gone: list[str] = field(default_factory=list)
+    desk: AlarmDesk = field(
+        default_factory=lambda: AlarmDesk(RULES, gather=GROUPED, on_change=lambda record, line: None)
+    )
     outcomes: "FakeOutcomes" = field(default_factory=lambda: FakeOutcomes())
 
 
@@ -89,6 +94,12 @@ ROUTES: list[tuple[str, str, Role]] = [
     ("DELETE", "/api/events/{event_id}", Role.ADMIN),
     ("POST", "/api/events/{event_id}/cancel", Role.OPERATOR),
     ("GET", "/api/events/{event_id}/outcome", Role.VIEWER),
+    ("GET", "/api/alarms", Role.VIEWER),
+    ("GET", "/api/alarms/history", Role.VIEWER),
+    ("GET", "/api/alarms/{alarm_id}", Role.VIEWER),
+    ("POST", "/api/alarms/{alarm_id}/acknowledge", Role.OPERATOR),
+    ("POST", "/api/alarms/{alarm_id}/shelve", Role.OPERATOR),
+    ("POST", "/api/alarms/{alarm_id}/unshelve", Role.OPERATOR),
     ("GET", "/api/programs", Role.VIEWER),
     ("POST", "/api/programs", Role.OPERATOR),
     ("POST", "/api/programs/preview", Role.OPERATOR),
@@ -98,4 +109,4 @@ ROUTES: list[tuple[str, str, Role]] = [
     ("POST", "/api/programs/{program_id}/activate", Role.OPERATOR),
     ("POST", "/api/programs/{program_id}/deactivate", Role.OPERATOR),
 ]
-"""What the DR nouns add, and the least role that may."""
+"""What the nouns of DR and of alarms add, and the least role that may."""

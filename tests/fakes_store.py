@@ -1,11 +1,15 @@
 """A store in memory, and values to put into it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from derms.errors import ConflictError, NotFoundError, StoreError, UsageError
 from derms.model import (
+    AlarmLine,
+    AlarmRecord,
+    AlarmState,
     Author,
     DecisionRecord,
     Device,
@@ -20,7 +24,7 @@ from derms.model import (
     Setpoint,
     Telemetry,
 )
-from derms.ports import EventsWanted, MemoryRecord, Once, RecordBatch, Sample
+from derms.ports import EventsWanted, HistoryWanted, MemoryRecord, Once, RecordBatch, Sample
 
 T0_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
@@ -44,6 +48,8 @@ class FakeStore:
         self.once: dict[tuple[str, str], Once] = {}
         self.overrides: dict[str, DeviceOverride] = {}
         self.memories: dict[str, MemoryRecord] = {}
+        self.alarms: dict[str, AlarmRecord] = {}
+        self.alarm_lines: list[AlarmLine] = []
         self.audit: list[tuple[str, str, str]] = []
         self.away = False
         self.attempts = 0
@@ -196,6 +202,39 @@ class FakeStore:
 
     async def load_memories(self) -> list[MemoryRecord]:
         return sorted(self.memories.values(), key=lambda memory: memory.feeder_id)
+
+    async def load_alarms(self) -> list[AlarmRecord]:
+        return sorted(self.alarms.values(), key=lambda one: (one.kind, one.subject))
+
+    async def keep_alarms(self, records: Sequence[AlarmRecord], lines: Sequence[AlarmLine]) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
+        for record in records:
+            self._keep_alarm(record)
+        for line in lines:
+            self.alarm_lines.append(replace(line, number=len(self.alarm_lines) + 1))
+
+    async def change_alarm(self, before: AlarmRecord, after: AlarmRecord, action: str, *, by: Author) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
+        self._keep_alarm(after)
+        self.audit.append((by.username, after.alarm_id, by.request_id))
+
+    def _keep_alarm(self, record: AlarmRecord) -> None:
+        if record.state is AlarmState.NORMAL:
+            self.alarms.pop(record.alarm_id, None)
+        else:
+            self.alarms[record.alarm_id] = record
+
+    async def alarm_history(self, wanted: HistoryWanted) -> list[AlarmLine]:
+        found = [
+            line
+            for line in reversed(self.alarm_lines)
+            if wanted.kind in (None, line.kind)
+            and wanted.subject in (None, line.subject)
+            and (wanted.before is None or line.number < wanted.before)
+        ]
+        return found[: wanted.limit]
 
     def _program(self, program_id: str) -> DrProgram:
         if program_id not in self.programs:

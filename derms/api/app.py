@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from derms.api import auth, devices, events, feeders, health, outcomes, programs
+from derms.api import alarms, auth, devices, events, feeders, health, outcomes, programs
 from derms.api.middleware import add_routes, guarded_app
 from derms.api.routes import Route
 from derms.api.services import Services
@@ -55,6 +55,7 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *events.routes(services),
         *outcomes.routes(services),
         *programs.routes(services),
+        *alarms.routes(services),
     ]
 
 

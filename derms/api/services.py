@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from derms.api.view import DevicesView, FeedersView, HealthView, PreviewView
+from derms.api.view import AlarmsView, DevicesView, FeedersView, HealthView, PreviewView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
 from derms.model import DrEvent, DrProgram
-from derms.ports import Clock, EventReader, EventStore, OutcomeStore, ProgramStore
+from derms.ports import AlarmStore, Clock, EventReader, EventStore, OutcomeStore, ProgramStore
 
 
 class Events(EventStore, EventReader, Protocol):
@@ -37,5 +37,7 @@ class Services:
     """Called with the id of each program that is removed."""
     previews: PreviewView
     outcomes: OutcomeStore
+    alarms: AlarmsView
+    alarm_store: AlarmStore
     new_id: Callable[[], str]
     """Makes a new, random, short id."""

@@ -3,14 +3,15 @@
 Every call is answered from memory; none waits or fails.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from derms.api.schemas.devices import DeviceOut
 from derms.api.schemas.events import PreviewOut
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut
-from derms.model import DrEvent, DrProgram
+from derms.model import AlarmChange, AlarmRecord, DrEvent, DrProgram
 
 
 class DevicesView(Protocol):
@@ -46,6 +47,35 @@ class PreviewView(Protocol):
 
     def of_program(self, program: DrProgram) -> PreviewOut:
         """What a program is expected to do while it bears; nothing changes."""
+        ...
+
+
+class AlarmsView(Protocol):
+    """The alarms; implemented by `derms.alarms.desk.AlarmDesk`."""
+
+    def records(self) -> list[AlarmRecord]:
+        """Every alarm that is not normal, by kind and subject."""
+        ...
+
+    def find(self, alarm_id: str) -> AlarmRecord:
+        """One alarm that is not normal.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        ...
+
+    def apply(
+        self,
+        alarm_id: str,
+        change: Callable[[AlarmRecord], AlarmRecord],
+        stored: AlarmRecord,
+        *,
+        what: AlarmChange,
+        by: str,
+        now: datetime,
+    ) -> AlarmRecord:
+        """Let something be said of an alarm that is stored already; the alarm as it is now."""
         ...
 
 

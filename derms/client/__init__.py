@@ -1,5 +1,6 @@
 """The typed API client that the CLI and the TUI use; it speaks `derms.api.schemas`, one module a noun."""
 
+from derms.client.alarms import AlarmCalls
 from derms.client.auth import AuthCalls
 from derms.client.devices import DeviceCalls
 from derms.client.events import EventCalls
@@ -8,5 +9,5 @@ from derms.client.health import HealthCalls
 from derms.client.programs import ProgramCalls
 
 
-class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls, ProgramCalls):
+class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls, ProgramCalls, AlarmCalls):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""

@@ -10,6 +10,7 @@ import psycopg
 
 from derms.model import Setpoint
 from derms.ports import Clock, MemoryRecord, RecordBatch
+from derms.store.alarms import AlarmTables
 from derms.store.bulk import DATA_ERRORS, Refused, copy_in_halves, copy_known, copy_new, prepare_staging
 from derms.store.database import WRITE_S
 from derms.store.events import EventTables
@@ -25,7 +26,9 @@ from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTab
 _log = logging.getLogger(__name__)
 
 
-class PostgresStore(RegistryTables, EventTables, OutcomeTables, ProgramTables, OverrideTables, MemoryTables):
+class PostgresStore(
+    RegistryTables, EventTables, OutcomeTables, ProgramTables, OverrideTables, AlarmTables, MemoryTables
+):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
     Args:
@@ -140,7 +143,7 @@ class PostgresStore(RegistryTables, EventTables, OutcomeTables, ProgramTables, O
         """The number of rows of each table, by its name. Counts them all: for a report, not for a tick."""
         names = [
             *("feeders", "devices", "telemetry", "setpoints", "decisions", "events", "dr_programs"),
-            *("device_overrides", "engine_memory", "audit_log"),
+            *("device_overrides", "engine_memory", "alarms", "alarm_log", "audit_log"),
         ]
         rows = await self._select(
             " UNION ALL ".join(f"SELECT '{name}' AS t, count(*) AS n FROM {name}" for name in names)
