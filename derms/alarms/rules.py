@@ -28,6 +28,8 @@ GROUPED = frozenset(kind.value for kind in AlarmKind)
 
 _DELAYS_S = {
     AlarmKind.DISOBEDIENT: (0.0, 30.0),
+    # While a fleet comes up it is passed for some seconds, again and again.
+    AlarmKind.ENVELOPE_OVER: (15.0, 30.0),
     # After a restart nobody has been heard yet.
     AlarmKind.METER_SILENT: (10.0, 5.0),
     AlarmKind.DEVICES_SILENT: (10.0, 5.0),

@@ -15,6 +15,7 @@ PAST_TOLERANCE = timedelta(seconds=60)
 """How far a start may lie back: clocks differ, and a request takes its time."""
 _MAX_REASON = 500
 _MAX_NAME = 120
+_MOST_KW = 1e9
 
 
 def to_event(asked: EventIn, *, feeder_ids: Set[str], now: datetime, event_id: str, created_by: str) -> DrEvent:
@@ -234,6 +235,8 @@ def check_magnitude(name: str, value: float) -> None:
             why="it is a magnitude and must be 0 or more",
             next_step="the name gives the direction, send it without the sign",
         )
+    if value > _MOST_KW:
+        raise UsageError(f"{name} is {value:g}", why=f"at most {_MOST_KW:g} kW are taken", next_step="correct it")
 
 
 def _feeders(asked: EventIn, known: Set[str]) -> tuple[str, ...]:

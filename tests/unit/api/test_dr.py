@@ -145,6 +145,7 @@ async def test_an_event_is_named_read_amended_cancelled_and_each_time_told(api: 
         ({}, 422, "changes nothing"),
         ({"import_limit_kw": None}, 422, "limits nothing"),
         ({"import_limit_kw": -1}, 422, "is a magnitude"),
+        ({"import_limit_kw": 1e300}, 422, "at most 1e+09 kW"),
         ({"shed_kw": 0}, 422, "sheds nothing"),
         ({"end": "2026-01-01T01:00:00Z"}, 422, "must be after start"),
         ({"end": "2026-03-01T00:00:00Z"}, 422, "at most 31 days"),
