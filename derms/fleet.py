@@ -238,6 +238,17 @@ class Fleet:
         """Since the newest reading arrived [s]; inf: none in this run."""
         return float(now_s - self._floats["received_s"][row])
 
+    def glance(self, *, now_s: float) -> tuple[Floats, Bools, Ints, Floats, Floats]:
+        """Of every row: age of the newest reading [s], lease acknowledged; override, its power [kW] and its end [s]."""
+        n, f = len(self.devices), self._floats
+        return (
+            now_s - f["received_s"][:n],
+            np.isfinite(f["acknowledged_s"][:n]),
+            self._ints["override"][:n],
+            f["override_kw"][:n],
+            f["override_until_s"][:n],
+        )
+
     def spoke(self, row: int) -> bool:
         """Whether the device has ever spoken, in this run or an earlier one."""
         return bool(self._ints["spoke"][row] == 1)

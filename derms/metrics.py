@@ -3,7 +3,7 @@
 Names are ``derms_<noun>_<unit>``. Labels are of low cardinality (feeder, type, outcome), never device ids.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from derms.model import DeviceKind, Outcome
@@ -49,6 +49,13 @@ class Metrics:
             buckets=_TICK_BUCKETS,
             registry=registry,
         )
+        self.last_tick_timestamp_seconds = Gauge(
+            "derms_last_tick_timestamp_seconds", "When the last control tick was.", registry=registry
+        )
+        self.event_loop_lag_seconds = Gauge(
+            "derms_event_loop_lag_seconds", "How late the event loop woke a timer of one second.", registry=registry
+        )
+        self.leader = Gauge("derms_leader", "1 while this controller commands.", registry=registry)
         self.tick_failures_total = Counter(
             "derms_tick_failures_total", "Control ticks of a feeder that failed.", registry=registry
         )
@@ -71,6 +78,27 @@ class Metrics:
         )
         self.feeder_import_limit_kw = Gauge(
             "derms_feeder_import_limit_kw", "Import limit in force.", _FEEDER, registry=registry
+        )
+        self.feeder_export_limit_kw = Gauge(
+            "derms_feeder_export_limit_kw", "Export limit in force.", _FEEDER, registry=registry
+        )
+        self.feeder_allocated_kw = Gauge(
+            "derms_feeder_allocated_kw",
+            "Sum of the setpoints by type; for pv the generation that is allowed, negative.",
+            (*_FEEDER, "type"),
+            registry=registry,
+        )
+        self.feeder_tracking_error_kw = Gauge(
+            "derms_feeder_tracking_error_kw",
+            "Mean distance of EVs and batteries from their setpoints.",
+            _FEEDER,
+            registry=registry,
+        )
+        self.feeder_dr_shed_kw = Gauge(
+            "derms_feeder_dr_shed_kw",
+            "How far the load is below its peak before the event that bears on it; 0 without one.",
+            _FEEDER,
+            registry=registry,
         )
         self.feeder_headroom_kw = Gauge(
             "derms_feeder_headroom_kw", "Power there was to allocate.", _FEEDER, registry=registry
@@ -116,6 +144,13 @@ class Metrics:
             "derms_api_requests_total", "Answered API requests.", ("route", "method", "status"), registry=registry
         )
         """Label `route`: the route's pattern, `unknown` when none matched; never the path."""
+        self.stream_readers = Gauge("derms_stream_readers", "Readers of the live stream.", registry=registry)
+        self.stream_dropped_total = Counter(
+            "derms_stream_dropped_total", "Readers of the live stream that fell behind and were dropped.",
+            registry=registry,
+        )  # fmt: skip
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
         build = Gauge("derms_build_info", "Always 1; the release that runs.", ("version",), registry=registry)
         build.labels(version=version).set(1)
         self._announce()

@@ -22,6 +22,7 @@ from derms.alarms.guard import Alerts, raised_before
 from derms.alarms.watch import Watched
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.auth import Authenticator, Credential, load_or_create_secret
 from derms.broker import EmbeddedBroker
 from derms.columns import Params
@@ -50,6 +51,7 @@ from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
 from derms.view.links import LinkState
+from derms.view.picture import LivePicture
 from derms.view.previews import LivePreviews
 
 _GAUGES_S = 1.0
@@ -227,6 +229,9 @@ async def controller(
         devices = LiveDevices(fleet=fleet, clock=clock, params=params)
         view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params)
         health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
+        picture = LivePicture(devices=devices, feeders=view, health=health, clock=clock)
+        hub = Hub(picture, epoch=epoch, metrics=metrics)
+        loop.on_tick = hub.ticked
         services = Services(
             clock=clock,
             metrics=metrics,
@@ -234,6 +239,7 @@ async def controller(
             devices=devices,
             feeders=view,
             health=health,
+            stream=hub,
             events=store,
             on_event=loop.add_event,
             on_event_gone=loop.drop_event,
@@ -258,9 +264,10 @@ async def controller(
                     "ingest": ingest.run,
                     "outbox": outbox.run,
                     "control-loop": loop.run,
+                    "stream": hub.run,
                     "presence": lambda: presence.run(link),
                     **alarms.tasks,
-                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state),
+                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, health, clock),
                 }
             )
         )
@@ -333,9 +340,16 @@ def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> N
 
 
 async def _keep_gauges(
-    metrics: Metrics, recorder: Recorder, store: PostgresStore, mqtt: LinkState, store_state: LinkState
+    metrics: Metrics,
+    recorder: Recorder,
+    store: PostgresStore,
+    mqtt: LinkState,
+    store_state: LinkState,
+    health: LiveHealth,
+    clock: Clock,
 ) -> None:
     """Carry the recorder's counts into the metrics, and its state into the health."""
+    metrics.leader.set(1)
     before = {"stored": 0, "refused": 0, "spooled": 0, "lost": 0}
     while True:
         now = {
@@ -353,7 +367,10 @@ async def _keep_gauges(
         metrics.store_connected.set(not recorder.store_away)
         metrics.mqtt_connected.set(mqtt.connected)
         store_state.set(not recorder.store_away)
+        asleep_s = clock.monotonic_s()
         await asyncio.sleep(_GAUGES_S)
+        health.lag_s = max(clock.monotonic_s() - asleep_s - _GAUGES_S, 0.0)
+        metrics.event_loop_lag_seconds.set(health.lag_s)
 
 
 def _now(clock: Clock) -> datetime:

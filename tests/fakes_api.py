@@ -11,8 +11,10 @@ from aiohttp import web
 from derms.api.app import Served, build_app, serve_app
 from derms.api.schemas.devices import DeviceOut, Freshness, LeaseOut
 from derms.api.schemas.feeders import FeederSummaryOut
-from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.schemas.health import HealthOut, PartHealth, PartState, ReadyOut
+from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.auth import Authenticator, Credential
 from derms.metrics import Metrics
 from derms.model import DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
@@ -42,6 +44,7 @@ class FakeView:
     """A controller with two feeders and one device."""
 
     fails: bool = False
+    away: bool = False
 
     def devices(self) -> list[DeviceOut]:
         if self.fails:
@@ -106,11 +109,35 @@ class FakeView:
         parts = {"mqtt": PartHealth(state=PartState.OK, age_s=1.0)}
         return HealthOut(status="ok", version="1.2.3", uptime_s=4.0, parts=parts)
 
+    def ready(self) -> ReadyOut:
+        part = PartHealth(state=PartState.DOWN if self.away else PartState.OK, age_s=1.0)
+        return ReadyOut(ready=not self.away, parts={"db": part})
+
     def feeder_ids(self) -> set[str]:
         return {"feeder-1", "feeder-2"}
 
     def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:
         return set(feeder_ids)
+
+
+@dataclass
+class FakePicture:
+    """A fleet of one, whose power is the number of the tick."""
+
+    tick: int = 0
+    padding: str = ""
+    fails: bool = False
+
+    async def change(self) -> ChangeOut:
+        if self.fails:
+            raise RuntimeError("a bug")
+        self.tick += 1
+        devices = [{"device_id": "ev-001", "p_actual_kw": float(self.tick), "site_id": self.padding}]
+        return ChangeOut(at=NOW, tick=self.tick, feeders=[], devices=devices, health=FakeView().health())
+
+    def whole(self) -> PictureOut:
+        devices = [{"device_id": "ev-001", "p_actual_kw": float(self.tick)}]
+        return PictureOut(at=NOW, tick=self.tick, feeders=[], devices=devices, health=FakeView().health())
 
 
 @dataclass
@@ -126,6 +153,8 @@ class Api:
     clock: FakeClock
     metrics: Metrics
     app: web.Application
+    picture: FakePicture
+    hub: Hub
 
     def headers(self, role: Role) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.authenticator.issue(f'a-{role}', role).token}"}
@@ -141,9 +170,10 @@ async def running_api(
 ) -> AsyncIterator[Api]:
     """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them."""
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
-    dr = Told()
+    dr, picture = Told(), FakePicture()
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
     async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
+        hub = Hub(picture, epoch=7, metrics=metrics)
         services = Services(
             clock=clock,
             metrics=metrics,
@@ -151,6 +181,7 @@ async def running_api(
             devices=view,
             feeders=view,
             health=view,
+            stream=hub,
             events=events,
             on_event=dr.events.append,
             on_event_gone=dr.events_gone.append,
@@ -165,4 +196,4 @@ async def running_api(
         )
         app = build_app(services, metrics_enabled=metrics_enabled)
         async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-            yield Api(served, authenticator, view, events, dr.events, dr, clock, metrics, app)
+            yield Api(served, authenticator, view, events, dr.events, dr, clock, metrics, app, picture, hub)

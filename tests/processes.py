@@ -40,6 +40,14 @@ class Program:
 
     def __init__(self, arguments: list[str], home: Path, environment: Mapping[str, str]) -> None:
         self.home = home
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TMPDIR")},
+            "HOME": str(home),
+            **{f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")},
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        }
         self._out, self._err = home / "stdout", home / "stderr"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
@@ -48,14 +56,7 @@ class Program:
                 stdout=out,
                 stderr=err,
                 cwd=home,
-                env={
-                    **{key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TMPDIR")},
-                    "HOME": str(home),
-                    **{f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")},
-                    "PYTHONPATH": str(ROOT),
-                    "PYTHONUNBUFFERED": "1",
-                    **environment,
-                },
+                env=self.environment,
                 start_new_session=True,
             )
 
@@ -142,6 +143,14 @@ class Daemon(Program):
         with urllib.request.urlopen(request, timeout=15.0) as response:
             text = response.read().decode()
         return json.loads(text) if text.startswith(("{", "[")) else text
+
+    def admin_token(self) -> str:
+        """A token of the role admin, as whoever may read the daemon's secret makes it."""
+        made = subprocess.run(
+            [sys.executable, "-m", "derms", "token", "--role", "admin"],
+            env=self.environment, capture_output=True, text=True, timeout=30.0, check=True,
+        )  # fmt: skip
+        return made.stdout.strip()
 
     def health(self) -> dict[str, str]:
         """The state of each part."""

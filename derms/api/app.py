@@ -13,10 +13,11 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from derms.api import alarms, auth, devices, events, feeders, health, outcomes, programs
-from derms.api.middleware import add_routes, guarded_app
+from derms.api import alarms, auth, devices, docs, events, feeders, health, outcomes, programs, stream
+from derms.api.middleware import add_routes, guarded_app, still_may
 from derms.api.routes import Route
 from derms.api.services import Services
+from derms.api.stream import Hub
 from derms.errors import AddressInUseError, ConfigError
 
 IDLE_TIMEOUT_S = 10.0
@@ -40,13 +41,19 @@ def build_app(services: Services, *, metrics_enabled: bool = True) -> web.Applic
         metrics_enabled: Whether `/metrics` exists.
     """
     app = guarded_app(services.authenticator, services.metrics)
+    app.on_shutdown.append(lambda _: _closed(services.stream))
     add_routes(app, routes_of(services, metrics_enabled=metrics_enabled))
     return app
 
 
+async def _closed(hub: Hub) -> None:
+    """Readers of the stream never leave by themselves, and the server waits for running requests."""
+    hub.close()
+
+
 def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route]:
     """Every route there is."""
-    return [
+    described = [
         *health.routes(services),
         *(health.metrics_routes(services) if metrics_enabled else []),
         *auth.routes(services),
@@ -56,7 +63,9 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *outcomes.routes(services),
         *programs.routes(services),
         *alarms.routes(services),
+        *stream.routes(services.stream, still_may(services.authenticator)),
     ]
+    return [*described, *docs.routes(described)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ a route that was added otherwise does not start.
 import logging
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -97,7 +97,8 @@ async def _check_roles(app: web.Application) -> None:
 
 
 async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    policy = response.headers.get("Content-Security-Policy", _HEADERS["Content-Security-Policy"])
+    response.headers.update({**_HEADERS, "Content-Security-Policy": policy})
     response.headers["X-Request-ID"] = request_id(request)
 
 
@@ -139,14 +140,14 @@ def _admit(request: web.Request, authenticator: Authenticator) -> None:
     needed = request.app[_ACCESS][request.match_info.route]
     if needed is None:
         return
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = _token_of(request)
+    if not token:
         raise AccessError(
             "no token was sent",
             why=f"{request.path} needs the role {needed}",
             next_step="log in, POST /api/auth/login, or make one with `derms token`",
         )
-    principal = authenticator.verify(token.strip())
+    principal = authenticator.verify(token)
     if not principal.may(needed):
         raise ForbiddenError(
             f"{principal.username} has the role {principal.role}",
@@ -154,6 +155,24 @@ def _admit(request: web.Request, authenticator: Authenticator) -> None:
             next_step="ask an admin for that role",
         )
     request[_ASKER] = principal
+
+
+def _token_of(request: web.Request) -> str:
+    """The bearer token that was sent; empty: none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def still_may(authenticator: Authenticator) -> Callable[[web.Request], None]:
+    """Looks at the token of a long request again.
+
+    The callable raises `AccessError` once the token is over.
+    """
+
+    def look(request: web.Request) -> None:
+        authenticator.verify(_token_of(request))
+
+    return look
 
 
 def _status(error: DermsError) -> int:

@@ -28,6 +28,8 @@ class Route:
     answer: type[msgspec.Struct] | None = None
     """None: nothing (204), or no JSON (see `media`)."""
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Further statuses with the same answer."""
     media: str = "application/json"
     headers: tuple[str, ...] = ()
     """Request headers it reads."""

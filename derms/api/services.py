@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from derms.api.stream import Hub
 from derms.api.view import AlarmsView, DevicesView, FeedersView, HealthView, PreviewView
 from derms.auth import Authenticator
 from derms.metrics import Metrics
@@ -25,6 +26,7 @@ class Services:
     devices: DevicesView
     feeders: FeedersView
     health: HealthView
+    stream: Hub
     events: Events
     on_event: Callable[[DrEvent], None]
     """Called with each event that is new or changed, once it is committed."""

@@ -1,6 +1,6 @@
 """What the API reads of the live controller: ports, implemented on the fleet and the loop in `derms.view`.
 
-Every call is answered from memory; none waits or fails.
+Every call is answered from memory; none waits for anything outside, or fails.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,8 @@ from typing import Protocol
 from derms.api.schemas.devices import DeviceOut
 from derms.api.schemas.events import PreviewOut
 from derms.api.schemas.feeders import FeederSummaryOut
-from derms.api.schemas.health import HealthOut
+from derms.api.schemas.health import HealthOut, ReadyOut
+from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.model import AlarmChange, AlarmRecord, DrEvent, DrProgram
 
 
@@ -79,9 +80,25 @@ class AlarmsView(Protocol):
         ...
 
 
+class PictureView(Protocol):
+    """All of it, a tick at a time; for one listener."""
+
+    async def change(self) -> ChangeOut:
+        """Look again, and tell what is not as it was; a large fleet in parts, between which others get their turn."""
+        ...
+
+    def whole(self) -> PictureOut:
+        """Everything as it was last told."""
+        ...
+
+
 class HealthView(Protocol):
     """The daemon."""
 
     def health(self) -> HealthOut:
         """How the daemon and its parts do."""
+        ...
+
+    def ready(self) -> ReadyOut:
+        """Whether it can do all it is for."""
         ...

@@ -9,8 +9,8 @@
 
 import re
 
-from derms.bench.control import Report
 from derms.bench.figures import markdown_of
+from derms.bench.report import Report
 from derms.errors import UsageError
 
 MACHINE = "machine"

@@ -7,7 +7,8 @@ from derms.client.events import EventCalls
 from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
 from derms.client.programs import ProgramCalls
+from derms.client.stream import StreamCalls
 
 
-class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls, ProgramCalls, AlarmCalls):
+class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls, ProgramCalls, AlarmCalls, StreamCalls):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""

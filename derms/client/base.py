@@ -4,8 +4,9 @@ Errors come back as what they were: 401 and 403 `AccessError`, 404 `NotFoundErro
 `UsageError`, everything else `UnavailableError`.
 """
 
+import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -87,6 +88,43 @@ class Caller:
         Raises:
             DermsError: As the module says.
         """
+        async with self.opened(method, path, body=body, query=query, headers=headers) as response:
+            try:
+                raw = await response.read()
+            except TimeoutError as error:
+                raise self._silent(f"no answer within {self._timeout.total:g} s") from error
+            except aiohttp.ClientError as error:
+                raise self._silent(str(error)) from error
+        try:
+            return msgspec.json.decode(raw or b"null", type=answer)
+        except msgspec.DecodeError as error:
+            raise _stranger(self.url, str(error)) from error
+
+    @contextlib.asynccontextmanager
+    async def opened(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: msgspec.Struct | None = None,
+        query: msgspec.Struct | None = None,
+        headers: Mapping[str, str] | None = None,
+        silence_s: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask; the body runs once the answer has begun, and is good.
+
+        Args:
+            method: `GET` and so on.
+            path: From `/api` on, its parts quoted (`part`).
+            body: Sent as JSON.
+            query: Sent as the query; what is null is left out.
+            headers: Further ones.
+            silence_s: Without an end, as long as no more than this passes between two words [s]; None: bounded as a
+                whole.
+
+        Raises:
+            DermsError: As the module says.
+        """
         assert self._session is not None, "use the client as `async with`"
         sent = {"Accept": "application/json", **(headers or {})}
         if self.token:
@@ -94,7 +132,7 @@ class Caller:
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:
-            async with self._session.request(
+            response = await self._session.request(
                 method,
                 self.url + path,
                 params=None if query is None else _said(query),
@@ -102,18 +140,19 @@ class Caller:
                 headers=sent,
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
-            ) as response:
-                status, raw = response.status, await response.read()
+                timeout=self._timeout
+                if silence_s is None
+                else aiohttp.ClientTimeout(sock_connect=self._timeout.total, sock_read=silence_s),
+            )
+            if not 200 <= response.status < 300:
+                async with response:
+                    raise _error_of(response.status, await response.read(), self.url)
         except TimeoutError as error:
             raise self._silent(f"no answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, ValueError) as error:
             raise self._silent(str(error)) from error
-        if not 200 <= status < 300:
-            raise _error_of(status, raw, self.url)
-        try:
-            return msgspec.json.decode(raw or b"null", type=answer)
-        except msgspec.DecodeError as error:
-            raise _stranger(self.url, str(error)) from error
+        async with response:
+            yield response
 
     def _silent(self, why: str) -> UnavailableError:
         return UnavailableError(

@@ -5,7 +5,7 @@ By interval or at once when something changed, never overlapping, never waiting 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 import numpy as np
@@ -50,6 +50,10 @@ _MIN_GAP_S = 0.2
 log = logging.getLogger(__name__)
 
 
+def _nobody() -> None:
+    """Nobody wants to be told."""
+
+
 class ControlLoop:
     """Ticks every tree of feeders, hands leases to the outbox and the record to the recorder."""
 
@@ -77,6 +81,8 @@ class ControlLoop:
         self.trees: list[TreeState] = []
         self.feeders: dict[str, FeederTick] = {}
         """Every feeder by its id."""
+        self.on_tick: Callable[[], None] = _nobody
+        """Told after every tick of `run`; it must neither wait nor fail."""
         self._fleet = fleet
         self._outbox = outbox
         self._recorder = recorder
@@ -209,6 +215,7 @@ class ControlLoop:
             self._metrics.tick_lateness_seconds.observe(max(started_s - due_s, 0.0))
             self._wake.clear()
             self.tick()
+            self.on_tick()
             due_s = started_s + self._params.interval_s
             # Between two that were asked for there is always a gap in which ingest and the API get their turn.
             await asyncio.sleep(_MIN_GAP_S)

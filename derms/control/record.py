@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from derms.columns import KINDS, Freshness, Ints
+from derms.columns import BATTERY, EV, KINDS, PV, Freshness, Ints
 from derms.control.alarm_kinds import Alarm, AlarmKind
 from derms.control.trees import FeederTick, NodeView, TreeState
 from derms.fleet import Fleet
@@ -29,6 +29,8 @@ class TickRecord:
     def note(self, tree: TreeState, *, sent: Ints, duration_s: float) -> None:
         """Write each feeder's line into the decision log, the metrics and, when it starts or ends, the log."""
         self._metrics.tick_duration_seconds.observe(duration_s)
+        self._metrics.last_tick_timestamp_seconds.set(tree.decided_ms / 1000.0)
+        self._gauge_types(tree)
         for node, feeder in enumerate(tree.feeders):
             view = FeederTick(tree, node).view
             if view is None or feeder.mode is FeederMode.OFF:
@@ -55,6 +57,7 @@ class TickRecord:
                 )
             )
             self._gauge(feeder.feeder_id, view)
+            self._gauge_dr(tree, node)
             self._note_excess(tree, feeder.feeder_id, view)
         log.debug(
             "tick",
@@ -66,11 +69,37 @@ class TickRecord:
         metrics = self._metrics
         metrics.feeder_load_kw.labels(feeder_id).set(view.load_kw)
         metrics.feeder_import_limit_kw.labels(feeder_id).set(view.import_limit_kw)
+        metrics.feeder_export_limit_kw.labels(feeder_id).set(view.export_limit_kw)
         metrics.feeder_headroom_kw.labels(feeder_id).set(view.headroom_kw)
         metrics.feeder_commanded_kw.labels(feeder_id).set(view.commanded_kw)
         metrics.feeder_reserved_kw.labels(feeder_id).set(view.reserved_kw)
         metrics.feeder_shortfall_kw.labels(feeder_id).set(view.shortfall_kw)
         metrics.feeder_envelope_kw.labels(feeder_id).set(view.envelope_import_kw)
+
+    def _gauge_types(self, tree: TreeState) -> None:
+        """What each type was allocated, and how far EVs and batteries are from what they follow."""
+        picture, decision = tree.picture, tree.decision
+        if picture is None or decision is None or tree.layout is None:
+            return
+        devices, metrics = picture.devices, self._metrics
+        told = np.isfinite(decision.target_kw)
+        names = [feeder.feeder_id for feeder in tree.feeders]
+        for code in (PV, BATTERY, EV):
+            sums = tree.layout.sums(np.where(told & (devices.kind == code), decision.target_kw, 0.0))
+            for name, value in zip(names, sums.tolist(), strict=True):
+                metrics.feeder_allocated_kw.labels(name, KINDS[code].value).set(value)
+        off = np.abs(devices.p_actual_kw - devices.lease_kw)
+        counts = np.isfinite(off) & (decision.freshness == Freshness.GOOD) & (devices.kind != PV)
+        total, number = tree.layout.sums(np.where(counts, off, 0.0)), tree.layout.sums(counts.astype(np.float64))
+        for name, value in zip(names, (total / np.maximum(number, 1.0)).tolist(), strict=True):
+            metrics.feeder_tracking_error_kw.labels(name).set(value)
+
+    def _gauge_dr(self, tree: TreeState, node: int) -> None:
+        nodes, decision = tree.memory.nodes, tree.decision
+        assert decision is not None
+        bears = np.isfinite(nodes.event_kw[node]) and nodes.since_event_s[node] == 0.0
+        below = nodes.event_peak_kw[node] - decision.nodes.load_kw[node] if bears else 0.0
+        self._metrics.feeder_dr_shed_kw.labels(tree.feeders[node].feeder_id).set(max(np.nan_to_num(below), 0.0))
 
     def _note_excess(self, tree: TreeState, feeder_id: str, view: NodeView) -> None:
         """Log when a feeder comes above a limit, and when it is back."""

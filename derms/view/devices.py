@@ -24,6 +24,25 @@ class LiveDevices:
         rows = sorted(range(len(self._fleet)), key=lambda row: self._fleet.devices[row].device_id)
         return [self._device(row, now_s) for row in rows]
 
+    def device(self, row: int) -> DeviceOut:
+        """One device, by its row in the fleet."""
+        return self._device(row, self._clock.monotonic_s())
+
+    def marks(self) -> list[object]:
+        """For every row something that is another whenever what is shown of it is, but for its age."""
+        fleet, now_ms = self._fleet, self._clock.now_ms()
+        age_s, acknowledged, override, override_kw, until_s = fleet.glance(now_s=self._clock.monotonic_s())
+        late = (age_s > self._params.stale_after_s).astype(int) + (age_s > self._params.lost_after_s)
+        # NaN is no mark: it is not even like itself.
+        columns = (late, acknowledged, override, np.nan_to_num(override_kw), until_s)
+        lives = [lease is not None and lease.valid_until_ms > now_ms for lease in fleet.leases]
+        return list(
+            zip(
+                fleet.devices, fleet.readings, fleet.leases, fleet.online, lives,
+                *(column.tolist() for column in columns), strict=True,
+            )
+        )  # fmt: skip
+
     def _device(self, row: int, now_s: float) -> DeviceOut:
         device, reading = self._fleet.devices[row], self._fleet.readings[row]
         lease = self._fleet.leases[row]

@@ -1,12 +1,15 @@
 """How the daemon and its parts do."""
 
 from derms import __version__
-from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.schemas.health import HealthOut, PartHealth, PartState, ReadyOut
 from derms.columns import Params
 from derms.control.loop import ControlLoop
 from derms.ports import Clock
 from derms.recorder import Recorder
 from derms.view.links import LinkState
+
+_LAG_SHARE = 0.1
+"""An event loop that is later than this share of the control interval does not keep up."""
 
 
 class LiveHealth:
@@ -16,6 +19,8 @@ class LiveHealth:
         self, *, loop: ControlLoop, recorder: Recorder, mqtt: LinkState, store: LinkState, clock: Clock, params: Params
     ) -> None:
         """Read from these, and own none of them."""
+        self.lag_s = 0.0
+        """How late the event loop last woke a timer [s]; told by who measures it."""
         self._loop = loop
         self._recorder = recorder
         self._mqtt = mqtt
@@ -27,15 +32,7 @@ class LiveHealth:
     def health(self) -> HealthOut:
         """How the daemon and its parts do."""
         now_s = self._clock.monotonic_s()
-        tick_s = self._loop.last_tick_s
-        tick_age_s = now_s - (self._started_s if tick_s is None else tick_s)
-        late = tick_age_s > 3.0 * self._params.interval_s
-        loop_state = PartState.DOWN if late else PartState.STARTING if tick_s is None else PartState.OK
-        parts = {
-            "mqtt": _part(self._mqtt),
-            "store": _part(self._store, f"{self._recorder.spool_bytes} bytes spooled"),
-            "loop": PartHealth(state=loop_state, age_s=tick_age_s, detail="since the last tick"),
-        }
+        parts = {"mqtt": _part(self._mqtt), "store": self._store_part(), "loop": self._loop_part()}
         well = all(part.state is not PartState.DOWN for part in parts.values())
         return HealthOut(
             status="ok" if well else "degraded",
@@ -43,6 +40,31 @@ class LiveHealth:
             uptime_s=now_s - self._started_s,
             parts=parts,
         )
+
+    def ready(self) -> ReadyOut:
+        """Whether it can do all it is for."""
+        allowed_s = _LAG_SHARE * self._params.interval_s
+        parts = {
+            "db": self._store_part(),
+            "mqtt": _part(self._mqtt),
+            "loop": self._loop_part(),
+            "lag": PartHealth(
+                state=PartState.OK if self.lag_s <= allowed_s else PartState.DOWN,
+                age_s=self.lag_s,
+                detail=f"how late a timer was woken; at most {allowed_s:g} s is well",
+            ),
+        }
+        return ReadyOut(ready=all(part.state is PartState.OK for part in parts.values()), parts=parts)
+
+    def _store_part(self) -> PartHealth:
+        return _part(self._store, f"{self._recorder.spool_bytes} bytes spooled")
+
+    def _loop_part(self) -> PartHealth:
+        tick_s = self._loop.last_tick_s
+        age_s = self._clock.monotonic_s() - (self._started_s if tick_s is None else tick_s)
+        late = age_s > 3.0 * self._params.interval_s
+        state = PartState.DOWN if late else PartState.STARTING if tick_s is None else PartState.OK
+        return PartHealth(state=state, age_s=age_s, detail="since the last tick")
 
 
 def _part(state: LinkState, detail: str = "") -> PartHealth:

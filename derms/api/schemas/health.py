@@ -31,3 +31,11 @@ class HealthOut(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     parts: dict[str, PartHealth]
     """By name: `mqtt`, `store`, `loop`."""
+
+
+class ReadyOut(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /api/ready`: 200 when every part is `ok`, 503 when one is not."""
+
+    ready: bool
+    parts: dict[str, PartHealth]
+    """By name: `db`, `mqtt`, `loop` (ticks in time), `lag` (the event loop keeps up)."""

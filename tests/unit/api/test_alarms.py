@@ -140,7 +140,9 @@ async def test_a_shelving_that_cannot_be_meant_is_refused(
     assert api.events.audit == []
 
 
-@pytest.mark.parametrize("alarm_id", ["nope", "disobedient.ev-9", "disobedient", "disobedient.", "%00", "a%2Fb", "x.%2A"])
+@pytest.mark.parametrize(
+    "alarm_id", ["nope", "disobedient.ev-9", "disobedient", "disobedient.", "%00", "a%2Fb", "x.%2A"]
+)
 async def test_an_alarm_that_is_not_there_is_not_found(alarm_id: str, api: Api) -> None:
     assert (await ask(api, "GET", f"/{alarm_id}"))[0] == 404
     for verb, body in (("acknowledge", None), ("shelve", {"reason": "x", "duration_s": 9}), ("unshelve", None)):

@@ -44,11 +44,15 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 ROUTES: list[tuple[str, str, Role | None]] = [
     ("GET", "/api/health", None),
+    ("GET", "/api/ready", None),
     ("GET", "/api/devices", Role.VIEWER),
     ("GET", "/api/feeder/summary", Role.VIEWER),
     ("GET", "/api/events", Role.VIEWER),
     ("POST", "/api/events", Role.OPERATOR),
     ("GET", "/metrics", Role.VIEWER),
+    ("GET", "/api/openapi.json", None),
+    ("GET", "/api/docs", None),
+    ("GET", "/api/docs.css", None),
 ]
 
 
@@ -72,9 +76,11 @@ async def test_each_route_is_open_to_its_role_and_those_above(
 
 async def test_the_table_of_routes_is_whole(api: Api) -> None:
     there = {(route.method, route.resource.canonical) for route in api.app.router.routes() if route.resource}
-    # Login is open to all and tested on its own.
-    known = {(method, path) for method, path, _ in [*ROUTES, *DR_ROUTES]}
-    assert there == known | {("POST", "/api/auth/login")}
+    # Login is open to all, the stream does not end; both are tested on their own.
+    assert there == {(method, path) for method, path, _ in [*ROUTES, *DR_ROUTES]} | {
+        ("POST", "/api/auth/login"),
+        ("GET", "/api/stream"),
+    }
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YTpi", "bearer"])
@@ -113,6 +119,14 @@ async def test_devices_feeders_and_health_are_answered_in_full(api: Api, http: a
             "uptime_s": 4.0,
             "parts": {"mqtt": {"state": "ok", "age_s": 1.0, "detail": ""}},
         }
+
+
+async def test_what_cannot_do_all_it_is_for_is_not_ready(api: Api, http: aiohttp.ClientSession) -> None:
+    for away, status in ((False, 200), (True, 503)):
+        api.view.away = away
+        async with http.get(f"{api.served.url}/api/ready") as response:
+            assert response.status == status
+            assert (await response.json())["ready"] is not away
 
 
 ERRORS: list[tuple[DermsError, int, str]] = [

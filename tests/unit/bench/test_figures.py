@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derms.bench.control import SECTIONS, Report
+from derms.bench.control import SECTIONS
 from derms.bench.figures import Figure, Section, Table, lines_of, markdown_of
 from derms.bench.page import MACHINE, written
+from derms.bench.report import Report
 from derms.bench.svg import Bars, Chart, Line, Spans, bar_chart, line_chart, span_chart, ticks
 from derms.errors import UsageError
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from derms.bench import control, effort, plots
 from derms.bench.figures import Figure, Section
+from derms.bench.report import Report
 from derms.cli import app
 from derms.cli.output import ExitCode, exit_code_of
 
@@ -45,7 +46,7 @@ def test_only_strict_ends_with_an_error_when_a_target_is_missed(
     flags: list[str], code: ExitCode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missed = Section(key="dr", title="", setting="", figures=(Figure(what="delivered", value=90.0, target=99.0),))
-    monkeypatch.setattr(control, "measure", lambda *_: control.Report(machine=(), sections=(missed,)))
+    monkeypatch.setattr(control, "measure", lambda *_: Report(machine=(), sections=(missed,)))
     assert exit_code_of(lambda: app(["bench", "control", *flags], standalone_mode=False)) == code
     assert "1 of 1 figures miss a target" in capsys.readouterr().out
 
