@@ -39,9 +39,14 @@ def read_query(request: web.Request, type_: type[T]) -> T:
                 f"{name} stands twice in the query", why="it is not clear which counts", next_step="send it once"
             )
     try:
-        return msgspec.convert(dict(request.query), type_, strict=False)
+        query = msgspec.convert(dict(request.query), type_, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError("the query is refused", why=str(error), next_step="correct it; see docs/api.md") from error
+    for name in names:
+        # The library takes the word for the thing.
+        if getattr(query, name) is None:
+            raise UsageError(f"{name} is null", why="that is a word in a query", next_step=f"leave {name} out")
+    return query
 
 
 def answer(body: msgspec.Struct, *, status: int = 200) -> web.Response:

@@ -225,7 +225,7 @@ async def test_events_are_listed_by_state_and_feeder_a_page_at_a_time(api: Api, 
 @pytest.mark.parametrize(
     "query",
     ["state=gone", "limit=0", "limit=10001", "sort=reason", "cursor=x", "cursor=WyJzdGFydCIsZmFsc2UsIngiLCJhIl0", "a=1",
-     "feeder_id=a%00b", "state=open&state=all"],
+     "feeder_id=a%00b", "state=open&state=all", "cursor=null"],
 )  # fmt: skip
 async def test_a_query_that_cannot_be_meant_is_refused(query: str, ask: Caller) -> None:
     status, problem = await ask("GET", f"/api/events?{query}")
@@ -240,6 +240,23 @@ async def test_an_id_that_nothing_has_is_not_found(noun: str, event_id: str, ask
         assert (status, problem["code"]) == (404, "not-found")
     for verb in ("cancel",) if noun == "events" else ("activate", "deactivate"):
         assert (await ask("POST", f"/api/{noun}/{event_id}/{verb}"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/events/preview", "POST"),
+        ("/api/programs/preview", "POST"),
+        ("/api/events/dr-1", "DELETE,GET,PATCH"),
+        ("/api/events/preview-1", "DELETE,GET,PATCH"),
+        ("/api/alarms/history", "GET"),
+    ],
+)
+async def test_an_address_that_does_not_take_a_method_says_what_it_takes(
+    path: str, allowed: str, api: Api, http: aiohttp.ClientSession
+) -> None:
+    async with http.put(api.served.url + path, headers=api.headers(Role.ADMIN)) as response:
+        assert (response.status, response.headers["Allow"].replace("HEAD,", "")) == (405, allowed)
 
 
 async def test_what_is_not_committed_is_not_told(api: Api, ask: Caller) -> None:
