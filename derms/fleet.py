@@ -30,7 +30,7 @@ _FLOATS = (
     "energy_needed_kwh", "override_kw", "override_until_s",
     "lease_kw", "lease_until_s", "told_at_s", "may_kw", "may_low_kw", "may_until_s", "acknowledged_s",
 )  # fmt: skip
-_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "spoke", "names_lease", "override")
+_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "wanted_by_ms", "spoke", "names_lease", "override")
 _OVERRIDE_CODE = {OverrideKind.HOLD: Override.HOLD, OverrideKind.BLOCK: Override.BLOCK}
 _TOLD = [KIND_CODE[kind] for kind in (DeviceKind.PV, DeviceKind.BATTERY, DeviceKind.EV)]
 """Kinds that take setpoints."""
@@ -99,6 +99,7 @@ class Fleet:
         f["priority"][row] = device.priority
         f["default_power_kw"][row] = device.default_power_kw
         i["kind"][row] = KIND_CODE[device.kind]
+        i["wanted_by_ms"][row] = -1 if device.ready_by is None else round(device.ready_by.timestamp() * 1000.0)
         if device.enrolment is Enrolment.ACTIVE:
             self._leaving.discard(row)
         elif np.isfinite(f["may_until_s"][row]):
@@ -261,6 +262,14 @@ class Fleet:
         """The kind codes of some rows, shape (n,)."""
         return self._ints["kind"][rows]
 
+    def floats(self, name: str, rows: Ints) -> Floats:
+        """A copy of one column of numbers, NaN where it is not known; shape (n,)."""
+        return self._floats[name][rows]
+
+    def ints(self, name: str, rows: Ints) -> Ints:
+        """A copy of one column of codes or instants, -1 where it is not known; shape (n,)."""
+        return self._ints[name][rows]
+
     def _stays(self, rows: Ints) -> Bools:
         """Whom nobody has retired, shape (n,)."""
         return ~np.isin(rows, list(self._leaving)) if self._leaving else np.ones(rows.shape, dtype=np.bool_)
@@ -311,6 +320,7 @@ class Fleet:
         alive = f["lease_until_s"] > now_s
         may_alive = f["may_until_s"] > now_s
         overridden = f["override_until_s"] > now_s
+        ready_by_ms = np.where(i["wanted_by_ms"] > now_ms, i["wanted_by_ms"], i["ready_by_ms"])
         return DeviceColumns(
             node=node,
             kind=i["kind"],
@@ -321,7 +331,7 @@ class Fleet:
             p_actual_kw=f["p_actual_kw"],
             soc=f["soc"],
             available_kw=f["available_kw"],
-            ready_in_s=np.where(i["ready_by_ms"] > 0, (i["ready_by_ms"] - now_ms) / 1000.0, np.nan),
+            ready_in_s=np.where(ready_by_ms > 0, (ready_by_ms - now_ms) / 1000.0, np.nan),
             energy_needed_kwh=f["energy_needed_kwh"],
             p_import_max_kw=f["p_import_max_kw"],
             p_export_max_kw=f["p_export_max_kw"],

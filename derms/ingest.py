@@ -43,6 +43,7 @@ class Ingest:
         feeder_ids: Callable[[], set[str]],
         on_registered: Callable[[Device], None],
         on_metered: Callable[[str, float], None],
+        on_sample: Callable[[int, Telemetry, int], None],
     ) -> None:
         """Prepare; nothing is received before `run`.
 
@@ -57,6 +58,7 @@ class Ingest:
             feeder_ids: The feeders there are.
             on_registered: Told each registration that is new or changed.
             on_metered: Told feeder and power [kW] of each head meter reading.
+            on_sample: Told row, reading and arrival [epoch ms] of each sample that is to be stored, duplicates too.
         """
         self._feed = feed
         self._fleet = fleet
@@ -68,6 +70,7 @@ class Ingest:
         self._feeder_ids = feeder_ids
         self._on_registered = on_registered
         self._on_metered = on_metered
+        self._on_sample = on_sample
         self._quiet: dict[tuple[str, Outcome], float] = {}
 
     async def run(self) -> None:
@@ -155,7 +158,9 @@ class Ingest:
             self._on_metered(device.feeder_id, reading.p_actual_kw)
         # A duplicate too is handed on: it may be the broker's second try at one that is not safe yet, and to answer for
         # it before the first is written could lose both. Writing twice leaves one row.
-        return Sample(telemetry=reading, received_ms=self._clock.now_ms(), feeder_id=device.feeder_id)
+        received_ms = self._clock.now_ms()
+        self._on_sample(row, reading, received_ms)
+        return Sample(telemetry=reading, received_ms=received_ms, feeder_id=device.feeder_id)
 
     def _enrol(self, reading: Telemetry) -> int:
         device = register_on_sight(reading, self._first_sight, self._feeder_ids())

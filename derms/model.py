@@ -243,6 +243,8 @@ class Device:
     """1..10, larger is served first."""
     default_power_kw: float = 0.0
     """Default control: what the device does by itself without a lease [kW]."""
+    ready_by: datetime | None = None
+    """When its energy is needed, as an operator says; until then it beats what telemetry says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,6 +423,21 @@ class DecisionRecord:
     envelope_kw: float = 0.0
     """The worst import if the controller, the broker or any path died now [kW]."""
     envelope_in_s: float = 0.0
-    """When that would be, from then [s]. Both have a default: records that an earlier version spooled lack them."""
+    """When that would be, from then [s]. What has a default is lacking in records that an earlier version spooled."""
     setpoints_sent: int
     duration_ms: float
+    load_kw: float | None = None
+    """The net load, measured or else estimated [kW]; None: not recorded."""
+    export_limit_kw: float | None = None
+    """In force [kW]; None: no limit, or not recorded."""
+    export_source: str = ""
+    export_shortfall_kw: float = 0.0
+    pv_kw: float | None = None
+    """The sum of the newest readings of PV that is heard, likewise of the other kinds [kW]; None: not recorded."""
+    battery_kw: float | None = None
+    ev_kw: float | None = None
+    base_kw: float | None = None
+    deferred_kw: float | None = None
+    """What EVs and batteries could have taken and were not given [kW]; None: not recorded."""
+    curtailed_kw: float | None = None
+    """What PV says it could have made and was not allowed to [kW]; None: not recorded."""

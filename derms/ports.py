@@ -4,7 +4,7 @@ Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.Po
 `derms.runtime.SystemClock`. Fakes live in `tests/fakes_*.py`, and conformance suites in `tests/conformance`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -25,6 +25,7 @@ from derms.model import (
     Setpoint,
     Telemetry,
 )
+from derms.reports import DeviceHour, Fairness, FeederBucket, FeederFigures, StoredSample, TelemetryBucket
 
 
 class Clock(Protocol):
@@ -155,6 +156,62 @@ class RegistryStore(Protocol):
         ...
 
 
+class RegistrationStore(Protocol):
+    """What people change in the registry. Every change is committed together with its line in the audit log."""
+
+    async def add_device(self, device: Device, *, by: Author) -> None:
+        """Commit a registration made beforehand.
+
+        Raises:
+            ConflictError: The id exists.
+            NotFoundError: The feeder does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def change_device(self, device: Device, fields: Collection[str], *, action: str, by: Author) -> None:
+        """Commit some fields of a registration; one that has not reached the store yet is stored whole.
+
+        Args:
+            device: As it is to be.
+            fields: What of it is changed; other columns of a row that is there stay as they are.
+            action: What the audit log calls it.
+            by: Who changes it.
+
+        Raises:
+            NotFoundError: The feeder does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def add_feeder(self, feeder: Feeder, *, by: Author) -> None:
+        """Commit a new feeder.
+
+        Raises:
+            ConflictError: The id exists.
+            NotFoundError: The parent does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def change_feeder(self, feeder: Feeder, fields: Collection[str], *, by: Author) -> None:
+        """Commit some fields of a feeder, as `change_device`.
+
+        Raises:
+            NotFoundError: The parent does not exist.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def note(self, action: str, subject: str, *, after: Mapping[str, object], by: Author) -> None:
+        """Commit a line in the audit log for what leaves no other trace in the store.
+
+        Raises:
+            StoreError: It is not committed.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once:
     """What makes a write happen once, however often it is asked for."""
@@ -282,7 +339,7 @@ class OutcomeWanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeederBucket:
+class OutcomeBucket:
     """One feeder in one interval."""
 
     feeder_id: str
@@ -324,7 +381,7 @@ class DeviceCourse:
 class OutcomeStore(Protocol):
     """What came of DR events, by what is stored."""
 
-    async def feeder_courses(self, wanted: OutcomeWanted) -> list[FeederBucket]:
+    async def feeder_courses(self, wanted: OutcomeWanted) -> list[OutcomeBucket]:
         """The load of the event's feeders, by feeder and time."""
         ...
 
@@ -442,4 +499,60 @@ class MemoryStore(Protocol):
 
     async def load_memories(self) -> list[MemoryRecord]:
         """The newest memory of each root, by id."""
+        ...
+
+
+class ReportStore(Protocol):
+    """The logs read back. Instants are half-open ranges; each raises StoreError where it cannot be read."""
+
+    async def feeder_history(
+        self, feeder_id: str, *, since: datetime, until: datetime, bucket_s: int
+    ) -> list[FeederBucket]:
+        """The decision log of one feeder in buckets that begin at multiples of `bucket_s` since 1970; by instant."""
+        ...
+
+    async def feeder_figures(self, feeder_id: str, *, since: datetime, until: datetime) -> FeederFigures:
+        """The figures of one feeder over a period."""
+        ...
+
+    async def fairness(self, feeder_ids: Collection[str], *, since: datetime, until: datetime) -> Fairness:
+        """How evenly the devices of some feeders were served in the hours that begin in a period."""
+        ...
+
+    async def stored_samples(
+        self,
+        device_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        limit: int,
+        after: tuple[datetime, int] | None = None,
+    ) -> list[StoredSample]:
+        """Rows of telemetry of one device, by instant and sequence number.
+
+        Args:
+            device_id: Whose.
+            since: The first instant that is inside.
+            until: The first one that is outside again.
+            limit: At most so many.
+            after: Instant and sequence number of the row before the first.
+        """
+        ...
+
+    async def telemetry_buckets(
+        self, device_id: str, *, since: datetime, until: datetime, bucket_s: int
+    ) -> list[TelemetryBucket]:
+        """The telemetry of one device in buckets, as `feeder_history`."""
+        ...
+
+
+class HourStore(Protocol):
+    """What devices asked for and drew, by the hour."""
+
+    async def save_hours(self, hours: Sequence[DeviceHour]) -> None:
+        """Insert totals, or let those of the same device, feeder, hour and run grow.
+
+        Raises:
+            StoreError: They are not committed.
+        """
         ...

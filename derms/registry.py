@@ -128,6 +128,18 @@ def _said_outright(settings: Settings) -> dict[str, Any]:
     }
 
 
+def declared_fields(settings: Settings) -> dict[str, frozenset[str]]:
+    """What settings and feeders file say outright: feeder id -> fields that count again at every start.
+
+    Raises:
+        ConfigError: The file cannot be meant.
+    """
+    declared = read_feeders(settings.feeders_file) if settings.feeders_file else ()
+    said = {one.feeder_id: frozenset(one.said) for one in declared}
+    outright = frozenset(_said_outright(settings))
+    return said | {settings.feeder_id: said.get(settings.feeder_id, frozenset()) | outright}
+
+
 def _refuse_contradictions(settings: Settings, default: Declared) -> None:
     for field, value in _said_outright(settings).items():
         if field in default.said and default.said[field] != value:

@@ -28,6 +28,7 @@ from derms.broker import EmbeddedBroker
 from derms.columns import Params
 from derms.contract import Topics
 from derms.control.dispatch import Outbox
+from derms.control.ledger import Ledger
 from derms.control.loop import ControlLoop
 from derms.enrolment import FirstSight
 from derms.fleet import Fleet
@@ -40,7 +41,7 @@ from derms.ports import Clock
 from derms.presence import Presence
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
-from derms.registry import restore
+from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
 from derms.settings import Settings
 from derms.spool import Spool
@@ -53,6 +54,10 @@ from derms.view.health import LiveHealth
 from derms.view.links import LinkState
 from derms.view.picture import LivePicture
 from derms.view.previews import LivePreviews
+from derms.view.registry import LiveRegistry
+from derms.view.roll import Roll
+from derms.view.tracking import LiveTracking
+from derms.view.why import LiveWhy
 
 _GAUGES_S = 1.0
 _SESSION_EXPIRY_S = 3600
@@ -185,6 +190,8 @@ async def controller(
             on_sent=metrics.setpoints_sent_total.inc,
             on_failed=lambda row, lease: _undelivered(fleet, metrics, row, lease),
         )
+        ledger = Ledger(fleet=fleet, store=store, clock=clock, epoch=epoch)
+        stack.push_async_callback(ledger.finish)
         loop = ControlLoop(
             feeders=feeders,
             fleet=fleet,
@@ -194,12 +201,17 @@ async def controller(
             metrics=metrics,
             params=params,
             epoch=epoch,
+            ledger=ledger,
         )
         for event in await store.unfinished_events(_now(clock)):
             loop.add_event(event)
         for program in await store.load_programs():
             loop.put_program(program)
+        for override in await store.live_overrides(_now(clock)):
+            loop.put_override(override)
         loop.recall(await store.load_memories())
+        roll = Roll(fleet)
+        tracking = LiveTracking(fleet=fleet, loop=loop, clock=clock, roll=roll)
         alarms = await raised_before(
             store,
             Watched(
@@ -225,10 +237,11 @@ async def controller(
             feeder_ids=lambda: set(loop.feeders),
             on_registered=registrar.put,
             on_metered=loop.observed_load,
+            on_sample=tracking.take,
         )
-        devices = LiveDevices(fleet=fleet, clock=clock, params=params)
-        view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params)
         health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
+        devices = LiveDevices(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
+        view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
         picture = LivePicture(devices=devices, feeders=view, health=health, clock=clock)
         hub = Hub(picture, epoch=epoch, metrics=metrics)
         loop.on_tick = hub.ticked
@@ -237,7 +250,14 @@ async def controller(
             metrics=metrics,
             authenticator=authenticator,
             devices=devices,
+            why=LiveWhy(fleet=fleet, loop=loop, params=params),
             feeders=view,
+            registry=LiveRegistry(fleet=fleet, loop=loop, on_registered=registrar.put),
+            registrations=store,
+            overrides=store,
+            declared=declared_fields(settings),
+            reports=store,
+            tracking=tracking,
             health=health,
             stream=hub,
             events=store,
@@ -254,7 +274,9 @@ async def controller(
         )
         app = build_app(services, metrics_enabled=settings.prometheus_enabled)
         tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
-        await stack.enter_async_context(running({"recorder": recorder.run, "registrar": registrar.run}))
+        await stack.enter_async_context(
+            running({"recorder": recorder.run, "registrar": registrar.run, "ledger": ledger.run})
+        )
         served = await stack.enter_async_context(
             serve_app(app, host=settings.api_host, port=settings.api_port, tls=tls)
         )

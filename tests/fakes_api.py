@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from derms.api.app import Served, build_app, serve_app
-from derms.api.schemas.devices import DeviceOut, Freshness, LeaseOut
+from derms.api.schemas.devices import DeviceOut, DevicesQuery, Freshness, LeaseOut
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut, PartHealth, PartState, ReadyOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
@@ -19,6 +19,7 @@ from derms.auth import Authenticator, Credential
 from derms.metrics import Metrics
 from derms.model import DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
 from tests.fakes_dr import FakeEvents, FakePreviews, Told
+from tests.live import LiveController, live_controller
 
 NOW_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
@@ -73,6 +74,15 @@ class FakeView:
             )
         ]
 
+    def row(self, device_id: str) -> int | None:
+        return 0 if device_id == "ev-001" else None
+
+    def select(self, query: DevicesQuery) -> tuple[list[int], int, str | None]:
+        return [0], 1, None
+
+    def shown(self, rows: Sequence[int]) -> list[DeviceOut]:
+        return [self.devices()[row] for row in rows]
+
     def feeders(self) -> list[FeederSummaryOut]:
         return [
             FeederSummaryOut(
@@ -112,6 +122,9 @@ class FakeView:
     def ready(self) -> ReadyOut:
         part = PartHealth(state=PartState.DOWN if self.away else PartState.OK, age_s=1.0)
         return ReadyOut(ready=not self.away, parts={"db": part})
+
+    def below(self, feeder_id: str) -> set[str]:
+        return {feeder_id}
 
     def feeder_ids(self) -> set[str]:
         return {"feeder-1", "feeder-2"}
@@ -155,6 +168,7 @@ class Api:
     app: web.Application
     picture: FakePicture
     hub: Hub
+    live: LiveController
 
     def headers(self, role: Role) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.authenticator.issue(f'a-{role}', role).token}"}
@@ -167,33 +181,45 @@ async def running_api(
     idle_timeout_s: float = 10.0,
     tls: ssl.SSLContext | None = None,
     logins: bool = False,
+    lively: bool = False,
 ) -> AsyncIterator[Api]:
-    """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them."""
+    """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them.
+
+    With `lively` devices and feeders are those of a real fleet and loop, `Api.live`.
+    """
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
     dr, picture = Told(), FakePicture()
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
-    async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
-        hub = Hub(picture, epoch=7, metrics=metrics)
-        services = Services(
-            clock=clock,
-            metrics=metrics,
-            authenticator=authenticator,
-            devices=view,
-            feeders=view,
-            health=view,
-            stream=hub,
-            events=events,
-            on_event=dr.events.append,
-            on_event_gone=dr.events_gone.append,
-            programs=events,
-            on_program=dr.programs.append,
-            on_program_gone=dr.programs_gone.append,
-            previews=FakePreviews(),
-            outcomes=dr.outcomes,
-            alarms=dr.desk,
-            alarm_store=events,
-            new_id=lambda: str(len(events.committed) + len(events.programs) + 1),
-        )
-        app = build_app(services, metrics_enabled=metrics_enabled)
-        async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-            yield Api(served, authenticator, view, events, dr.events, dr, clock, metrics, app, picture, hub)
+    with live_controller(clock, metrics) as live:
+        async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
+            hub = Hub(picture, epoch=7, metrics=metrics)
+            services = Services(
+                clock=clock,
+                metrics=metrics,
+                authenticator=authenticator,
+                devices=live.devices if lively else view,
+                why=live.why,
+                feeders=live.feeders if lively else view,
+                registry=live.registry,
+                registrations=live.store,
+                overrides=live.store,
+                declared=live.declared,
+                reports=live.store,
+                tracking=live.tracking,
+                health=view,
+                stream=hub,
+                events=events,
+                on_event=dr.events.append,
+                on_event_gone=dr.events_gone.append,
+                programs=events,
+                on_program=dr.programs.append,
+                on_program_gone=dr.programs_gone.append,
+                previews=FakePreviews(),
+                outcomes=dr.outcomes,
+                alarms=dr.desk,
+                alarm_store=events,
+                new_id=lambda: str(len(events.committed) + len(events.programs) + 1),
+            )
+            app = build_app(services, metrics_enabled=metrics_enabled)
+            async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
+                yield Api(served, authenticator, view, events, dr.events, dr, clock, metrics, app, picture, hub, live)

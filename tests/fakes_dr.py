@@ -9,7 +9,7 @@ from derms.alarms.rules import GROUPED, RULES
 from derms.api.schemas.events import PreviewOut
 from derms.errors import DermsError
 from derms.model import Author, DrEvent, DrProgram, Role
-from derms.ports import DeviceCourse, EventsWanted, FeederBucket, Once, OutcomeWanted
+from derms.ports import DeviceCourse, EventsWanted, Once, OutcomeBucket, OutcomeWanted
 from tests.fakes_store import FakeStore
 
 
@@ -59,11 +59,11 @@ class FakeEvents(FakeStore):
 class FakeOutcomes:
     """Courses, as the store would sum them up."""
 
-    feeders: list[FeederBucket] = field(default_factory=list)
+    feeders: list[OutcomeBucket] = field(default_factory=list)
     devices: list[DeviceCourse] = field(default_factory=list)
     asked: list[OutcomeWanted] = field(default_factory=list)
 
-    async def feeder_courses(self, wanted: OutcomeWanted) -> list[FeederBucket]:
+    async def feeder_courses(self, wanted: OutcomeWanted) -> list[OutcomeBucket]:
         self.asked.append(wanted)
         return self.feeders
 

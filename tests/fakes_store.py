@@ -1,6 +1,6 @@
 """A store in memory, and values to put into it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,13 +25,15 @@ from derms.model import (
     Telemetry,
 )
 from derms.ports import EventsWanted, HistoryWanted, MemoryRecord, Once, RecordBatch, Sample
+from derms.reports import DeviceHour
+from tests.fakes_reports import FakeReports
 
 T0_MS = 1_767_225_600_000
 """2026-01-01 00:00 UTC."""
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class FakeStore:
+class FakeStore(FakeReports):
     """The store ports on dicts; `before_write` may wait or raise to stand for trouble."""
 
     def __init__(self, before_write: Callable[[], Any] | None = None) -> None:
@@ -50,6 +52,7 @@ class FakeStore:
         self.memories: dict[str, MemoryRecord] = {}
         self.alarms: dict[str, AlarmRecord] = {}
         self.alarm_lines: list[AlarmLine] = []
+        self.hours: dict[tuple[str, str, datetime, int], DeviceHour] = {}
         self.audit: list[tuple[str, str, str]] = []
         self.away = False
         self.attempts = 0
@@ -91,6 +94,8 @@ class FakeStore:
         return sorted(self.devices.values(), key=lambda device: device.device_id)
 
     async def save_feeders(self, feeders: Sequence[Feeder]) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
         saved = dict(self.feeders)
         for feeder in feeders:
             saved[feeder.feeder_id] = feeder
@@ -105,6 +110,35 @@ class FakeStore:
             if device.feeder_id not in self.feeders:
                 raise NotFoundError(f"no feeder {device.feeder_id}")
         self.devices |= {device.device_id: device for device in devices}
+
+    async def add_device(self, device: Device, *, by: Author) -> None:
+        if device.device_id in self.devices:
+            raise ConflictError(f"device {device.device_id} exists")
+        await self.save_devices([device])
+        self.audit.append((by.username, device.device_id, by.request_id))
+
+    async def change_device(self, device: Device, fields: Collection[str], *, action: str, by: Author) -> None:
+        known = self.devices.get(device.device_id)
+        changed = device if known is None else replace(known, **{name: getattr(device, name) for name in fields})
+        await self.save_devices([changed])
+        self.audit.append((by.username, device.device_id, by.request_id))
+
+    async def add_feeder(self, feeder: Feeder, *, by: Author) -> None:
+        if feeder.feeder_id in self.feeders:
+            raise ConflictError(f"feeder {feeder.feeder_id} exists")
+        await self.save_feeders([feeder])
+        self.audit.append((by.username, feeder.feeder_id, by.request_id))
+
+    async def change_feeder(self, feeder: Feeder, fields: Collection[str], *, by: Author) -> None:
+        known = self.feeders.get(feeder.feeder_id)
+        changed = feeder if known is None else replace(known, **{name: getattr(feeder, name) for name in fields})
+        await self.save_feeders([changed])
+        self.audit.append((by.username, feeder.feeder_id, by.request_id))
+
+    async def note(self, action: str, subject: str, *, after: Mapping[str, object], by: Author) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
+        self.audit.append((by.username, subject, by.request_id))
 
     async def add_event(self, event: DrEvent, *, by: Author, once: Once | None = None) -> None:
         if event.event_id in self.events or (once is not None and (by.username, once.key) in self.once):
@@ -269,8 +303,8 @@ def setpoint(seq: int = 0, **changes: Any) -> Setpoint:
     return Setpoint(**(values | changes))
 
 
-def decision(tick: int = 0) -> DecisionRecord:
-    return DecisionRecord(
+def decision(tick: int = 0, **changes: Any) -> DecisionRecord:
+    made = DecisionRecord(
         feeder_id="feeder-1",
         at_ms=T0_MS + 2000 * tick,
         epoch=1,
@@ -288,7 +322,15 @@ def decision(tick: int = 0) -> DecisionRecord:
         duration_ms=0.4,
         envelope_kw=41.5,
         envelope_in_s=30.0,
+        load_kw=27.5,
+        pv_kw=-1.0,
+        battery_kw=2.0,
+        ev_kw=3.0,
+        base_kw=4.0,
+        deferred_kw=5.5,
+        curtailed_kw=0.0,
     )
+    return replace(made, **changes)
 
 
 def event(event_id: str = "dr-1", *, start_h: float = 1, end_h: float = 2, cancelled: bool = False) -> DrEvent:

@@ -168,6 +168,7 @@ class Rig:
             feeder_ids=lambda: set(self.loop.feeders),
             on_registered=self.registered.append,
             on_metered=self.loop.observed_load,
+            on_sample=lambda *_: None,
         )
 
     @property

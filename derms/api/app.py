@@ -13,7 +13,21 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from derms.api import alarms, auth, devices, docs, events, feeders, health, outcomes, programs, stream
+from derms.api import (
+    alarms,
+    auth,
+    devices,
+    docs,
+    events,
+    feeders,
+    health,
+    history,
+    outcomes,
+    overrides,
+    programs,
+    stream,
+    tracking,
+)
 from derms.api.middleware import add_routes, guarded_app, still_may
 from derms.api.routes import Route
 from derms.api.services import Services
@@ -58,7 +72,10 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *(health.metrics_routes(services) if metrics_enabled else []),
         *auth.routes(services),
         *devices.routes(services),
+        *overrides.routes(services),
         *feeders.routes(services),
+        *history.routes(services),
+        *tracking.routes(services),
         *events.routes(services),
         *outcomes.routes(services),
         *programs.routes(services),

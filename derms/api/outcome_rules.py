@@ -20,7 +20,7 @@ from derms.api.schemas.outcomes import (
 )
 from derms.errors import UsageError
 from derms.model import DeviceKind, DrEvent
-from derms.ports import DeviceCourse, FeederBucket, OutcomeWanted
+from derms.ports import DeviceCourse, OutcomeBucket, OutcomeWanted
 
 BASELINE = timedelta(seconds=900)
 MIN_BASELINE_S = 60.0
@@ -80,7 +80,7 @@ def instants_of(wanted: OutcomeWanted) -> list[datetime]:
 
 def outcome_of(
     wanted: OutcomeWanted,
-    feeders: Iterable[FeederBucket],
+    feeders: Iterable[OutcomeBucket],
     devices: Iterable[DeviceCourse],
     uppermost: Iterable[str],
     now: datetime,
@@ -94,7 +94,7 @@ def outcome_of(
         uppermost: Those of its feeders that lie below none of the others.
         now: This instant.
     """
-    rows: dict[str, list[FeederBucket]] = defaultdict(list)
+    rows: dict[str, list[OutcomeBucket]] = defaultdict(list)
     for row in feeders:
         rows[row.feeder_id].append(row)
     found = [_feeder(feeder_id, rows[feeder_id], wanted) for feeder_id in wanted.event.feeder_ids]
@@ -111,7 +111,7 @@ def outcome_of(
     )
 
 
-def _feeder(feeder_id: str, rows: Sequence[FeederBucket], wanted: OutcomeWanted) -> FeederOutcome:
+def _feeder(feeder_id: str, rows: Sequence[OutcomeBucket], wanted: OutcomeWanted) -> FeederOutcome:
     before = next((row for row in rows if row.bucket < 0), None)
     during = {row.bucket: row for row in rows if row.bucket >= 0}
     seen_s = 0.0 if before is None else before.observed_s
@@ -138,7 +138,7 @@ def _buckets(wanted: OutcomeWanted) -> int:
 
 
 def _interval(
-    number: int, row: FeederBucket | None, baseline_kw: float | None, wanted: OutcomeWanted
+    number: int, row: OutcomeBucket | None, baseline_kw: float | None, wanted: OutcomeWanted
 ) -> IntervalOutcome:
     start = wanted.event.start + timedelta(seconds=number * wanted.bucket_s)
     load_kw, limit_kw = (None, None) if row is None else (row.load_kw, row.limit_kw)

@@ -6,9 +6,9 @@ when rows came or went in between.
 
 import base64
 import binascii
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -51,25 +51,51 @@ def page_of(
     Raises:
         UsageError: No such field to sort by, or a cursor that is none of ours.
     """
+    return cut(sorted(items, key=id_of), query, keys, id_of, lambda rows, name, down: _sorted(rows, keys[name], down))
+
+
+def cut(
+    items: Sequence[T],
+    query: PageQuery,
+    keys: Mapping[str, Callable[[T], Any]],
+    id_of: Callable[[T], str],
+    ordered: Callable[[Sequence[T], str, bool], Sequence[T]],
+) -> tuple[list[T], str | None]:
+    """As `page_of`, for a list that has a faster way to be sorted.
+
+    Args:
+        items: The whole list, filtered, by id.
+        query: Which part.
+        keys: As `page_of`.
+        id_of: Unique; settles ties.
+        ordered: Sorts by a name of `keys`, the largest first where asked; null comes last, equals stay by id.
+
+    Raises:
+        UsageError: As `page_of`.
+    """
     asked = query.sort or next(iter(keys))
     name, down = asked.removeprefix("-"), asked.startswith("-")
     if name not in keys:
         raise UsageError(f"sort is {asked!r}", why=f"this list sorts by {', '.join(keys)}", next_step="choose one")
-    key = keys[name]
-    rows = [(_rank(key(item)), id_of(item), item) for item in items]
-    rows.sort(key=itemgetter(1))
-    known = [row for row in rows if not row[0][0]]
-    known.sort(key=lambda row: row[0][1], reverse=down)
-    rows = known + [row for row in rows if row[0][0]]
+    rows = ordered(items, name, down)
     start = 0
     if query.cursor is not None:
         last = _opened(query.cursor, asked)
-        if not last[0] and any(isinstance(row[0][1], str) != isinstance(last[1], str) for row in known[:1]):
+        first = _rank(keys[name](rows[0])) if rows else (True, None)
+        if not last[0] and not first[0] and isinstance(first[1], str) != isinstance(last[1], str):
             raise _stranger(query.cursor)
-        start = next((at for at, row in enumerate(rows) if _after(row[0], row[1], last, down)), len(rows))
-    page = rows[start : start + query.limit]
+        start = bisect_left(
+            range(len(rows)), True, key=lambda at: _after(_rank(keys[name](rows[at])), id_of(rows[at]), last, down)
+        )
+    page = list(rows[start : start + query.limit])
     more = start + query.limit < len(rows)
-    return [item for _, _, item in page], _closed(asked, page[-1][0], page[-1][1]) if more else None
+    return page, _closed(asked, _rank(keys[name](page[-1])), id_of(page[-1])) if more else None
+
+
+def _sorted(rows: Sequence[T], key: Callable[[T], Any], down: bool) -> list[T]:
+    ranked = [(_rank(key(row)), row) for row in rows]
+    known = sorted((pair for pair in ranked if not pair[0][0]), key=lambda pair: pair[0][1], reverse=down)
+    return [row for _, row in known] + [row for rank, row in ranked if rank[0]]
 
 
 def _rank(value: Any) -> tuple[bool, Any]:
@@ -96,7 +122,7 @@ def _opened(cursor: str, asked: str) -> tuple[bool, Any, str]:
         of, unknown, value, item_id = msgspec.json.decode(raw, type=tuple[str, bool, str | float | bool | None, str])
     except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
         raise _stranger(cursor) from error
-    if of != asked:
+    if of != asked or unknown is not (value is None):
         raise _stranger(cursor)
     return unknown, value, item_id
 

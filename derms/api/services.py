@@ -1,15 +1,34 @@
 """All that stands behind the API; put together by the composition root, and by the tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from derms.api.stream import Hub
-from derms.api.view import AlarmsView, DevicesView, FeedersView, HealthView, PreviewView
+from derms.api.view import (
+    AlarmsView,
+    DevicesView,
+    FeedersView,
+    HealthView,
+    PreviewView,
+    RegistryDesk,
+    TrackingView,
+    WhyView,
+)
 from derms.auth import Authenticator
 from derms.metrics import Metrics
 from derms.model import DrEvent, DrProgram
-from derms.ports import AlarmStore, Clock, EventReader, EventStore, OutcomeStore, ProgramStore
+from derms.ports import (
+    AlarmStore,
+    Clock,
+    EventReader,
+    EventStore,
+    OutcomeStore,
+    OverrideStore,
+    ProgramStore,
+    RegistrationStore,
+    ReportStore,
+)
 
 
 class Events(EventStore, EventReader, Protocol):
@@ -24,7 +43,15 @@ class Services:
     metrics: Metrics
     authenticator: Authenticator
     devices: DevicesView
+    why: WhyView
     feeders: FeedersView
+    registry: RegistryDesk
+    registrations: RegistrationStore
+    overrides: OverrideStore
+    reports: ReportStore
+    tracking: TrackingView
+    declared: Mapping[str, frozenset[str]]
+    """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView
     stream: Hub
     events: Events

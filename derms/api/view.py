@@ -3,23 +3,97 @@
 Every call is answered from memory; none waits for anything outside, or fails.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from derms.api.schemas.devices import DeviceOut
+from derms.api.schemas.devices import DeviceOut, DevicesQuery
 from derms.api.schemas.events import PreviewOut
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut, ReadyOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
-from derms.model import AlarmChange, AlarmRecord, DrEvent, DrProgram
+from derms.api.schemas.tracking import TrackingOut, TrackingQuery
+from derms.api.schemas.why import WhyOut
+from derms.model import AlarmChange, AlarmRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder
 
 
 class DevicesView(Protocol):
-    """The fleet."""
+    """The fleet, by rows: a row number is a device for the life of the process."""
 
-    def devices(self) -> list[DeviceOut]:
-        """All devices, ordered by id."""
+    def row(self, device_id: str) -> int | None:
+        """The row of a device, or None."""
+        ...
+
+    def select(self, query: DevicesQuery) -> tuple[list[int], int, str | None]:
+        """The rows of one page, how many there are on all pages, and the cursor of the next.
+
+        Raises:
+            UsageError: No such field to sort by, or a cursor that is none of ours.
+        """
+        ...
+
+    def shown(self, rows: Sequence[int]) -> list[DeviceOut]:
+        """Some devices, in the order given."""
+        ...
+
+
+class WhyView(Protocol):
+    """The decisions."""
+
+    def why(self, device_id: str) -> WhyOut | None:
+        """Why a device has the setpoint it has; None: there is no such device."""
+        ...
+
+
+class TrackingView(Protocol):
+    """How well devices follow."""
+
+    def errors(self, query: TrackingQuery) -> TrackingOut:
+        """The tracking error of the devices that are asked for, and of them together.
+
+        Raises:
+            UsageError: No such field to sort by, or a cursor that is none of ours.
+        """
+        ...
+
+
+class RegistryDesk(Protocol):
+    """The live registry, told of a change after its commit."""
+
+    def device(self, device_id: str) -> Device | None:
+        """The registration as it is now."""
+        ...
+
+    def add_device(self, device: Device) -> None:
+        """Take a registration in that was made beforehand."""
+        ...
+
+    def as_changed(self, device_id: str, changes: Mapping[str, Any]) -> Device:
+        """The registration as it would be; nothing is changed."""
+        ...
+
+    def change_device(self, device_id: str, changes: Mapping[str, Any]) -> None:
+        """Change a registration; what was learnt of the device meanwhile stays."""
+        ...
+
+    def put_override(self, override: DeviceOverride) -> None:
+        """Lay an override upon a device."""
+        ...
+
+    def release(self, device_id: str) -> None:
+        """Take an override off."""
+        ...
+
+    def feeders(self) -> dict[str, Feeder]:
+        """The feeders as they are now."""
+        ...
+
+    def put_feeder(self, feeder: Feeder) -> None:
+        """Add or replace a feeder.
+
+        Raises:
+            ConfigError: They would be no forest.
+        """
         ...
 
 
@@ -32,6 +106,10 @@ class FeedersView(Protocol):
 
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
+        ...
+
+    def below(self, feeder_id: str) -> set[str]:
+        """A feeder and all that lie below it."""
         ...
 
     def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:

@@ -8,7 +8,18 @@ from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
 from derms.client.programs import ProgramCalls
 from derms.client.stream import StreamCalls
+from derms.client.tracking import TrackingCalls
 
 
-class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, EventCalls, ProgramCalls, AlarmCalls, StreamCalls):
+class ApiClient(
+    HealthCalls,
+    AuthCalls,
+    DeviceCalls,
+    FeederCalls,
+    TrackingCalls,
+    EventCalls,
+    ProgramCalls,
+    AlarmCalls,
+    StreamCalls,
+):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""

@@ -24,6 +24,7 @@ from derms.control.dispatch import Outbox
 from derms.control.forest import parents_of, trees_of
 from derms.control.keepsake import from_json, to_json
 from derms.control.layout import Layout
+from derms.control.ledger import Ledger
 from derms.control.record import TickRecord
 from derms.control.trees import FeederTick, TreeState, nodes_of
 from derms.control.words import reason_text
@@ -68,6 +69,7 @@ class ControlLoop:
         metrics: Metrics,
         params: Params,
         epoch: int,
+        ledger: Ledger | None = None,
     ) -> None:
         """Prepare the loop; nothing is sent before the first tick.
 
@@ -76,6 +78,8 @@ class ControlLoop:
         """
         self.events: dict[str, DrEvent] = {}
         self.programs: dict[str, DrProgram] = {}
+        self.overrides: dict[str, DeviceOverride] = {}
+        """Those that have not ended, by device."""
         self.epoch = epoch
         self.last_tick_s: float | None = None
         self.trees: list[TreeState] = []
@@ -89,7 +93,7 @@ class ControlLoop:
         self._clock = clock
         self._metrics = metrics
         self._params = params
-        self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, epoch=epoch)
+        self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, epoch=epoch, ledger=ledger)
         self._seq = 0
         self._wake = asyncio.Event()
         self.set_feeders(feeders)
@@ -124,6 +128,15 @@ class ControlLoop:
             feeder.feeder_id: FeederTick(tree, node) for tree in trees for node, feeder in enumerate(tree.feeders)
         }
         self.wake()
+
+    def below(self, feeder_id: str) -> set[str]:
+        """A feeder and all that lie below it; nothing where there is none of that id."""
+        state = self.feeders.get(feeder_id)
+        found = {feeder_id} if state is not None else set()
+        for feeder in () if state is None else state.tree.feeders:  # parents first
+            if feeder.parent_id in found:
+                found.add(feeder.feeder_id)
+        return found
 
     def recall(self, records: Iterable[MemoryRecord]) -> None:
         """Take over what an earlier run remembered, as far as it still counts."""
@@ -180,6 +193,7 @@ class ControlLoop:
         row = self._row(override.device_id)
         left_s = override.until.timestamp() - self._clock.now_ms() / 1000.0
         self._fleet.override(row, override.kind, p_kw=override.p_kw, until_s=self._clock.monotonic_s() + left_s)
+        self.overrides[override.device_id] = override
         self.wake()
 
     def release(self, device_id: str) -> None:
@@ -189,6 +203,7 @@ class ControlLoop:
             NotFoundError: There is no such device.
         """
         self._fleet.override(self._row(device_id), None)
+        self.overrides.pop(device_id, None)
         self.wake()
 
     def _row(self, device_id: str) -> int:
@@ -240,6 +255,7 @@ class ControlLoop:
         now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000.0, tz=UTC)
         self.events = {key: event for key, event in self.events.items() if event.end > now}
+        self.overrides = {key: override for key, override in self.overrides.items() if override.until > now}
         self._metrics.events_active.set(sum(is_active(event, now) for event in self.events.values()))
         self._fleet.let_go(now_s=now_s)
         loads = self._loads(now_s)

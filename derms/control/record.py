@@ -7,6 +7,8 @@ import numpy as np
 
 from derms.columns import BATTERY, EV, KINDS, PV, Freshness, Ints
 from derms.control.alarm_kinds import Alarm, AlarmKind
+from derms.control.ledger import Ledger
+from derms.control.tallies import tally
 from derms.control.trees import FeederTick, NodeView, TreeState
 from derms.fleet import Fleet
 from derms.metrics import Metrics
@@ -19,8 +21,11 @@ log = logging.getLogger(__name__)
 class TickRecord:
     """Writes down what ticks decided."""
 
-    def __init__(self, *, fleet: Fleet, recorder: Recorder, metrics: Metrics, epoch: int) -> None:
+    def __init__(
+        self, *, fleet: Fleet, recorder: Recorder, metrics: Metrics, epoch: int, ledger: Ledger | None = None
+    ) -> None:
         """Prepare; nothing is written yet."""
+        self._ledger = ledger
         self._fleet = fleet
         self._recorder = recorder
         self._metrics = metrics
@@ -30,6 +35,11 @@ class TickRecord:
         """Write each feeder's line into the decision log, the metrics and, when it starts or ends, the log."""
         self._metrics.tick_duration_seconds.observe(duration_s)
         self._metrics.last_tick_timestamp_seconds.set(tree.decided_ms / 1000.0)
+        if tree.picture is None or tree.decision is None or tree.layout is None:
+            return
+        tallies = tally(tree.picture, tree.decision, tree.layout)
+        if self._ledger is not None:
+            self._ledger.note(tree, tallies)
         self._gauge_types(tree)
         for node, feeder in enumerate(tree.feeders):
             view = FeederTick(tree, node).view
@@ -54,6 +64,16 @@ class TickRecord:
                     envelope_in_s=view.envelope_import_s,
                     setpoints_sent=int(sent[node]),
                     duration_ms=duration_s * 1000.0,
+                    load_kw=_finite(view.load_kw),
+                    export_limit_kw=_finite(view.export_limit_kw),
+                    export_source=view.export_source,
+                    export_shortfall_kw=view.export_shortfall_kw,
+                    pv_kw=float(tallies.pv_kw[node]),
+                    battery_kw=float(tallies.battery_kw[node]),
+                    ev_kw=float(tallies.ev_kw[node]),
+                    base_kw=float(tallies.base_kw[node]),
+                    deferred_kw=float(tallies.deferred_kw[node]),
+                    curtailed_kw=float(tallies.curtailed_kw[node]),
                 )
             )
             self._gauge(feeder.feeder_id, view)

@@ -57,6 +57,8 @@ class NodeView:
     reserved_kw: float
     headroom_kw: float
     """For flexible devices to import [kW]; inf: no limit."""
+    export_headroom_kw: float
+    """For PV to generate [kW]; inf: no limit."""
     commanded_kw: float
     shortfall_kw: float
     export_shortfall_kw: float
@@ -106,6 +108,7 @@ class FeederTick:
             load_kw=float(at.load_kw[node]),
             reserved_kw=float(at.reserved_kw[node]),
             headroom_kw=float(at.headroom_kw[node]),
+            export_headroom_kw=float(at.export_headroom_kw[node]),
             commanded_kw=float(at.commanded_kw[node]),
             shortfall_kw=float(at.shortfall_kw[node]),
             export_shortfall_kw=float(at.export_shortfall_kw[node]),

@@ -22,7 +22,7 @@ WRITE_S = 30.0
 
 
 class Database:
-    """One PostgreSQL database, and the connection for everything but the bulk writes.
+    """One PostgreSQL database, a connection for everything but the bulk writes, and one for long reads.
 
     Args:
         url: `postgresql://...`.
@@ -32,6 +32,7 @@ class Database:
 
     def __init__(self, url: str, *, clock: Clock, rng: random.Random) -> None:
         self._link = Link(url, clock=clock, rng=rng)
+        self._reports = Link(url, clock=clock, rng=rng)
 
     @property
     def where(self) -> str:
@@ -39,7 +40,8 @@ class Database:
         return self._link.where
 
     async def close(self) -> None:
-        """Give up the connection."""
+        """Give up the connections."""
+        await self._reports.close()
         await self._link.close()
 
     async def ping(self) -> None:

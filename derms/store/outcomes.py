@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from derms.model import DeviceKind
-from derms.ports import DeviceCourse, FeederBucket, OutcomeWanted
+from derms.ports import DeviceCourse, OutcomeBucket, OutcomeWanted
 from derms.store.database import Database
 
 HELD_AT_MOST = timedelta(seconds=60)
@@ -72,7 +72,7 @@ WHERE put.action = 'override.put' AND put.at < %(until)s AND (put.after->>'until
 class OutcomeTables(Database):
     """Implements `OutcomeStore`."""
 
-    async def feeder_courses(self, wanted: OutcomeWanted) -> list[FeederBucket]:
+    async def feeder_courses(self, wanted: OutcomeWanted) -> list[OutcomeBucket]:
         """The load of the event's feeders, by feeder and time."""
         values = {
             "event_id": wanted.event.event_id,
@@ -88,7 +88,7 @@ class OutcomeTables(Database):
             "share": wanted.tolerance,
             "slack_kw": wanted.tolerance_kw,
         }
-        return [FeederBucket(**row) for row in await self._select(_TICKS, values)]
+        return [OutcomeBucket(**row) for row in await self._select(_TICKS, values)]
 
     async def device_courses(self, wanted: OutcomeWanted, instants: Sequence[datetime]) -> list[DeviceCourse]:
         """What each controllable device of its feeders was told and did, by the newest rows at some instants."""

@@ -1,4 +1,4 @@
-"""The store on PostgreSQL: two connections, one for the bulk writes, one for everything else."""
+"""The store on PostgreSQL: a connection for the bulk writes, one for long reads, one for everything else."""
 
 import logging
 import random
@@ -20,14 +20,24 @@ from derms.store.migrate import migrate
 from derms.store.outcomes import OutcomeTables
 from derms.store.overrides import OverrideTables
 from derms.store.programs import ProgramTables
+from derms.store.registrations import RegistrationTables
 from derms.store.registry import RegistryTables
+from derms.store.reports import ReportTables
 from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTable, days_of, setpoint_of
 
 _log = logging.getLogger(__name__)
 
 
 class PostgresStore(
-    RegistryTables, EventTables, OutcomeTables, ProgramTables, OverrideTables, AlarmTables, MemoryTables
+    RegistryTables,
+    RegistrationTables,
+    EventTables,
+    OutcomeTables,
+    ProgramTables,
+    OverrideTables,
+    AlarmTables,
+    MemoryTables,
+    ReportTables,
 ):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
@@ -55,7 +65,7 @@ class PostgresStore(
         """Rows the database would not take, since the start."""
 
     async def close(self) -> None:
-        """Give up both connections."""
+        """Give up the connections."""
         await self._writer.close()
         await super().close()
 
@@ -143,7 +153,7 @@ class PostgresStore(
         """The number of rows of each table, by its name. Counts them all: for a report, not for a tick."""
         names = [
             *("feeders", "devices", "telemetry", "setpoints", "decisions", "events", "dr_programs"),
-            *("device_overrides", "engine_memory", "alarms", "alarm_log", "audit_log"),
+            *("device_overrides", "device_hours", "engine_memory", "alarms", "alarm_log", "audit_log"),
         ]
         rows = await self._select(
             " UNION ALL ".join(f"SELECT '{name}' AS t, count(*) AS n FROM {name}" for name in names)

@@ -115,6 +115,16 @@ def _decision(record: DecisionRecord) -> Row:
         record.duration_ms,
         record.envelope_kw,
         record.envelope_in_s,
+        record.load_kw,
+        record.export_limit_kw,
+        record.export_source,
+        record.export_shortfall_kw,
+        record.pv_kw,
+        record.battery_kw,
+        record.ev_kw,
+        record.base_kw,
+        record.deferred_kw,
+        record.curtailed_kw,
     )
 
 
@@ -145,7 +155,9 @@ DECISIONS = _table(
     _decision,
     "feeder_id:text at:int8 epoch:int8 tick:int8 mode:text import_limit_kw:float8 limit_source:text "
     "measured_kw:float8 background_kw:float8 reserved_kw:float8 headroom_kw:float8 commanded_kw:float8 "
-    "shortfall_kw:float8 setpoints_sent:int4 duration_ms:float8 envelope_kw:float8 envelope_in_s:float8",
+    "shortfall_kw:float8 setpoints_sent:int4 duration_ms:float8 envelope_kw:float8 envelope_in_s:float8 "
+    "load_kw:float8 export_limit_kw:float8 export_source:text export_shortfall_kw:float8 pv_kw:float8 "
+    "battery_kw:float8 ev_kw:float8 base_kw:float8 deferred_kw:float8 curtailed_kw:float8",
 )
 LOG_TABLES = (TELEMETRY, SETPOINTS, DECISIONS)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from derms.api.schemas.devices import DeviceOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.view import FeedersView, HealthView
 from derms.ports import Clock
@@ -74,13 +75,13 @@ class LivePicture:
         for start in range(0, len(rows), _PART):
             if start:
                 await asyncio.sleep(0)
-            now = [self._row(row) for row in rows[start : start + _PART]]
+            now = [self._row(device) for device in self._view.shown(rows[start : start + _PART])]
             changed += _differences("device_id", self._devices, now)
             self._devices |= {row["device_id"]: row for row in now}
         return changed
 
-    def _row(self, row: int) -> _Row:
-        shown: _Row = msgspec.to_builtins(self._view.device(row))
+    def _row(self, device: DeviceOut) -> _Row:
+        shown: _Row = msgspec.to_builtins(device)
         age_s = shown.pop("age_s")
         heard = None if age_s is None else instant(self._clock.now_ms()) - timedelta(seconds=age_s)
         shown["heard_at"] = msgspec.to_builtins(heard)

@@ -32,6 +32,7 @@ from derms.ports import (
     ProgramStore,
     RecordBatch,
     RecordStore,
+    RegistrationStore,
     RegistryStore,
 )
 from derms.runtime import SystemClock
@@ -39,7 +40,17 @@ from derms.store import open_store
 from tests.fakes_store import T0, FakeStore, decision, event, memory, override, program, sample, setpoint
 
 
-class AnyStore(RecordStore, RegistryStore, EventStore, EventReader, ProgramStore, OverrideStore, MemoryStore, Protocol):
+class AnyStore(
+    RecordStore,
+    RegistryStore,
+    RegistrationStore,
+    EventStore,
+    EventReader,
+    ProgramStore,
+    OverrideStore,
+    MemoryStore,
+    Protocol,
+):
     async def counts(self) -> dict[str, int]: ...
 
 
@@ -131,6 +142,7 @@ async def test_devices_come_back_as_they_were_saved_and_are_replaced(store: AnyS
         target_soc=0.9,
         priority=9,
         default_power_kw=-0.5,
+        ready_by=T0,
     )
     await store.save_devices([full, plain])
     assert await store.load_devices() == [plain, full]
@@ -158,6 +170,59 @@ async def test_feeders_are_saved_together_parents_first_or_not_at_all(store: Any
     with pytest.raises(NotFoundError):
         await store.save_feeders([Feeder(feeder_id="c"), Feeder(feeder_id="d", parent_id="nowhere")])
     assert len(await store.load_feeders()) == 3
+
+
+ALICE = Author("alice", "r1")
+CHARGER = Device(device_id="a", kind=DeviceKind.EV, feeder_id="f0", priority=3, site_id="house")
+
+
+async def test_a_device_is_added_once_with_one_audit_line(store: AnyStore) -> None:
+    await store.save_feeders([Feeder(feeder_id="f0")])
+    await store.add_device(CHARGER, by=ALICE)
+    with pytest.raises(ConflictError):
+        await store.add_device(replace(CHARGER, priority=9), by=ALICE)
+    with pytest.raises(NotFoundError):
+        await store.add_device(replace(CHARGER, device_id="b", feeder_id="nowhere"), by=ALICE)
+    assert await store.load_devices() == [CHARGER]
+    assert (await store.counts())["audit_log"] == 1
+
+
+async def test_a_change_of_a_device_leaves_what_others_wrote_meanwhile(store: AnyStore) -> None:
+    await store.save_feeders([Feeder(feeder_id="f0")])
+    await store.save_devices([replace(CHARGER, dialect=Dialect.PLAIN, soc_in_percent=True)])
+    wanted = replace(CHARGER, priority=8, site_id=None, ready_by=T0)
+    await store.change_device(wanted, {"priority", "site_id", "ready_by"}, action="device.change", by=ALICE)
+    assert await store.load_devices() == [replace(wanted, dialect=Dialect.PLAIN, soc_in_percent=True)]
+    with pytest.raises(NotFoundError):
+        await store.change_device(
+            replace(wanted, feeder_id="nowhere"), {"feeder_id"}, action="device.change", by=ALICE
+        )  # fmt: skip
+    assert (await store.counts())["audit_log"] == 1
+
+
+async def test_a_device_that_has_not_reached_the_store_is_stored_whole_by_its_first_change(store: AnyStore) -> None:
+    await store.save_feeders([Feeder(feeder_id="f0")])
+    await store.change_device(CHARGER, {"priority"}, action="device.adopt", by=ALICE)
+    assert await store.load_devices() == [CHARGER]
+
+
+async def test_a_feeder_is_added_and_changed_with_a_line_each(store: AnyStore) -> None:
+    root, leaf = Feeder(feeder_id="f0", import_limit_kw=50.0), Feeder(feeder_id="f1", parent_id="f0")
+    for one in (root, leaf):
+        await store.add_feeder(one, by=ALICE)
+    with pytest.raises(ConflictError):
+        await store.add_feeder(root, by=ALICE)
+    with pytest.raises(NotFoundError):
+        await store.add_feeder(Feeder(feeder_id="f2", parent_id="nowhere"), by=ALICE)
+    changed = replace(root, import_limit_kw=None, mode=FeederMode.ADVISE, margin_kw=7.0)
+    await store.change_feeder(changed, {"import_limit_kw", "mode"}, by=ALICE)
+    assert await store.load_feeders() == [replace(changed, margin_kw=0.0), leaf]
+    assert (await store.counts())["audit_log"] == 3
+
+
+async def test_a_line_may_be_all_there_is_to_be_kept(store: AnyStore) -> None:
+    await store.note("simulation.mode", "der", after={"mode": "night"}, by=ALICE)
+    assert (await store.counts())["audit_log"] == 1
 
 
 async def test_an_event_is_stored_with_one_audit_line_and_only_once(store: AnyStore) -> None:

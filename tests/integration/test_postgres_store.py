@@ -82,7 +82,7 @@ async def test_setpoints_and_decisions_are_stored_as_they_were(store: PostgresSt
     assert rows(postgres_url, "SELECT * FROM decisions") == [
         (
             *("feeder-1", at + timedelta(seconds=4), 1, 2, "auto", 50.0, "static", None, 20.0, 0.0, 30.0, 28.0, 0.0),
-            *(4, 0.4, 41.5, 30.0),
+            *(4, 0.4, 41.5, 30.0, 27.5, None, "", 0.0, -1.0, 2.0, 3.0, 4.0, 5.5, 0.0),
         )
     ]
 

@@ -134,6 +134,7 @@ class Controller:
             feeder_ids=lambda: set(loop.feeders),
             on_registered=lambda _: None,
             on_metered=loop.observed_load,
+            on_sample=lambda *_: None,
         )
         for deed in self._asked:
             deed(loop)

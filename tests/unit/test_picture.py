@@ -1,32 +1,33 @@
 """One picture, and what changes in it."""
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 
+from derms.api.schemas.devices import DeviceOut
 from derms.client.stream import Mirror
-from derms.columns import Params
-from derms.fleet import Fleet
+from derms.metrics import Metrics
 from derms.model import Device, DeviceKind, Setpoint, Telemetry
-from derms.view.devices import LiveDevices
 from derms.view.picture import LivePicture
 from tests.fakes_api import FakeClock, FakeView
-
-PARAMS = Params(interval_s=5.0, lease_s=30.0, stale_after_s=15.0, lost_after_s=60.0)
+from tests.live import PARAMS, LiveController, live_controller
 
 
 class Stage:
     """A fleet, what is shown of it, and a reader who puts it together again."""
 
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.fleet = Fleet()
-        self.devices = LiveDevices(fleet=self.fleet, clock=self.clock, params=PARAMS)
+    def __init__(self, live: LiveController, clock: FakeClock) -> None:
+        self.clock, self.fleet, self.devices = clock, live.fleet, live.devices
         self.view = FakeView()
-        self.picture = LivePicture(devices=self.devices, feeders=self.view, health=self.view, clock=self.clock)
+        self.picture = LivePicture(devices=live.devices, feeders=self.view, health=self.view, clock=clock)
         self.mirror = Mirror()
 
     def ev(self, name: str) -> int:
         return self.fleet.register(Device(device_id=name, kind=DeviceKind.EV, feeder_id="f", p_import_max_kw=7.0))
+
+    def shown(self) -> list[DeviceOut]:
+        return self.devices.shown(sorted(range(len(self.fleet)), key=lambda row: self.fleet.devices[row].device_id))
 
     def hears(self, row: int, p_kw: float) -> None:
         device_id = self.fleet.devices[row].device_id
@@ -39,7 +40,7 @@ class Stage:
             kind=DeviceKind.EV,
             p_setpoint_kw=p_kw,
             issued_at_ms=self.clock.now,
-            valid_until_ms=self.clock.now + 30_000,
+            valid_until_ms=self.clock.now + 10_000,
             epoch=1,
             seq=1,
         )
@@ -52,8 +53,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
+def stage() -> Iterator[Stage]:
+    clock = FakeClock()
+    with live_controller(clock, Metrics(version="1")) as live:
+        yield Stage(live, clock)
 
 
 async def test_only_who_changed_is_told_and_of_it_only_what_changed(stage: Stage) -> None:
@@ -77,11 +80,12 @@ async def test_what_only_the_passing_of_time_changes_is_told_too(stage: Stage) -
     stage.hears(row, 1.0)
     stage.leases(row, 5.0)
     await stage.tell()
-    stage.clock.now += 16_000
+    stage.clock.now += round(PARAMS.stale_after_s * 1000) + 1
     assert (await stage.tell())[0]["freshness"] == "stale"
-    stage.clock.now += 15_000
-    assert (await stage.tell())[0]["lease"] is None
-    stage.clock.now += 31_000
+    stage.clock.now += 10_000
+    (told,) = await stage.tell()
+    assert told["lease"] is None
+    stage.clock.now += round(PARAMS.lost_after_s * 1000)
     assert (await stage.tell())[0]["freshness"] == "lost"
     stage.clock.now += 31_000
     assert await stage.tell() == []
@@ -96,7 +100,7 @@ async def test_a_reader_who_takes_all_changes_sees_what_is_shown_at_once(stage: 
         stage.hears(a, power)
         stage.ev(f"new-{stage.clock.now}")
         await stage.tell()
-        assert stage.mirror.devices() == sorted(stage.devices.devices(), key=lambda one: one.device_id)
+        assert stage.mirror.devices() == stage.shown()
         assert stage.mirror.feeders() == stage.view.feeders()
 
 

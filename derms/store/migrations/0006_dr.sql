@@ -14,5 +14,3 @@ CREATE TABLE answered_once (
 );
 CREATE INDEX answered_once_by_age ON answered_once (answered_at);
 
--- What a feeder drew at a tick; NULL: the row is of a version that did not record it.
-ALTER TABLE decisions ADD COLUMN IF NOT EXISTS load_kw double precision;

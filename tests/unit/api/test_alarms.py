@@ -74,7 +74,9 @@ async def test_alarms_come_the_most_urgent_first_and_are_filtered_and_paged(api:
     assert await listed("?subject=*") == []
 
 
-@pytest.mark.parametrize("query", ["state=gone", "state=null", "kind=a%00", "sort=cause", "limit=0", "subject=" + "x" * 65, "a=1"])
+@pytest.mark.parametrize(
+    "query", ["state=gone", "state=null", "kind=a%00", "sort=cause", "limit=0", "subject=" + "x" * 65, "a=1"]
+)
 @pytest.mark.parametrize("path", ["", "/history"])
 async def test_a_query_that_cannot_be_meant_is_refused(query: str, path: str, api: Api) -> None:
     assert (await ask(api, "GET", f"{path}?{query}"))[0] == 422

@@ -11,7 +11,7 @@ import pytest
 from derms.api.outcome_rules import _part
 from derms.api.schemas.outcomes import Part
 from derms.model import Author, DeviceKind, Role
-from derms.ports import DeviceCourse, FeederBucket
+from derms.ports import DeviceCourse, OutcomeBucket
 from tests.fakes_api import NOW, Api, running_api
 from tests.fakes_store import event
 
@@ -30,9 +30,9 @@ async def outcome(api: Api, event_id: str = "dr-9", query: str = "") -> tuple[in
         return response.status, await response.json(content_type=None)
 
 
-def bucket(number: int, load_kw: float, **changes: Any) -> FeederBucket:
+def bucket(number: int, load_kw: float, **changes: Any) -> OutcomeBucket:
     values: dict[str, Any] = {"limit_kw": 30.0, "observed_s": 60.0, "compliant_s": 60.0, "kept_at": NOW}
-    return FeederBucket(feeder_id="feeder-1", bucket=number, load_kw=load_kw, **(values | changes))
+    return OutcomeBucket(feeder_id="feeder-1", bucket=number, load_kw=load_kw, **(values | changes))
 
 
 async def test_an_event_that_has_not_begun_has_no_intervals(api: Api) -> None:
