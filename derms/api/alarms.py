@@ -7,10 +7,11 @@ from aiohttp import web
 
 from derms.alarms.machine import acknowledged, shelved, unshelved
 from derms.api.bodies import answer, read_body, read_query
+from derms.api.checks import now_of
 from derms.api.event_rules import check_line, outside_of_time
 from derms.api.middleware import asker, author
 from derms.api.paging import page_of
-from derms.api.parts import id_in, now_of
+from derms.api.parts import id_in
 from derms.api.routes import Route
 from derms.api.schemas.alarms import (
     AlarmHistoryOut,

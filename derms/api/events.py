@@ -11,10 +11,11 @@ import msgspec
 from aiohttp import web
 
 from derms.api.bodies import answer, nothing, read_body, read_query
+from derms.api.checks import now_of
 from derms.api.event_rules import amended, cancelled, check_removable, to_event
 from derms.api.middleware import asker, author
 from derms.api.paging import cursor_at, place_in, sorting
-from derms.api.parts import id_in, now_of
+from derms.api.parts import id_in
 from derms.api.routes import Route
 from derms.api.schemas.events import (
     EventAmendIn,

@@ -3,8 +3,9 @@
 from aiohttp import web
 
 from derms.api.bodies import answer, read_query
+from derms.api.checks import now_of
 from derms.api.outcome_rules import instants_of, outcome_of, wanted_of
-from derms.api.parts import id_in, now_of
+from derms.api.parts import id_in
 from derms.api.routes import Route
 from derms.api.schemas.outcomes import OutcomeOut, OutcomeQuery
 from derms.api.services import Services

@@ -1,12 +1,10 @@
-"""The variable parts of a path, and the instant of a request."""
+"""The variable parts of a path."""
 
 import re
-from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
 from derms.errors import NotFoundError
-from derms.ports import Clock
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._*:-]{0,127}")
 
@@ -25,9 +23,3 @@ def id_in(request: web.Request, name: str, what: str) -> str:
             next_step="list them, and name one",
         )
     return value
-
-
-def now_of(clock: Clock) -> datetime:
-    """This instant, UTC."""
-    # Through integers: a float of seconds would move the instant by microseconds.
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=clock.now_ms())

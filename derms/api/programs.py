@@ -3,9 +3,10 @@
 from aiohttp import web
 
 from derms.api.bodies import answer, nothing, read_body, read_query
+from derms.api.checks import now_of
 from derms.api.middleware import author
 from derms.api.paging import page_of
-from derms.api.parts import id_in, now_of
+from derms.api.parts import id_in
 from derms.api.program_rules import amended, state_of, switched, to_program
 from derms.api.routes import Route
 from derms.api.schemas.events import PreviewOut

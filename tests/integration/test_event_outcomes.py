@@ -40,7 +40,8 @@ async def course(
                     decision(),
                     at_ms=BEGUN_MS + 1000 * at_s,
                     tick=1000 + at_s,
-                    measured_kw=load_kw,
+                    load_kw=load_kw,
+                    measured_kw=None,
                     import_limit_kw=limit_kw,
                     limit_source=source,
                 )
