@@ -22,8 +22,8 @@ class AlarmDesk:
     Args:
         rules: By kind; a condition of another kind is a mistake of the program.
         gather: Kinds of which many at once are one.
-        on_change: Told of every record that is new or other than before, with the line for the history; None where
-            only its words are other.
+        on_change: Told of every record that something has happened to, with the line for the history; None where
+            nothing has, and it is only to be stored again.
     """
 
     def __init__(
@@ -118,10 +118,9 @@ class AlarmDesk:
             self._settle(key, after)
             if after.record is None or after.record == before.record:
                 continue
+            # Where only its words are other, which they may be at every look, nobody needs to be told.
             for change in changes:
                 self._on_change(after.record, _line(after.record, change, now))
-            if not changes:
-                self._on_change(after.record, None)
 
     def _by_key(self, conditions: Iterable[Condition]) -> dict[Key, Condition]:
         kinds: dict[str, list[Condition]] = defaultdict(list)
