@@ -121,6 +121,16 @@ class Metrics:
             _FEEDER,
             registry=registry,
         )
+        self.alarm_lines_dropped_total = Counter(
+            "derms_alarm_lines_dropped_total",
+            "Lines of the alarms' history given up while the store was away.",
+            registry=registry,
+        )
+        self.webhook_deliveries_total = Counter(
+            "derms_webhook_deliveries_total", "Alerts to the webhook by what became of them.", ("result",),
+            registry=registry,
+        )  # fmt: skip
+        """Label `result`: `delivered`, `retried` (an attempt that will be made again), `given_up` or `dropped`."""
         self.alarms = Gauge("derms_alarms", "Standing alarms by kind.", ("kind",), registry=registry)
 
         self.devices = Gauge(
@@ -151,6 +161,8 @@ class Metrics:
             self.messages_total.labels(outcome=outcome.value)
         for result in ("stored", "refused", "spooled", "lost"):
             self.recorder_rows_total.labels(result=result)
+        for result in ("delivered", "retried", "given_up", "dropped"):
+            self.webhook_deliveries_total.labels(result=result)
 
     def set_devices(self, counts: dict[tuple[str, DeviceKind, str], int]) -> None:
         """Replace the device counts.

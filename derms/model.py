@@ -94,6 +94,52 @@ class ProgramKind(StrEnum):
     """A share of the flexible load, from incentive and penalty."""
 
 
+class EventState(StrEnum):
+    """Where a DR event stands."""
+
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    OVER = "over"
+    CANCELLED = "cancelled"
+
+
+class AlarmState(StrEnum):
+    """Where an alarm stands, in the words of ANSI/ISA-18.2."""
+
+    NORMAL = "normal"
+    """Its condition is gone, and somebody has seen that it was there."""
+    UNACKNOWLEDGED = "unacknowledged"
+    """Its condition holds, and nobody has said that they know."""
+    ACKNOWLEDGED = "acknowledged"
+    """Its condition holds, and somebody knows."""
+    RETURNED = "returned_unacknowledged"
+    """Its condition is gone, and nobody has said that they know it was there."""
+    SHELVED = "shelved"
+    """Somebody has put it aside for a while, whatever its condition does."""
+
+
+class AlarmChange(StrEnum):
+    """What happens to an alarm."""
+
+    RAISED = "raised"
+    RETURNED = "returned"
+    """To normal: its condition is gone."""
+    ACKNOWLEDGED = "acknowledged"
+    SHELVED = "shelved"
+    UNSHELVED = "unshelved"
+
+
+class Priority(StrEnum):
+    """How soon somebody should act."""
+
+    HIGH = "high"
+    """At once."""
+    MEDIUM = "medium"
+    """Soon."""
+    LOW = "low"
+    """When there is time."""
+
+
 class Role(StrEnum):
     """What a user may do; each may all that the ones before it may."""
 
@@ -282,6 +328,72 @@ class DrEvent:
     created_by: str = ""
     created_at: datetime
     cancelled_at: datetime | None = None
+    name: str = ""
+    """What people call it."""
+
+    def state_at(self, now: datetime) -> EventState:
+        """Where it stands at an instant; its end is not inside."""
+        if self.cancelled_at is not None:
+            return EventState.CANCELLED
+        if now >= self.end:
+            return EventState.OVER
+        return EventState.ACTIVE if now >= self.start else EventState.SCHEDULED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRecord:
+    """One alarm: its newest occurrence, and what people have said of it."""
+
+    kind: str
+    subject: str
+    """Id of what it is about: a feeder, a device, an event, a part of the daemon; `*`: many at once."""
+    priority: Priority
+    cause: str
+    consequence: str
+    response: str
+    active: bool
+    """Its condition holds; delays are over."""
+    acknowledged: bool
+    """Somebody has said that they know of this occurrence."""
+    occurrences: int
+    """How often it was raised since it was last normal."""
+    raised_at: datetime
+    returned_at: datetime | None = None
+    """When its condition was last gone; None: it holds since it was raised."""
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    shelved_until: datetime | None = None
+    shelved_by: str | None = None
+    shelved_reason: str | None = None
+
+    @property
+    def alarm_id(self) -> str:
+        """The same for every occurrence."""
+        return f"{self.kind}.{self.subject}"
+
+    @property
+    def state(self) -> AlarmState:
+        """Where it stands."""
+        if self.shelved_until is not None:
+            return AlarmState.SHELVED
+        if self.active:
+            return AlarmState.ACKNOWLEDGED if self.acknowledged else AlarmState.UNACKNOWLEDGED
+        return AlarmState.NORMAL if self.acknowledged else AlarmState.RETURNED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmLine:
+    """One line of the alarms' history."""
+
+    at: datetime
+    kind: str
+    subject: str
+    change: AlarmChange
+    cause: str
+    by: str = ""
+    """Who did it; empty: nobody, it happened."""
+    number: int = 0
+    """Rises with every line that is stored; 0: it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

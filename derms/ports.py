@@ -4,13 +4,27 @@ Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.Po
 `derms.runtime.SystemClock`. Fakes live in `tests/fakes_*.py`, and conformance suites in `tests/conformance`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from derms.errors import BrokerError
-from derms.model import Author, DecisionRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder, Setpoint, Telemetry
+from derms.model import (
+    AlarmLine,
+    AlarmRecord,
+    Author,
+    DecisionRecord,
+    Device,
+    DeviceKind,
+    DeviceOverride,
+    DrEvent,
+    DrProgram,
+    EventState,
+    Feeder,
+    Setpoint,
+    Telemetry,
+)
 from derms.reports import DeviceHour, Fairness, FeederBucket, FeederFigures, StoredSample, TelemetryBucket
 
 
@@ -198,20 +212,181 @@ class RegistrationStore(Protocol):
         ...
 
 
-class EventStore(Protocol):
-    """DR events."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What makes a write happen once, however often it is asked for."""
 
-    async def add_event(self, event: DrEvent, *, by: Author) -> None:
-        """Commit an event together with its line in the audit log.
+    key: str
+    """Chosen by who asks; one of their own."""
+    fingerprint: str
+    """Of what was asked for: the same key with another one is a mistake."""
+    answer: bytes
+    """What was answered, to be answered again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsWanted:
+    """Which part of the list of DR events."""
+
+    states: tuple[EventState, ...]
+    now: datetime
+    """The instant the states are meant at."""
+    feeder_id: str | None = None
+    """Only those that name it."""
+    sort: str = "start"
+    """`start`, `end` or `created_at`; then by id, in the same direction."""
+    down: bool = False
+    """The latest first."""
+    after: tuple[datetime, str] | None = None
+    """Where the page before ended: what it was sorted by, and the id."""
+    limit: int = 1000
+
+
+class EventStore(Protocol):
+    """DR events. Every change is committed together with its line in the audit log."""
+
+    async def add_event(self, event: DrEvent, *, by: Author, once: Once | None = None) -> None:
+        """Commit an event.
+
+        Args:
+            event: The event.
+            by: Who makes it.
+            once: Committed with it; no second one of the same user and key is.
 
         Raises:
-            ConflictError: The id exists.
+            ConflictError: The id exists, or the key was used.
             StoreError: It is not committed.
         """
         ...
 
+    async def change_event(
+        self, event_id: str, action: str, change: Callable[[DrEvent], DrEvent], *, by: Author
+    ) -> DrEvent:
+        """Replace an event by what `change` makes of it as it is stored now; nobody else changes it meanwhile.
+
+        Args:
+            event_id: Which one.
+            action: What the audit log calls it.
+            change: Checks and changes; what it raises leaves everything as it was.
+            by: Who changes it.
+
+        Returns:
+            The event as it is stored now.
+
+        Raises:
+            NotFoundError: There is no such event.
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def remove_event(self, event_id: str, check: Callable[[DrEvent], None], *, by: Author) -> None:
+        """Remove an event; the audit log keeps what it was.
+
+        Args:
+            event_id: Which one.
+            check: Raises where it must stay.
+            by: Who removes it.
+
+        Raises:
+            NotFoundError: There is no such event.
+            StoreError: It is not committed.
+        """
+        ...
+
+
+class EventReader(Protocol):
+    """The DR events there are."""
+
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         """Events neither cancelled nor over at `now`."""
+        ...
+
+    async def find_event(self, event_id: str) -> DrEvent:
+        """One event.
+
+        Raises:
+            NotFoundError: There is no such event.
+        """
+        ...
+
+    async def list_events(self, wanted: EventsWanted) -> list[DrEvent]:
+        """A part of the list."""
+        ...
+
+    async def answered(self, username: str, key: str) -> Once | None:
+        """What was answered to a user's key; None: it was not used, or is forgotten."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeWanted:
+    """Of which event the outcome is asked, and how it is to be measured."""
+
+    event: DrEvent
+    imports: bool
+    """It limits the import; otherwise the export, and loads are counted as exports."""
+    since: datetime
+    """Where the window before the event begins, from which its baseline is made."""
+    settled: datetime
+    """From when on devices should follow what they were told for the event."""
+    until: datetime
+    """Where it ended, or now; the instant is not inside."""
+    bucket_s: float
+    """Length of the intervals, counted from its start [s]."""
+    tolerance: float
+    """Over the limit by less than this share of it, or than `tolerance_kw`, is not over."""
+    tolerance_kw: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeBucket:
+    """One feeder in one interval."""
+
+    feeder_id: str
+    bucket: int
+    """The interval's number from the start on; -1: the window before the event."""
+    load_kw: float | None
+    """What it drew on average, or exported where that is limited [kW]; None: there is no length to average over."""
+    limit_kw: float | None
+    """What the event, or a tighter limit, allowed it on average [kW]; None: nothing limited it."""
+    observed_s: float
+    """How much of it ticks tell of [s]."""
+    compliant_s: float
+    """For how much of that it was within the limit [s]."""
+    kept_at: datetime | None
+    """The first tick in it at which it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCourse:
+    """What one device was told and did; means over instants, in load convention [kW], None: nothing is known."""
+
+    device_id: str
+    kind: DeviceKind
+    feeder_id: str
+    before_kw: float | None
+    during_kw: float | None
+    followed_kw: float | None
+    """What it drew while it was told something and had had time to follow."""
+    told_kw: float | None
+    """What it was told then."""
+    heard: int
+    """At how many instants of the event there was a reading."""
+    local: int
+    """At how many of them it said that it is controlled locally."""
+    overridden: bool
+    """An operator held or blocked it."""
+
+
+class OutcomeStore(Protocol):
+    """What came of DR events, by what is stored."""
+
+    async def feeder_courses(self, wanted: OutcomeWanted) -> list[OutcomeBucket]:
+        """The load of the event's feeders, by feeder and time."""
+        ...
+
+    async def device_courses(self, wanted: OutcomeWanted, instants: Sequence[datetime]) -> list[DeviceCourse]:
+        """What each controllable device on and below the event's feeders was told and did."""
         ...
 
 
@@ -227,11 +402,14 @@ class ProgramStore(Protocol):
         """
         ...
 
-    async def set_program_active(self, program_id: str, active: bool, *, by: Author) -> None:
-        """Let a program apply, or no longer.
+    async def change_program(
+        self, program_id: str, action: str, change: Callable[[DrProgram], DrProgram], *, by: Author
+    ) -> DrProgram:
+        """Replace a program by what `change` makes of it, as `EventStore.change_event`.
 
         Raises:
             NotFoundError: There is no such program.
+            ConflictError: The name exists.
             StoreError: It is not committed.
         """
         ...
@@ -248,6 +426,17 @@ class ProgramStore(Protocol):
     async def load_programs(self) -> list[DrProgram]:
         """All programs, those that are over too, by id."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryWanted:
+    """Which part of the alarms' history."""
+
+    kind: str | None = None
+    subject: str | None = None
+    before: int | None = None
+    """Only lines with a smaller number; None: from the newest on."""
+    limit: int = 1000
 
 
 class OverrideStore(Protocol):
@@ -274,6 +463,34 @@ class OverrideStore(Protocol):
 
     async def live_overrides(self, now: datetime) -> list[DeviceOverride]:
         """Those that have not ended at `now`, by device; the end is not inside."""
+        ...
+
+
+class AlarmStore(Protocol):
+    """Alarms that are not normal, and their history."""
+
+    async def load_alarms(self) -> list[AlarmRecord]:
+        """Those that were not normal when they were last written, by kind and subject."""
+        ...
+
+    async def keep_alarms(self, records: Sequence[AlarmRecord], lines: Sequence[AlarmLine]) -> None:
+        """Commit alarms as they are now, in place of what was, and lines of their history.
+
+        Raises:
+            StoreError: Nothing is committed.
+        """
+        ...
+
+    async def change_alarm(self, before: AlarmRecord, after: AlarmRecord, action: str, *, by: Author) -> None:
+        """Commit what somebody says of an alarm, together with its line in the audit log.
+
+        Raises:
+            StoreError: It is not committed.
+        """
+        ...
+
+    async def alarm_history(self, wanted: HistoryWanted) -> list[AlarmLine]:
+        """A part of the history, the newest line first."""
         ...
 
 

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from derms import __version__
+from derms.alarms.guard import Alerts, raised_before
+from derms.alarms.watch import Watched
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
 from derms.api.stream import Hub
@@ -51,6 +53,7 @@ from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
 from derms.view.links import LinkState
 from derms.view.picture import LivePicture
+from derms.view.previews import LivePreviews
 from derms.view.registry import LiveRegistry
 from derms.view.roll import Roll
 from derms.view.simulation import LiveSimulation
@@ -213,6 +216,20 @@ async def controller(
         simulation = LiveSimulation(
             topics=topics, publish=lambda topic, payload: link.publish(topic, payload, qos=1, retain=True)
         )
+        alarms = await raised_before(
+            store,
+            Watched(
+                loop=loop,
+                recorder=recorder,
+                spool_max_bytes=settings.spool_max_mb << 20,
+                broker_away=lambda: not mqtt.connected,
+                interval_s=params.interval_s,
+            ),
+            _alerts(settings),
+            clock=clock,
+            metrics=metrics,
+        )
+        stack.push_async_callback(alarms.keeper.finish)
         ingest = Ingest(
             feed=link,
             fleet=fleet,
@@ -251,6 +268,14 @@ async def controller(
             stream=hub,
             events=store,
             on_event=loop.add_event,
+            on_event_gone=loop.drop_event,
+            programs=store,
+            on_program=loop.put_program,
+            on_program_gone=loop.drop_program,
+            outcomes=store,
+            alarms=alarms.desk,
+            alarm_store=store,
+            previews=LivePreviews(fleet=fleet, loop=loop, clock=clock, params=params),
             new_id=new_id,
         )
         app = build_app(services, metrics_enabled=settings.prometheus_enabled)
@@ -269,10 +294,12 @@ async def controller(
                     "control-loop": loop.run,
                     "stream": hub.run,
                     "presence": lambda: presence.run(link),
+                    **alarms.tasks,
                     "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, health, clock),
                 }
             )
         )
+        stack.enter_context(alarms.watchdog)
         yield Controller(
             api_url=served.url,
             broker_url=broker_url,
@@ -331,6 +358,13 @@ def _address(settings: Settings, url: str) -> BrokerAddress:
 def _offered(ingest: Ingest, reading: Telemetry) -> tuple[Outcome, str]:
     taken = ingest.offer(reading)
     return taken.outcome, taken.detail
+
+
+def _alerts(settings: Settings) -> Alerts | None:
+    url = settings.alert_webhook_url
+    if url is None:
+        return None
+    return Alerts(url=url.get_secret_value(), source=settings.controller_id, cooldown_s=settings.alert_cooldown_s)
 
 
 def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> None:

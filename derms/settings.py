@@ -54,6 +54,11 @@ def _database_url(value: str) -> str:
     return check_url(value, ("postgresql", "postgres"), "postgresql://user@db.example:5432/derms", host_needed=False)
 
 
+def _webhook_url(value: SecretStr) -> SecretStr:
+    check_url(value.get_secret_value(), ("http", "https"), "https://alerts.example/hook", host_needed=True)
+    return value
+
+
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -127,6 +132,11 @@ class Settings(BaseSettings):
     """The key of `api_tls_cert_file` (PEM)."""
     prometheus_enabled: bool = True
     """Whether `GET /metrics` exists."""
+
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook_url)] | None = None
+    """Where alarms are posted as JSON, `http://` or `https://`; kept secret, as it may hold a token; unset: nowhere."""
+    alert_cooldown_s: float = Field(default=300.0, ge=0, le=7 * 24 * 3600)
+    """Within so long of the last message that an alarm was raised, no other one of the same alarm is posted [s]."""
 
     jwt_secret: SecretStr | None = None
     """Signs the API's tokens, at least 32 bytes; unset: generated once and kept in the state directory."""

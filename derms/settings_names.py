@@ -26,6 +26,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "TLS_CERT_PATH": "api_tls_cert_file",
         "PROMETHEUS_ENABLED": "prometheus_enabled",
         "PORT": "api_port",
+        "ALERT_WEBHOOK_URL": "alert_webhook_url",
     }
 )
 """The predecessor's name of a setting -> ours."""

@@ -3,7 +3,7 @@
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -16,9 +16,9 @@ from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.services import Services
 from derms.api.stream import Hub
 from derms.auth import Authenticator, Credential
-from derms.errors import DermsError
 from derms.metrics import Metrics
-from derms.model import Author, DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
+from derms.model import DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
+from tests.fakes_dr import FakeEvents, FakePreviews, Told
 from tests.live import LiveController, live_controller
 
 NOW_MS = 1_767_225_600_000
@@ -129,6 +129,9 @@ class FakeView:
     def feeder_ids(self) -> set[str]:
         return {"feeder-1", "feeder-2"}
 
+    def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:
+        return set(feeder_ids)
+
 
 @dataclass
 class FakePicture:
@@ -151,24 +154,6 @@ class FakePicture:
 
 
 @dataclass
-class FakeEvents:
-    """Committed events, in memory."""
-
-    committed: list[tuple[DrEvent, str, str]] = field(default_factory=list)
-    error: DermsError | None = None
-
-    async def add_event(self, event: DrEvent, *, by: Author) -> None:
-        if self.error:
-            raise self.error
-        self.committed.append((event, by.username, by.request_id))
-
-    async def unfinished_events(self, now: datetime) -> list[DrEvent]:
-        if self.error:
-            raise self.error
-        return [event for event, _, _ in self.committed if event.end > now]
-
-
-@dataclass
 class Api:
     """A served API and all that stands behind it."""
 
@@ -177,6 +162,7 @@ class Api:
     view: FakeView
     events: FakeEvents
     told: list[DrEvent]
+    dr: Told
     clock: FakeClock
     metrics: Metrics
     app: web.Application
@@ -202,8 +188,7 @@ async def running_api(
     With `lively` devices and feeders are those of a real fleet and loop, `Api.live`.
     """
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
-    picture = FakePicture()
-    told: list[DrEvent] = []
+    dr, picture = Told(), FakePicture()
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
     with live_controller(clock, metrics) as live:
         async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
@@ -226,9 +211,17 @@ async def running_api(
                 health=view,
                 stream=hub,
                 events=events,
-                on_event=told.append,
-                new_id=lambda: str(len(events.committed) + 1),
+                on_event=dr.events.append,
+                on_event_gone=dr.events_gone.append,
+                programs=events,
+                on_program=dr.programs.append,
+                on_program_gone=dr.programs_gone.append,
+                previews=FakePreviews(),
+                outcomes=dr.outcomes,
+                alarms=dr.desk,
+                alarm_store=events,
+                new_id=lambda: str(len(events.committed) + len(events.programs) + 1),
             )
             app = build_app(services, metrics_enabled=metrics_enabled)
             async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-                yield Api(served, authenticator, view, events, told, clock, metrics, app, picture, hub, live)
+                yield Api(served, authenticator, view, events, dr.events, dr, clock, metrics, app, picture, hub, live)

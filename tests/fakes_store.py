@@ -7,6 +7,9 @@ from typing import Any
 
 from derms.errors import ConflictError, NotFoundError, StoreError, UsageError
 from derms.model import (
+    AlarmLine,
+    AlarmRecord,
+    AlarmState,
     Author,
     DecisionRecord,
     Device,
@@ -21,7 +24,7 @@ from derms.model import (
     Setpoint,
     Telemetry,
 )
-from derms.ports import MemoryRecord, RecordBatch, Sample
+from derms.ports import EventsWanted, HistoryWanted, MemoryRecord, Once, RecordBatch, Sample
 from derms.reports import DeviceHour
 from tests.fakes_reports import FakeReports
 
@@ -44,8 +47,11 @@ class FakeStore(FakeReports):
         self.devices: dict[str, Device] = {}
         self.events: dict[str, DrEvent] = {}
         self.programs: dict[str, DrProgram] = {}
+        self.once: dict[tuple[str, str], Once] = {}
         self.overrides: dict[str, DeviceOverride] = {}
         self.memories: dict[str, MemoryRecord] = {}
+        self.alarms: dict[str, AlarmRecord] = {}
+        self.alarm_lines: list[AlarmLine] = []
         self.hours: dict[tuple[str, str, datetime, int], DeviceHour] = {}
         self.audit: list[tuple[str, str, str]] = []
         self.away = False
@@ -134,11 +140,46 @@ class FakeStore(FakeReports):
             raise StoreError("the fake is away")
         self.audit.append((by.username, subject, by.request_id))
 
-    async def add_event(self, event: DrEvent, *, by: Author) -> None:
-        if event.event_id in self.events:
-            raise ConflictError(f"event {event.event_id} exists")
+    async def add_event(self, event: DrEvent, *, by: Author, once: Once | None = None) -> None:
+        if event.event_id in self.events or (once is not None and (by.username, once.key) in self.once):
+            raise ConflictError(f"event {event.event_id} exists, or its key was used")
         self.events[event.event_id] = event
+        if once is not None:
+            self.once[by.username, once.key] = once
         self.audit.append((by.username, event.event_id, by.request_id))
+
+    async def change_event(
+        self, event_id: str, action: str, change: Callable[[DrEvent], DrEvent], *, by: Author
+    ) -> DrEvent:
+        self.events[event_id] = change(await self.find_event(event_id))
+        self.audit.append((by.username, event_id, by.request_id))
+        return self.events[event_id]
+
+    async def remove_event(self, event_id: str, check: Callable[[DrEvent], None], *, by: Author) -> None:
+        check(await self.find_event(event_id))
+        del self.events[event_id]
+        self.audit.append((by.username, event_id, by.request_id))
+
+    async def find_event(self, event_id: str) -> DrEvent:
+        if event_id not in self.events:
+            raise NotFoundError(f"no event {event_id}", next_step="name another")
+        return self.events[event_id]
+
+    async def list_events(self, wanted: EventsWanted) -> list[DrEvent]:
+        def place(event: DrEvent) -> tuple[datetime, str]:
+            return getattr(event, wanted.sort), event.event_id
+
+        found = [
+            event
+            for event in self.events.values()
+            if event.state_at(wanted.now) in wanted.states
+            and (wanted.feeder_id is None or wanted.feeder_id in event.feeder_ids)
+            and (wanted.after is None or (place(event) < wanted.after if wanted.down else place(event) > wanted.after))
+        ]
+        return sorted(found, key=place, reverse=wanted.down)[: wanted.limit]
+
+    async def answered(self, username: str, key: str) -> Once | None:
+        return self.once.get((username, key))
 
     async def unfinished_events(self, now: datetime) -> list[DrEvent]:
         open_events = [event for event in self.events.values() if event.cancelled_at is None and event.end > now]
@@ -152,9 +193,15 @@ class FakeStore(FakeReports):
         self.programs[program.program_id] = program
         self.audit.append((by.username, program.program_id, by.request_id))
 
-    async def set_program_active(self, program_id: str, active: bool, *, by: Author) -> None:
-        self.programs[program_id] = replace(self._program(program_id), active=active)
+    async def change_program(
+        self, program_id: str, action: str, change: Callable[[DrProgram], DrProgram], *, by: Author
+    ) -> DrProgram:
+        after = change(self._program(program_id))
+        if any(one.name == after.name and one.program_id != program_id for one in self.programs.values()):
+            raise ConflictError(f"the name {after.name} is taken")
+        self.programs[program_id] = after
         self.audit.append((by.username, program_id, by.request_id))
+        return after
 
     async def delete_program(self, program_id: str, *, by: Author) -> None:
         del self.programs[self._program(program_id).program_id]
@@ -189,6 +236,39 @@ class FakeStore(FakeReports):
 
     async def load_memories(self) -> list[MemoryRecord]:
         return sorted(self.memories.values(), key=lambda memory: memory.feeder_id)
+
+    async def load_alarms(self) -> list[AlarmRecord]:
+        return sorted(self.alarms.values(), key=lambda one: (one.kind, one.subject))
+
+    async def keep_alarms(self, records: Sequence[AlarmRecord], lines: Sequence[AlarmLine]) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
+        for record in records:
+            self._keep_alarm(record)
+        for line in lines:
+            self.alarm_lines.append(replace(line, number=len(self.alarm_lines) + 1))
+
+    async def change_alarm(self, before: AlarmRecord, after: AlarmRecord, action: str, *, by: Author) -> None:
+        if self.away:
+            raise StoreError("the fake is away")
+        self._keep_alarm(after)
+        self.audit.append((by.username, after.alarm_id, by.request_id))
+
+    def _keep_alarm(self, record: AlarmRecord) -> None:
+        if record.state is AlarmState.NORMAL:
+            self.alarms.pop(record.alarm_id, None)
+        else:
+            self.alarms[record.alarm_id] = record
+
+    async def alarm_history(self, wanted: HistoryWanted) -> list[AlarmLine]:
+        found = [
+            line
+            for line in reversed(self.alarm_lines)
+            if wanted.kind in (None, line.kind)
+            and wanted.subject in (None, line.subject)
+            and (wanted.before is None or line.number < wanted.before)
+        ]
+        return found[: wanted.limit]
 
     def _program(self, program_id: str) -> DrProgram:
         if program_id not in self.programs:

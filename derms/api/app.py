@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from derms.api import (
+    alarms,
     auth,
     devices,
     docs,
@@ -21,7 +22,9 @@ from derms.api import (
     feeders,
     health,
     history,
+    outcomes,
     overrides,
+    programs,
     simulation,
     stream,
     telemetry,
@@ -78,6 +81,9 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *telemetry.routes(services),
         *simulation.routes(services),
         *events.routes(services),
+        *outcomes.routes(services),
+        *programs.routes(services),
+        *alarms.routes(services),
         *stream.routes(services.stream, still_may(services.authenticator)),
     ]
     return [*described, *docs.routes(described)]

@@ -1,35 +1,52 @@
-"""`POST /api/events` and `GET /api/events`: DR events.
+"""`/api/events`: DR events.
 
 201 is answered after the commit; the control loop is told after it too, so that it never acts on what is not stored.
 """
 
-from collections.abc import Set
-from datetime import UTC, datetime, timedelta
+import hashlib
+import re
+from datetime import datetime
 
+import msgspec
 from aiohttp import web
 
-from derms.api.bodies import answer, read_body
+from derms.api.bodies import answer, nothing, read_body, read_query
+from derms.api.checks import now_of
+from derms.api.event_rules import amended, cancelled, check_removable, to_event
 from derms.api.middleware import asker, author
+from derms.api.paging import cursor_at, place_in, sorting
+from derms.api.parts import id_in
 from derms.api.routes import Route
-from derms.api.schemas.events import EventIn, EventOut, EventsOut, EventState, event_out
+from derms.api.schemas.events import (
+    EventAmendIn,
+    EventIn,
+    EventOut,
+    EventsOut,
+    EventsQuery,
+    PreviewOut,
+    event_out,
+)
 from derms.api.services import Services
 from derms.api.waiting import store_answers
-from derms.errors import NotFoundError, UsageError
+from derms.errors import ConflictError, UsageError
 from derms.model import DrEvent, Role
-from derms.ports import Clock
+from derms.ports import EventsWanted, Once
 
-MAX_DURATION = timedelta(days=31)
-PAST_TOLERANCE = timedelta(seconds=60)
-"""How far a start may lie back: clocks differ, and a request takes its time."""
-_MAX_REASON = 500
+_SORTS = ("start", "end", "created_at")
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+_AGAIN = "list the events before sending it again, or send it again with the same Idempotency-Key"
 
 
 def routes(services: Services) -> list[Route]:
-    """Creating and listing events."""
+    """Creating, listing, amending and ending events."""
+    events = services.events
 
     async def post_event(request: web.Request) -> web.Response:
         asked = await read_body(request, EventIn)
-        now = _now(services.clock)
+        key, fingerprint = _key_of(request), hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+        if key is not None and (known := await _answered(request, key, fingerprint)) is not None:
+            return known
+        now = now_of(services.clock)
         event = to_event(
             asked,
             feeder_ids=services.feeders.feeder_ids(),
@@ -37,161 +54,153 @@ def routes(services: Services) -> list[Route]:
             event_id=f"dr-{services.new_id()}",
             created_by=asker(request).username,
         )
-        async with store_answers(
-            f"event {event.event_id} may not be stored", next_step="list the events before sending it again"
-        ):
-            await services.events.add_event(event, by=author(request))
+        answered = answer(_shown(event, now), status=201)
+        once = None if key is None else Once(key=key, fingerprint=fingerprint, answer=_bytes_of(answered))
+        try:
+            async with store_answers(f"event {event.event_id} may not be stored", next_step=_AGAIN):
+                await events.add_event(event, by=author(request), once=once)
+        except ConflictError:
+            # The same request twice at once: the other one was first.
+            if key is not None and (known := await _answered(request, key, fingerprint)) is not None:
+                return known
+            raise
         services.on_event(event)
-        return answer(_shown(event, now), status=201)
+        return answered
 
-    async def get_events(_: web.Request) -> web.Response:
-        now = _now(services.clock)
+    async def _answered(request: web.Request, key: str, fingerprint: str) -> web.Response | None:
+        async with store_answers("it cannot be seen whether this was asked before"):
+            once = await events.answered(asker(request).username, key)
+        if once is None:
+            return None
+        if once.fingerprint != fingerprint:
+            raise ConflictError(
+                f"the Idempotency-Key {key!r} was used for another body",
+                why="a key stands for one request, sent as often as need be",
+                next_step="choose another key",
+            )
+        return web.Response(
+            status=201, body=once.answer, content_type="application/json", headers={"Idempotent-Replayed": "true"}
+        )
+
+    async def get_events(request: web.Request) -> web.Response:
+        query = read_query(request, EventsQuery)
+        now = now_of(services.clock)
+        sort, down = sorting(query.sort, _SORTS)
+        wanted = EventsWanted(
+            states=query.state.states,
+            now=now,
+            feeder_id=query.feeder_id,
+            sort=sort,
+            down=down,
+            after=place_in(query, _SORTS),
+            limit=query.limit + 1,
+        )
         async with store_answers("the events cannot be read"):
-            found = await services.events.unfinished_events(now)
-        ordered = sorted(found, key=lambda event: (event.start, event.event_id))
-        return answer(EventsOut(events=[_shown(event, now) for event in ordered]))
+            found = await events.list_events(wanted)
+        page = found[: query.limit]
+        more = len(found) > len(page)
+        cursor = cursor_at(query, _SORTS, getattr(page[-1], sort), page[-1].event_id) if more else None
+        return answer(EventsOut(events=[_shown(event, now) for event in page], next_cursor=cursor))
 
+    async def get_event(request: web.Request) -> web.Response:
+        event_id = id_in(request, "event_id", "DR event")
+        async with store_answers("the event cannot be read"):
+            return answer(_shown(await events.find_event(event_id), now_of(services.clock)))
+
+    async def patch_event(request: web.Request) -> web.Response:
+        event_id = id_in(request, "event_id", "DR event")
+        asked = await read_body(request, EventAmendIn)
+        now = now_of(services.clock)
+        async with store_answers(f"event {event_id} may not be amended", next_step="look at it before trying again"):
+            event = await events.change_event(
+                event_id, "event.amend", lambda one: amended(one, asked, now), by=author(request)
+            )
+        services.on_event(event)
+        return answer(_shown(event, now))
+
+    async def cancel_event(request: web.Request) -> web.Response:
+        event_id = id_in(request, "event_id", "DR event")
+        now = now_of(services.clock)
+        async with store_answers(f"event {event_id} may not be cancelled", next_step="look at it before trying again"):
+            event = await events.change_event(
+                event_id, "event.cancel", lambda one: cancelled(one, now), by=author(request)
+            )
+        services.on_event(event)
+        return answer(_shown(event, now))
+
+    async def delete_event(request: web.Request) -> web.Response:
+        event_id = id_in(request, "event_id", "DR event")
+        now = now_of(services.clock)
+        async with store_answers(f"event {event_id} may not be removed", next_step="look at it before trying again"):
+            await events.remove_event(event_id, lambda one: check_removable(one, now), by=author(request))
+        services.on_event_gone(event_id)
+        return nothing()
+
+    async def preview_event(request: web.Request) -> web.Response:
+        asked = await read_body(request, EventIn)
+        event = to_event(
+            asked,
+            feeder_ids=services.feeders.feeder_ids(),
+            now=now_of(services.clock),
+            event_id="preview",
+            created_by=asker(request).username,
+        )
+        return answer(services.previews.of_event(event))
+
+    one = "/api/events/{event_id}"
     return [
         Route(
             method="POST", path="/api/events", handler=post_event, role=Role.OPERATOR, summary="Create a DR event",
-            body=EventIn, answer=EventOut, status=201, problems=(404, 409, 503),
+            body=EventIn, answer=EventOut, status=201, headers=("Idempotency-Key",), problems=(404, 409, 503),
         ),
         Route(
             method="GET", path="/api/events", handler=get_events, role=Role.VIEWER,
-            summary="The DR events that are not over", answer=EventsOut, problems=(503,),
+            summary="DR events; those that are not over unless asked otherwise", query=EventsQuery, answer=EventsOut,
+            problems=(503,),
+        ),
+        Route(
+            method="POST", path="/api/events/preview", handler=preview_event, role=Role.OPERATOR,
+            summary="What a DR event is expected to do; nothing is stored or sent", body=EventIn, answer=PreviewOut,
+            problems=(404,),
+        ),
+        Route(
+            method="GET", path=one, handler=get_event, role=Role.VIEWER, summary="One DR event", answer=EventOut,
+            problems=(404, 503),
+        ),
+        Route(
+            method="PATCH", path=one, handler=patch_event, role=Role.OPERATOR,
+            summary="Amend a DR event that is not over", body=EventAmendIn, answer=EventOut, problems=(404, 409, 503),
+        ),
+        Route(
+            method="DELETE", path=one, handler=delete_event, role=Role.ADMIN,
+            summary="Remove a DR event that never began", status=204, problems=(404, 409, 503),
+        ),
+        Route(
+            method="POST", path=f"{one}/cancel", handler=cancel_event, role=Role.OPERATOR,
+            summary="End a DR event at once", answer=EventOut, problems=(404, 409, 503),
         ),
     ]  # fmt: skip
 
 
 def _shown(event: DrEvent, now: datetime) -> EventOut:
-    return event_out(event, EventState.ACTIVE if event.start <= now else EventState.SCHEDULED)
+    return event_out(event, event.state_at(now))
 
 
-def to_event(asked: EventIn, *, feeder_ids: Set[str], now: datetime, event_id: str, created_by: str) -> DrEvent:
-    """Check what was asked for and make the event of it. Pure.
+def _bytes_of(response: web.Response) -> bytes:
+    body = response.body
+    assert isinstance(body, bytes)
+    return body
 
-    Args:
-        asked: The request's body.
-        feeder_ids: The feeders there are.
-        now: This instant.
-        event_id: The event's id.
-        created_by: Who asks.
+
+def _key_of(request: web.Request) -> str | None:
+    """The sender's key, or None.
 
     Raises:
-        UsageError: It cannot be meant.
-        NotFoundError: A feeder does not exist.
+        UsageError: It cannot be one.
     """
-    try:
-        start, end = _window(asked, now)
-    except OverflowError as error:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
         raise UsageError(
-            "the event lies outside of time", why="the years 1 to 9999 can be told", next_step="correct start and end"
-        ) from error
-    _check_limits(asked)
-    if len(asked.reason) > _MAX_REASON or not asked.reason.isprintable():
-        raise UsageError(
-            "the reason is refused",
-            why=f"it may have {_MAX_REASON} characters, none of them a control character",
-            next_step="shorten it to one line",
+            "the Idempotency-Key is refused", why="it has 1 to 128 visible ASCII characters", next_step="send a UUID"
         )
-    return DrEvent(
-        event_id=event_id,
-        feeder_ids=_feeders(asked, feeder_ids),
-        start=start,
-        end=end,
-        import_limit_kw=asked.import_limit_kw,
-        export_limit_kw=asked.export_limit_kw,
-        shed_kw=asked.shed_kw,
-        reason=asked.reason,
-        created_by=created_by,
-        created_at=now,
-    )
-
-
-def _window(asked: EventIn, now: datetime) -> tuple[datetime, datetime]:
-    start = now if asked.start is None else asked.start.astimezone(UTC)
-    if (asked.end is None) == (asked.duration_s is None):
-        raise UsageError(
-            "the event has no end" if asked.end is None else "the event has both end and duration_s",
-            why="exactly one of end and duration_s says when it is over",
-            next_step="send one of them",
-        )
-    if asked.end is not None:
-        end = asked.end.astimezone(UTC)
-        if end <= start:
-            raise UsageError(
-                f"end is {end.isoformat()}", why=f"it must be after start, {start.isoformat()}", next_step="correct it"
-            )
-    else:
-        seconds = asked.duration_s or 0.0
-        if not 0 < seconds <= MAX_DURATION.total_seconds():
-            raise UsageError(
-                f"duration_s is {seconds:g}",
-                why=f"it must be more than 0 and at most {MAX_DURATION.total_seconds():g}",
-                next_step="correct it",
-            )
-        end = start + timedelta(seconds=seconds)
-    if end <= now:
-        raise UsageError(
-            f"the event ends at {end.isoformat()}", why=f"that is past, now is {now.isoformat()}", next_step="end later"
-        )
-    if start < now - PAST_TOLERANCE:
-        raise UsageError(
-            f"start is {start.isoformat()}",
-            why=f"that is past, now is {now.isoformat()}",
-            next_step="leave start out to begin now",
-        )
-    if end - start > MAX_DURATION:
-        raise UsageError(
-            f"the event lasts {end - start}", why=f"at most {MAX_DURATION.days} days are taken", next_step="end earlier"
-        )
-    return start, end
-
-
-def _check_limits(asked: EventIn) -> None:
-    limits = {
-        "import_limit_kw": asked.import_limit_kw,
-        "export_limit_kw": asked.export_limit_kw,
-        "shed_kw": asked.shed_kw,
-    }
-    given = {name: value for name, value in limits.items() if value is not None}
-    if not given:
-        raise UsageError(
-            "the event limits nothing", why=f"it needs one of {', '.join(limits)}", next_step="send at least one"
-        )
-    for name, value in given.items():
-        if value < 0:
-            raise UsageError(
-                f"{name} is {value:g}",
-                why="it is a magnitude and must be 0 or more",
-                next_step="the name gives the direction, send it without the sign",
-            )
-    if asked.shed_kw == 0:
-        raise UsageError("shed_kw is 0", why="that sheds nothing", next_step="send more than 0")
-
-
-def _feeders(asked: EventIn, known: Set[str]) -> tuple[str, ...]:
-    if asked.feeder_id is not None and asked.feeder_ids is not None:
-        raise UsageError(
-            "the event has both feeder_id and feeder_ids", why="one of them says where", next_step="send one of them"
-        )
-    named = [asked.feeder_id] if asked.feeder_id is not None else asked.feeder_ids
-    if named is None:
-        named = sorted(known)
-    if not named:
-        raise UsageError(
-            "the event names no feeder", why="it must act on one", next_step="leave feeder_ids out for all"
-        )
-    for feeder_id in named:
-        if feeder_id not in known:
-            raise NotFoundError(
-                f"the feeder {feeder_id[:64]!r} does not exist",
-                why=f"there are {', '.join(sorted(known)[:10]) or 'none'}",
-                next_step="name one of them",
-            )
-    return tuple(dict.fromkeys(named))
-
-
-def _now(clock: Clock) -> datetime:
-    # Through integers: a float of seconds would move the instant by microseconds.
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=clock.now_ms())
+    return key

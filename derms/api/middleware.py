@@ -59,8 +59,25 @@ _ACCESS = web.AppKey("access", dict[web.AbstractRoute, Role | None])
 
 def add_routes(app: web.Application, routes: Sequence[Route]) -> None:
     """Add routes with their roles."""
+    paths = [route.path for route in routes]
     for route in routes:
-        app[_ACCESS][app.router.add_route(route.method, route.path, route.handler)] = route.role
+        added = app.router.add_route(route.method, _apart(route.path, paths), route.handler)
+        app[_ACCESS][added] = route.role
+
+
+def _apart(path: str, paths: Sequence[str]) -> str:
+    """The path, whose variable parts match no word that stands at their place in another path.
+
+    So an address belongs to one route alone, and `Allow` says what that takes.
+    """
+    parts = path.split("/")
+    for at, part in enumerate(parts):
+        others = (other.split("/") for other in paths)
+        words = {other[at] for other in others if len(other) > at and other[:at] == path.split("/")[:at]}
+        words = {re.escape(word) for word in words if not word.startswith("{")}
+        if part.startswith("{") and words:
+            parts[at] = f"{{{part[1:-1]}:(?!(?:{'|'.join(sorted(words))})(?:/|$))[^{{}}/]+}}"
+    return "/".join(parts)
 
 
 def request_id(request: web.Request) -> str:

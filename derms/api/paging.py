@@ -8,6 +8,7 @@ import base64
 import binascii
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -132,3 +133,46 @@ def _stranger(cursor: str) -> UsageError:
         why="it is not the next_cursor of a page of this list in this order",
         next_step="leave it out to begin at the beginning",
     )
+
+
+def sorting(asked: str | None, names: Sequence[str]) -> tuple[str, bool]:
+    """What a list is sorted by, for one that the store sorts.
+
+    Args:
+        asked: `PageQuery.sort`.
+        names: What it may be sorted by; the first one is the default.
+
+    Returns:
+        The name, and whether the largest comes first.
+
+    Raises:
+        UsageError: No such field to sort by.
+    """
+    chosen = asked or names[0]
+    name = chosen.removeprefix("-")
+    if name not in names:
+        raise UsageError(f"sort is {asked!r}", why=f"this list sorts by {', '.join(names)}", next_step="choose one")
+    return name, chosen.startswith("-")
+
+
+def place_in(query: PageQuery, names: Sequence[str]) -> tuple[datetime, str] | None:
+    """Where the page before ended, in a list sorted by an instant: the instant, and the id.
+
+    Raises:
+        UsageError: The cursor is none of ours.
+    """
+    if query.cursor is None:
+        return None
+    _, value, item_id = _opened(query.cursor, query.sort or names[0])
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise _stranger(query.cursor) from error
+    if at.tzinfo is None or not item_id.isprintable():
+        raise _stranger(query.cursor)
+    return at, item_id
+
+
+def cursor_at(query: PageQuery, names: Sequence[str], at: datetime, item_id: str) -> str:
+    """The cursor of the page after a row that has this instant and id."""
+    return _closed(query.sort or names[0], (False, at.isoformat()), item_id)

@@ -2,13 +2,38 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from derms.api.stream import Hub
-from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, SimulationDesk, TrackingView, WhyView
+from derms.api.view import (
+    AlarmsView,
+    DevicesView,
+    FeedersView,
+    HealthView,
+    PreviewView,
+    RegistryDesk,
+    SimulationDesk,
+    TrackingView,
+    WhyView,
+)
 from derms.auth import Authenticator
 from derms.metrics import Metrics
-from derms.model import DrEvent, Outcome, Telemetry
-from derms.ports import Clock, EventStore, OverrideStore, RegistrationStore, ReportStore
+from derms.model import DrEvent, DrProgram, Outcome, Telemetry
+from derms.ports import (
+    AlarmStore,
+    Clock,
+    EventReader,
+    EventStore,
+    OutcomeStore,
+    OverrideStore,
+    ProgramStore,
+    RegistrationStore,
+    ReportStore,
+)
+
+
+class Events(EventStore, EventReader, Protocol):
+    """DR events, to be read and changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +58,19 @@ class Services:
     """Feeder id -> its fields that the settings or the feeders file say outright."""
     health: HealthView
     stream: Hub
-    events: EventStore
+    events: Events
     on_event: Callable[[DrEvent], None]
-    """Called with each new event once it is committed."""
+    """Called with each event that is new or changed, once it is committed."""
+    on_event_gone: Callable[[str], None]
+    """Called with the id of each event that is removed."""
+    programs: ProgramStore
+    on_program: Callable[[DrProgram], None]
+    """Called with each program that is new or changed, once it is committed."""
+    on_program_gone: Callable[[str], None]
+    """Called with the id of each program that is removed."""
+    previews: PreviewView
+    outcomes: OutcomeStore
+    alarms: AlarmsView
+    alarm_store: AlarmStore
     new_id: Callable[[], str]
     """Makes a new, random, short id."""

@@ -3,17 +3,19 @@
 Every call is answered from memory; none waits for anything outside, or fails.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from derms.api.schemas.devices import DeviceOut, DevicesQuery
+from derms.api.schemas.events import PreviewOut
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut, ReadyOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.schemas.tracking import TrackingOut, TrackingQuery
 from derms.api.schemas.why import WhyOut
 from derms.contract import SimulationProfile
-from derms.model import Device, DeviceOverride, Feeder
+from derms.model import AlarmChange, AlarmRecord, Device, DeviceOverride, DrEvent, DrProgram, Feeder
 
 
 class DevicesView(Protocol):
@@ -124,6 +126,51 @@ class FeedersView(Protocol):
 
     def below(self, feeder_id: str) -> set[str]:
         """A feeder and all that lie below it."""
+        ...
+
+    def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:
+        """Those of some feeders that lie below none of the others."""
+        ...
+
+
+class PreviewView(Protocol):
+    """What DR would do."""
+
+    def of_event(self, event: DrEvent) -> PreviewOut:
+        """What an event is expected to do; nothing changes."""
+        ...
+
+    def of_program(self, program: DrProgram) -> PreviewOut:
+        """What a program is expected to do while it bears; nothing changes."""
+        ...
+
+
+class AlarmsView(Protocol):
+    """The alarms; implemented by `derms.alarms.desk.AlarmDesk`."""
+
+    def records(self) -> list[AlarmRecord]:
+        """Every alarm that is not normal, by kind and subject."""
+        ...
+
+    def find(self, alarm_id: str) -> AlarmRecord:
+        """One alarm that is not normal.
+
+        Raises:
+            NotFoundError: There is none of that id.
+        """
+        ...
+
+    def apply(
+        self,
+        alarm_id: str,
+        change: Callable[[AlarmRecord], AlarmRecord],
+        stored: AlarmRecord,
+        *,
+        what: AlarmChange,
+        by: str,
+        now: datetime,
+    ) -> AlarmRecord:
+        """Let something be said of an alarm that is stored already; the alarm as it is now."""
         ...
 
 

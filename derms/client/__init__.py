@@ -1,10 +1,12 @@
 """The typed API client that the CLI and the TUI use; it speaks `derms.api.schemas`, one module a noun."""
 
+from derms.client.alarms import AlarmCalls
 from derms.client.auth import AuthCalls
 from derms.client.devices import DeviceCalls
 from derms.client.events import EventCalls
 from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
+from derms.client.programs import ProgramCalls
 from derms.client.simulation import SimulationCalls
 from derms.client.stream import StreamCalls
 from derms.client.telemetry import TelemetryCalls
@@ -20,6 +22,8 @@ class ApiClient(
     TelemetryCalls,
     SimulationCalls,
     EventCalls,
+    ProgramCalls,
+    AlarmCalls,
     StreamCalls,
 ):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""

@@ -171,6 +171,11 @@ class ControlLoop:
         self.events[event.event_id] = event
         self.wake()
 
+    def drop_event(self, event_id: str) -> None:
+        """Forget an event, and tick at once."""
+        self.events.pop(event_id, None)
+        self.wake()
+
     def put_program(self, program: DrProgram) -> None:
         """Let a program bear while it is active, and tick at once; one of the same id is replaced."""
         self.programs[program.program_id] = program

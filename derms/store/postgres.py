@@ -10,13 +10,16 @@ import psycopg
 
 from derms.model import Setpoint
 from derms.ports import Clock, MemoryRecord, RecordBatch
+from derms.store.alarms import AlarmTables
 from derms.store.bulk import DATA_ERRORS, Refused, copy_in_halves, copy_known, copy_new, prepare_staging
 from derms.store.database import WRITE_S
 from derms.store.events import EventTables
 from derms.store.link import Connection, Link
 from derms.store.memories import MemoryTables, keep_memories
 from derms.store.migrate import migrate
+from derms.store.outcomes import OutcomeTables
 from derms.store.overrides import OverrideTables
+from derms.store.programs import ProgramTables
 from derms.store.registrations import RegistrationTables
 from derms.store.registry import RegistryTables
 from derms.store.reports import ReportTables
@@ -25,7 +28,17 @@ from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTab
 _log = logging.getLogger(__name__)
 
 
-class PostgresStore(RegistryTables, RegistrationTables, EventTables, OverrideTables, MemoryTables, ReportTables):
+class PostgresStore(
+    RegistryTables,
+    RegistrationTables,
+    EventTables,
+    OutcomeTables,
+    ProgramTables,
+    OverrideTables,
+    AlarmTables,
+    MemoryTables,
+    ReportTables,
+):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
     Args:
@@ -140,7 +153,7 @@ class PostgresStore(RegistryTables, RegistrationTables, EventTables, OverrideTab
         """The number of rows of each table, by its name. Counts them all: for a report, not for a tick."""
         names = [
             *("feeders", "devices", "telemetry", "setpoints", "decisions", "events", "dr_programs"),
-            *("device_overrides", "device_hours", "engine_memory", "audit_log"),
+            *("device_overrides", "device_hours", "engine_memory", "alarms", "alarm_log", "audit_log"),
         ]
         rows = await self._select(
             " UNION ALL ".join(f"SELECT '{name}' AS t, count(*) AS n FROM {name}" for name in names)

@@ -1,5 +1,6 @@
 """The feeders; everything is of a feeder and of all that lies below it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -7,7 +8,7 @@ from enum import StrEnum
 import msgspec
 import numpy as np
 
-from derms.api.schemas.events import EventState, event_out
+from derms.api.schemas.events import event_out
 from derms.api.schemas.feeders import FeederSummaryOut
 from derms.columns import BATTERY, EV, KINDS, LOAD, PV, Floats, Ints, Params
 from derms.control.demand_response import is_active, program_bears
@@ -15,7 +16,7 @@ from derms.control.forest import parents_of
 from derms.control.loop import ControlLoop
 from derms.control.trees import FeederTick, NodeView
 from derms.fleet import Fleet
-from derms.model import DrEvent, FeederMode
+from derms.model import DrEvent, EventState, FeederMode
 from derms.ports import Clock
 from derms.view.instants import instant
 from derms.view.roll import FRESHNESS, ORIGINS, Roll, freshness_codes
@@ -47,6 +48,19 @@ class LiveFeeders:
     def feeder_ids(self) -> set[str]:
         """The feeders there are."""
         return set(self._loop.feeders)
+
+    def uppermost(self, feeder_ids: Sequence[str]) -> set[str]:
+        """Those of some feeders that lie below none of the others."""
+        named = set(feeder_ids)
+        return {feeder_id for feeder_id in named if not self._above(feeder_id) & named}
+
+    def _above(self, feeder_id: str) -> set[str]:
+        above: set[str] = set()
+        state = self._loop.feeders.get(feeder_id)
+        while state is not None and (parent := state.feeder.parent_id) is not None:
+            above.add(parent)
+            state = self._loop.feeders.get(parent)
+        return above
 
     def below(self, feeder_id: str) -> set[str]:
         """A feeder and all that lie below it."""

@@ -1,7 +1,7 @@
 """What every store does, run on the fake and on a real PostgreSQL."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from derms.model import (
     Device,
     DeviceKind,
     Dialect,
+    DrProgram,
     Enrolment,
     Feeder,
     FeederMode,
@@ -24,6 +25,7 @@ from derms.model import (
     ProgramKind,
 )
 from derms.ports import (
+    EventReader,
     EventStore,
     MemoryStore,
     OverrideStore,
@@ -39,7 +41,15 @@ from tests.fakes_store import T0, FakeStore, decision, event, memory, override, 
 
 
 class AnyStore(
-    RecordStore, RegistryStore, RegistrationStore, EventStore, ProgramStore, OverrideStore, MemoryStore, Protocol
+    RecordStore,
+    RegistryStore,
+    RegistrationStore,
+    EventStore,
+    EventReader,
+    ProgramStore,
+    OverrideStore,
+    MemoryStore,
+    Protocol,
 ):
     async def counts(self) -> dict[str, int]: ...
 
@@ -261,20 +271,35 @@ async def test_a_program_of_a_taken_id_or_name_is_refused_and_leaves_no_line(sto
     assert (await store.counts())["audit_log"] == 1
 
 
+def _switched(active: bool) -> Callable[[DrProgram], DrProgram]:
+    return lambda program: replace(program, active=active)
+
+
 async def test_a_program_is_switched_and_removed_with_a_line_each(store: AnyStore) -> None:
     await store.add_program(program("a"), by=Author("alice", "r1"))
-    await store.set_program_active("a", True, by=Author("bob", "r2"))
-    assert await store.load_programs() == [program("a", active=True)]
-    await store.set_program_active("a", False, by=Author("bob", "r3"))
+    switched = await store.change_program("a", "program.activate", _switched(True), by=Author("bob", "r2"))
+    assert await store.load_programs() == [switched] == [program("a", active=True)]
+    await store.change_program("a", "program.deactivate", _switched(False), by=Author("bob", "r3"))
     assert await store.load_programs() == [program("a")]
     await store.delete_program("a", by=Author("bob", "r4"))
     assert await store.load_programs() == []
     assert (await store.counts())["audit_log"] == 4
 
 
+async def test_a_program_never_takes_the_name_of_another(store: AnyStore) -> None:
+    await store.add_program(program("a"), by=Author("alice", "r1"))
+    await store.add_program(program("b"), by=Author("alice", "r2"))
+    with pytest.raises(ConflictError):
+        await store.change_program(
+            "b", "program.amend", lambda one: replace(one, name="Program a"), by=Author("alice", "r3")
+        )
+    assert await store.load_programs() == [program("a"), program("b")]
+    assert (await store.counts())["audit_log"] == 2
+
+
 async def test_a_program_that_is_not_there_cannot_be_changed(store: AnyStore) -> None:
     with pytest.raises(NotFoundError):
-        await store.set_program_active("a", True, by=Author("bob", "r"))
+        await store.change_program("a", "program.activate", _switched(True), by=Author("bob", "r"))
     with pytest.raises(NotFoundError):
         await store.delete_program("a", by=Author("bob", "r"))
     assert (await store.counts())["audit_log"] == 0

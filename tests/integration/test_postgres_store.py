@@ -174,8 +174,12 @@ async def test_the_audit_log_says_who_did_what_to_programs_and_overrides(
     await store.save_feeders([Feeder(feeder_id="f0")])
     await store.save_devices([Device(device_id="ev-1", kind=DeviceKind.EV, feeder_id="f0")])
     await store.add_program(program(), by=Author("alice", "r1"))
-    await store.set_program_active("cap-1", True, by=Author("bob", "r2"))
-    await store.set_program_active("cap-1", False, by=Author("bob", "r3"))
+    await store.change_program(
+        "cap-1", "program.activate", lambda one: replace(one, active=True), by=Author("bob", "r2")
+    )
+    await store.change_program(
+        "cap-1", "program.deactivate", lambda one: replace(one, active=False), by=Author("bob", "r3")
+    )
     await store.delete_program("cap-1", by=Author("carol", "r4"))
     await store.put_override(override(), by=Author("alice", "r5"))
     await store.clear_override("ev-1", by=Author("bob", "r6"))

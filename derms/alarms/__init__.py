@@ -1,0 +1,1 @@
+"""Alarms as an operator meets them: raised, acknowledged, shelved, returned, kept over a restart, sent to a webhook."""
