@@ -10,6 +10,7 @@ import psycopg
 
 from derms.model import Setpoint
 from derms.ports import Clock, MemoryRecord, RecordBatch
+from derms.store.audit import AuditTable
 from derms.store.bulk import DATA_ERRORS, Refused, copy_in_halves, copy_known, copy_new, prepare_staging
 from derms.store.database import WRITE_S
 from derms.store.events import EventTables
@@ -21,11 +22,21 @@ from derms.store.registrations import RegistrationTables
 from derms.store.registry import RegistryTables
 from derms.store.reports import ReportTables
 from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTable, days_of, setpoint_of
+from derms.store.users import UserTables
 
 _log = logging.getLogger(__name__)
 
 
-class PostgresStore(RegistryTables, RegistrationTables, EventTables, OverrideTables, MemoryTables, ReportTables):
+class PostgresStore(
+    RegistryTables,
+    RegistrationTables,
+    EventTables,
+    OverrideTables,
+    MemoryTables,
+    ReportTables,
+    UserTables,
+    AuditTable,
+):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
     Args:
@@ -140,7 +151,7 @@ class PostgresStore(RegistryTables, RegistrationTables, EventTables, OverrideTab
         """The number of rows of each table, by its name. Counts them all: for a report, not for a tick."""
         names = [
             *("feeders", "devices", "telemetry", "setpoints", "decisions", "events", "dr_programs"),
-            *("device_overrides", "device_hours", "engine_memory", "audit_log"),
+            *("device_overrides", "device_hours", "engine_memory", "audit_log", "users", "sessions"),
         ]
         rows = await self._select(
             " UNION ALL ".join(f"SELECT '{name}' AS t, count(*) AS n FROM {name}" for name in names)
