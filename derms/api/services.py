@@ -1,8 +1,9 @@
 """All that stands behind the API; put together by the composition root, and by the tests."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from derms.accounts import AuditStore
 from derms.api.stream import Hub
 from derms.api.view import DevicesView, FeedersView, HealthView, RegistryDesk, TrackingView, WhyView
 from derms.auth import Authenticator
@@ -31,7 +32,12 @@ class Services:
     health: HealthView
     stream: Hub
     events: EventStore
+    audit: AuditStore
     on_event: Callable[[DrEvent], None]
     """Called with each new event once it is committed."""
     new_id: Callable[[], str]
     """Makes a new, random, short id."""
+    scrape_token: str | None = field(default=None, repr=False)
+    """A token that suffices for `/metrics` alone."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may read answers in a browser."""

@@ -1,5 +1,6 @@
 """The typed API client that the CLI and the TUI use; it speaks `derms.api.schemas`, one module a noun."""
 
+from derms.client.audit import AuditCalls
 from derms.client.auth import AuthCalls
 from derms.client.devices import DeviceCalls
 from derms.client.events import EventCalls
@@ -7,7 +8,18 @@ from derms.client.feeders import FeederCalls
 from derms.client.health import HealthCalls
 from derms.client.stream import StreamCalls
 from derms.client.tracking import TrackingCalls
+from derms.client.users import UserCalls
 
 
-class ApiClient(HealthCalls, AuthCalls, DeviceCalls, FeederCalls, TrackingCalls, EventCalls, StreamCalls):
+class ApiClient(
+    HealthCalls,
+    AuthCalls,
+    UserCalls,
+    AuditCalls,
+    DeviceCalls,
+    FeederCalls,
+    TrackingCalls,
+    EventCalls,
+    StreamCalls,
+):
     """One controller's API; see `derms.client.base.Caller` for how it is made and what it raises."""
