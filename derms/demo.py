@@ -24,7 +24,8 @@ from derms.model import Role
 from derms.mqtt import parse_broker_url
 from derms.runtime import SystemClock, running, wait_first
 from derms.serve import Controller, controller
-from derms.settings import AuthUser, Settings
+from derms.settings import Settings
+from derms.settings_access import AuthUser
 from derms.settings_load import load_settings
 from sim.runner import check_speed, run_fleet
 from sim.scenario import Scenario, demo_scenario
@@ -115,20 +116,21 @@ class Demo:
         options = self._options
         check_speed(options.speed)
         scenario = await asyncio.to_thread(demo_scenario, options.seed, options.devices)
-        user = AuthUser(username="demo", password=secrets.token_urlsafe(9), role=Role.OPERATOR)  # type: ignore[arg-type]  # a text becomes a secret
+        password = secrets.token_urlsafe(12)
+        user = AuthUser(username="demo", password=password, role=Role.OPERATOR)  # type: ignore[arg-type]  # a text becomes a secret
         async with _own_directory() as directory:
             rng = random.Random(options.seed)
             async with AsyncExitStack() as stack:
                 daemon = await self._started(stack, scenario, directory, user, rng)
                 client = await stack.enter_async_context(ApiClient(daemon.api_url))
-                await client.login(user.username, user.password.get_secret_value())
+                await client.login(user.username, password)
                 self._on_stage(
                     Stage(
                         api_url=daemon.api_url,
                         broker_url=daemon.broker_url,
                         broker_note=daemon.broker_note,
                         username=user.username,
-                        password=user.password.get_secret_value(),
+                        password=password,
                         scenario=scenario,
                     )
                 )

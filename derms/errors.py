@@ -8,6 +8,7 @@
     │   └── RefusedError      a measurement that the wire contract refuses
     ├── NotFoundError         the thing named does not exist
     ├── AccessError           who asks is unknown, or may not
+    │   └── ThrottledError    it was tried too often
     ├── ConflictError         the thing exists already, or is in another state
     │   └── AddressInUseError a TCP port is taken
     └── UnavailableError      something outside does not answer
@@ -76,6 +77,23 @@ class AccessError(DermsError):
     """Who asks is unknown, or may not do this."""
 
     code = "access"
+
+
+class ThrottledError(AccessError):
+    """It was tried too often.
+
+    Args:
+        what: As `DermsError`.
+        why: As `DermsError`.
+        next_step: As `DermsError`.
+        retry_after_s: When it may be tried again, from now [s].
+    """
+
+    code = "throttled"
+
+    def __init__(self, what: str, *, why: str = "", next_step: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(what, why=why, next_step=next_step)
+        self.retry_after_s = retry_after_s
 
 
 class ConflictError(DermsError):

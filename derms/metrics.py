@@ -144,6 +144,10 @@ class Metrics:
             "derms_api_requests_total", "Answered API requests.", ("route", "method", "status"), registry=registry
         )
         """Label `route`: the route's pattern, `unknown` when none matched; never the path."""
+        self.logins_total = Counter(
+            "derms_logins_total", "Logins by what became of them.", ("result",), registry=registry
+        )
+        """Label `result`: `granted`, `refused` or `held` (tried too often)."""
         self.stream_readers = Gauge("derms_stream_readers", "Readers of the live stream.", registry=registry)
         self.stream_dropped_total = Counter(
             "derms_stream_dropped_total", "Readers of the live stream that fell behind and were dropped.",
@@ -163,6 +167,8 @@ class Metrics:
             self.recorder_rows_total.labels(result=result)
         for result in ("delivered", "retried", "given_up", "dropped"):
             self.webhook_deliveries_total.labels(result=result)
+        for result in ("granted", "refused", "held"):
+            self.logins_total.labels(result=result)
 
     def set_devices(self, counts: dict[tuple[str, DeviceKind, str], int]) -> None:
         """Replace the device counts.

@@ -23,7 +23,7 @@ from derms.alarms.watch import Watched
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
 from derms.api.stream import Hub
-from derms.auth import Authenticator, Credential, load_or_create_secret
+from derms.auth import Authenticator, Credential, KeyRing, load_or_create_keys
 from derms.broker import EmbeddedBroker
 from derms.columns import Params
 from derms.contract import Topics
@@ -44,6 +44,7 @@ from derms.registrar import Registrar
 from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
 from derms.settings import Settings
+from derms.settings_access import revealed
 from derms.spool import Spool
 from derms.store import open_store
 from derms.store.place import default_data_dir
@@ -135,13 +136,17 @@ async def controller(
         DermsError: It cannot start; nothing half-made is left.
     """
     ensure_port_free(settings.api_host, settings.api_port)
+    tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
+    keys = _keys(settings)
     params = _params(settings)
     topics = Topics(settings.topic_prefix)
     metrics = Metrics(version=__version__)
     async with AsyncExitStack() as stack:
-        authenticator = await stack.enter_async_context(_authenticator(settings, clock))
         data_dir = settings.data_dir or default_data_dir(os.environ, os.geteuid())
         store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
+        authenticator = await stack.enter_async_context(_authenticator(settings, keys, store, clock, metrics))
+        if not authenticator.users.all():
+            log.warning("Nobody may log in yet: make a token with `derms token --role admin`, and users with it")
         fleet, feeders = await restore(store, settings, registrations, clock)
         epoch = await store.next_epoch()
         broker_url, broker_note = settings.mqtt_url, ""
@@ -267,6 +272,7 @@ async def controller(
             health=health,
             stream=hub,
             events=store,
+            audit=store,
             on_event=loop.add_event,
             on_event_gone=loop.drop_event,
             programs=store,
@@ -277,9 +283,10 @@ async def controller(
             alarm_store=store,
             previews=LivePreviews(fleet=fleet, loop=loop, clock=clock, params=params),
             new_id=new_id,
+            scrape_token=revealed(settings.prometheus_token),
+            cors_origins=settings.api_cors_origins,
         )
         app = build_app(services, metrics_enabled=settings.prometheus_enabled)
-        tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
         await stack.enter_async_context(
             running({"recorder": recorder.run, "registrar": registrar.run, "ledger": ledger.run})
         )
@@ -295,6 +302,7 @@ async def controller(
                     "stream": hub.run,
                     "presence": lambda: presence.run(link),
                     **alarms.tasks,
+                    "logins": authenticator.run,
                     "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, health, clock),
                 }
             )
@@ -335,14 +343,31 @@ def _first_sight(settings: Settings) -> FirstSight:
     )
 
 
-def _authenticator(settings: Settings, clock: Clock) -> Authenticator:
+def _keys(settings: Settings) -> KeyRing:
     given = settings.jwt_secret
-    secret = load_or_create_secret(settings.jwt_secret_file) if given is None else given.get_secret_value()
-    users = [
-        Credential(username=user.username, password=user.password.get_secret_value(), role=user.role)
-        for user in settings.auth_users
-    ]
-    return Authenticator(secret, ttl_h=settings.token_ttl_h, clock=clock, users=users)
+    return load_or_create_keys(settings.jwt_secret_file) if given is None else KeyRing(given.get_secret_value())
+
+
+def _authenticator(
+    settings: Settings, keys: KeyRing, store: PostgresStore, clock: Clock, metrics: Metrics
+) -> Authenticator:
+    return Authenticator(
+        keys,
+        store=store,
+        clock=clock,
+        access_ttl_s=settings.access_token_ttl_s,
+        session_ttl_s=settings.token_ttl_h * 3600.0,
+        seeds=[
+            Credential(
+                username=user.username,
+                role=user.role,
+                password=revealed(user.password),
+                password_hash=revealed(user.password_hash),
+            )
+            for user in settings.auth_users
+        ],
+        on_login=lambda result: metrics.logins_total.labels(result=result).inc(),
+    )
 
 
 def _address(settings: Settings, url: str) -> BrokerAddress:

@@ -11,13 +11,12 @@ both are given the ``DERMS_`` name wins. An empty value is no value. A name that
 setting is refused, as is any unknown key of the TOML file.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -28,7 +27,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from derms.model import FeederMode, Policy, Role
+from derms.model import FeederMode, Policy
+from derms.settings_access import AuthUser, AuthUsers, Origins
 from derms.settings_machine import expanded, host_controller_id, toml_file, xdg_directory
 from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
 
@@ -62,16 +62,6 @@ def _webhook_url(value: SecretStr) -> SecretStr:
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class AuthUser(BaseModel):
-    """Someone who may log in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    username: str = Field(min_length=1, max_length=64)
-    password: SecretStr = Field(min_length=1)
-    role: Role = Role.VIEWER
 
 
 class Settings(BaseSettings):
@@ -132,6 +122,11 @@ class Settings(BaseSettings):
     """The key of `api_tls_cert_file` (PEM)."""
     prometheus_enabled: bool = True
     """Whether `GET /metrics` exists."""
+    prometheus_token: SecretStr | None = Field(default=None, min_length=16)
+    """A token that suffices for `GET /metrics` alone; unset: it needs a token of the role viewer, like everything."""
+    api_cors_origins: Origins = ()
+    """Whose pages may read the API in a browser: origins such as `https://screen.example`, with commas between; unset:
+    nobody's."""
 
     alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook_url)] | None = None
     """Where alarms are posted as JSON, `http://` or `https://`; kept secret, as it may hold a token; unset: nowhere."""
@@ -139,11 +134,15 @@ class Settings(BaseSettings):
     """Within so long of the last message that an alarm was raised, no other one of the same alarm is posted [s]."""
 
     jwt_secret: SecretStr | None = None
-    """Signs the API's tokens, at least 32 bytes; unset: generated once and kept in the state directory."""
-    auth_users: tuple[AuthUser, ...] = ()
-    """Who may log in: a JSON array of `{"username", "password", "role"}`, role `viewer`, `operator` or `admin`."""
+    """Signs the API's tokens, at least 32 bytes; several lines are several keys, the newest first; unset: generated
+    once and kept in the state directory."""
+    auth_users: AuthUsers = ()
+    """Users to begin with: a JSON array of `{"username", "password", "role"}`, or `password_hash` instead of the
+    password; role `viewer`, `operator` or `admin`."""
+    access_token_ttl_s: float = Field(default=900.0, ge=10, le=24 * 3600)
+    """How long the access token of a login is good; it is then refreshed without a password [s]."""
     token_ttl_h: float = Field(default=12.0, gt=0, le=24 * 366)
-    """How long a token is good [h]."""
+    """How long a login can be refreshed, and how long a token of `derms token` is good [h]."""
 
     controller_id: Identifier = Field(default_factory=host_controller_id)
     """This controller's name on MQTT; unset: `controller-` and the host's name."""
@@ -201,26 +200,6 @@ class Settings(BaseSettings):
     @classmethod
     def _known_level(cls, value: object) -> object:
         return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
-
-    @field_validator("auth_users", mode="before")
-    @classmethod
-    def _users_from_json(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value)
-        except ValueError:
-            # `from None`: the decoder's error carries the text, and the text carries passwords.
-            raise ValueError("it must be a JSON array of objects with username, password and role") from None
-
-    @field_validator("auth_users")
-    @classmethod
-    def _each_user_once(cls, value: tuple[AuthUser, ...]) -> tuple[AuthUser, ...]:
-        names = [user.username for user in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"each username may stand there once, {', '.join(twice)} stands there more often")
-        return value
 
     @field_validator("config", "data_dir", "state_dir", "feeders_file", mode="after")
     @classmethod
@@ -354,7 +333,8 @@ def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return "********"
     if isinstance(value, tuple):
-        return ", ".join(f"{user.username} ({user.role})" for user in value) or "(none)"
+        shown = (f"{one.username} ({one.role})" if isinstance(one, AuthUser) else str(one) for one in value)
+        return ", ".join(shown) or "(none)"
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)

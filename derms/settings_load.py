@@ -17,7 +17,7 @@ from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
 
 _FLAGS = {"control_interval_s": "--interval", "feeder_import_limit_kw": "--limit"}
 """The flags that are not named as their setting is."""
-_SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users"})
+_SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users", "prometheus_token"})
 
 
 def load_settings(*, env_file: Path | None = Path(".env"), isolated: bool = False, **flags: object) -> Settings:

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
 
@@ -15,9 +16,10 @@ from derms.api.schemas.health import HealthOut, PartHealth, PartState, ReadyOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.services import Services
 from derms.api.stream import Hub
-from derms.auth import Authenticator, Credential
+from derms.auth import Authenticator, Credential, KeyRing, Passwords
 from derms.metrics import Metrics
 from derms.model import DeviceKind, Dialect, DrEvent, Enrolment, FeederMode, Origin, Role
+from tests.fakes_accounts import FakeAccounts
 from tests.fakes_dr import FakeEvents, FakePreviews, Told
 from tests.live import LiveController, live_controller
 
@@ -26,6 +28,10 @@ NOW_MS = 1_767_225_600_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "a secret of more than thirty-two bytes"
 PASSWORDS = {Role.VIEWER: "viewers-password", Role.OPERATOR: "operators-password", Role.ADMIN: "admins-password"}
+
+
+QUICK = Passwords(memory_kib=8, passes=1)
+"""Hashes for tests, in no time."""
 
 
 class FakeClock:
@@ -168,10 +174,26 @@ class Api:
     app: web.Application
     picture: FakePicture
     hub: Hub
+    accounts: FakeAccounts
     live: LiveController
 
     def headers(self, role: Role) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.authenticator.issue(f'a-{role}', role).token}"}
+
+
+def an_authenticator(
+    accounts: FakeAccounts, clock: FakeClock, *users: Credential, access_ttl_s: float = 900.0, **more: Any
+) -> Authenticator:
+    """One whose hashes cost nothing; a login lasts an hour."""
+    return Authenticator(
+        KeyRing(SECRET),
+        store=accounts,
+        clock=clock,
+        access_ttl_s=access_ttl_s,
+        session_ttl_s=3600.0,
+        seeds=users,
+        **{"passwords": QUICK, **more},
+    )
 
 
 @contextlib.asynccontextmanager
@@ -181,17 +203,23 @@ async def running_api(
     idle_timeout_s: float = 10.0,
     tls: ssl.SSLContext | None = None,
     logins: bool = False,
+    scrape_token: str | None = None,
+    cors_origins: tuple[str, ...] = (),
     lively: bool = False,
 ) -> AsyncIterator[Api]:
-    """A real server on a port the system chose; without `logins` nobody has a password, which saves hashing them.
+    """A real server on a port the system chose; with `logins` there is a user of each role.
 
     With `lively` devices and feeders are those of a real fleet and loop, `Api.live`.
     """
     clock, view, events, metrics = FakeClock(), FakeView(), FakeEvents(), Metrics(version="1.2.3")
-    dr, picture = Told(), FakePicture()
+    dr, picture, accounts = Told(), FakePicture(), FakeAccounts()
     users = [Credential(username=role.value, password=word, role=role) for role, word in PASSWORDS.items() if logins]
+
+    def count(result: str) -> None:
+        metrics.logins_total.labels(result=result).inc()
+
     with live_controller(clock, metrics) as live:
-        async with Authenticator(SECRET, ttl_h=1, clock=clock, users=users) as authenticator:
+        async with an_authenticator(accounts, clock, *users, on_login=count) as authenticator:
             hub = Hub(picture, epoch=7, metrics=metrics)
             services = Services(
                 clock=clock,
@@ -221,7 +249,24 @@ async def running_api(
                 alarms=dr.desk,
                 alarm_store=events,
                 new_id=lambda: str(len(events.committed) + len(events.programs) + 1),
+                audit=accounts,
+                scrape_token=scrape_token,
+                cors_origins=cors_origins,
             )
             app = build_app(services, metrics_enabled=metrics_enabled)
             async with serve_app(app, host="127.0.0.1", port=0, tls=tls, idle_timeout_s=idle_timeout_s) as served:
-                yield Api(served, authenticator, view, events, dr.events, dr, clock, metrics, app, picture, hub, live)
+                yield Api(
+                    served,
+                    authenticator,
+                    view,
+                    events,
+                    dr.events,
+                    dr,
+                    clock,
+                    metrics,
+                    app,
+                    picture,
+                    hub,
+                    accounts,
+                    live,
+                )

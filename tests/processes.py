@@ -177,7 +177,8 @@ class Programs:
 
     def serve(self, *arguments: object, **environment: object) -> Daemon:
         """Start `derms serve` on an API port that is free, ticking twice a second, with leases of 7 s."""
-        settings = {"control_interval_s": 0.5, "lease_s": 7, "api_port": 0, "auth_users": _USERS, **environment}
+        settings = {"control_interval_s": 0.5, "lease_s": 7, "api_port": 0, "auth_users": _USERS,
+                    "access_token_ttl_s": 3600, **environment}  # fmt: skip
         return self._start(Daemon, ["-m", "derms", "serve", *map(str, arguments)], settings)
 
     def python(self, *arguments: object) -> Program:

@@ -1,12 +1,13 @@
 """The API's application and its server; it owns nothing but the routes."""
 
+import asyncio
 import contextlib
 import errno
 import logging
 import socket
 import ssl
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from derms.api import (
     alarms,
+    audit,
     auth,
     devices,
     docs,
@@ -29,6 +31,7 @@ from derms.api import (
     stream,
     telemetry,
     tracking,
+    users,
 )
 from derms.api.middleware import add_routes, guarded_app, still_may
 from derms.api.routes import Route
@@ -38,6 +41,13 @@ from derms.errors import AddressInUseError, ConfigError
 
 IDLE_TIMEOUT_S = 10.0
 """A connection without a whole request head is dropped after it, idle or trickling [s]."""
+STALLED_S = 30.0
+"""A client that takes nothing of its answer for so long is dropped by the kernel [s]."""
+MAX_CONNECTIONS = 900
+"""Further ones are hung up on: the broker and the database need descriptors too."""
+MAX_LINE_BYTES = 8190
+"""Of a request's first line, and of each header."""
+MAX_HEADERS = 128
 SHUTDOWN_TIMEOUT_S = 2.0
 """What running requests are given when the server stops, and again when they are cancelled [s]."""
 
@@ -56,7 +66,7 @@ def build_app(services: Services, *, metrics_enabled: bool = True) -> web.Applic
         services: All that stands behind them.
         metrics_enabled: Whether `/metrics` exists.
     """
-    app = guarded_app(services.authenticator, services.metrics)
+    app = guarded_app(services.authenticator, services.metrics, cors_origins=services.cors_origins)
     app.on_shutdown.append(lambda _: _closed(services.stream))
     add_routes(app, routes_of(services, metrics_enabled=metrics_enabled))
     return app
@@ -73,6 +83,8 @@ def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route
         *health.routes(services),
         *(health.metrics_routes(services) if metrics_enabled else []),
         *auth.routes(services),
+        *users.routes(services),
+        *audit.routes(services),
         *devices.routes(services),
         *overrides.routes(services),
         *feeders.routes(services),
@@ -122,6 +134,8 @@ async def serve_app(
     port: int,
     tls: ssl.SSLContext | None = None,
     idle_timeout_s: float = IDLE_TIMEOUT_S,
+    stalled_s: float = STALLED_S,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> AsyncIterator[Served]:
     """Serve the app while the body runs.
 
@@ -131,6 +145,8 @@ async def serve_app(
         port: TCP port; 0: one the system chooses.
         tls: None: plain HTTP.
         idle_timeout_s: `IDLE_TIMEOUT_S` [s].
+        stalled_s: `STALLED_S` [s].
+        max_connections: `MAX_CONNECTIONS`.
 
     Raises:
         AddressInUseError: The port is taken.
@@ -145,21 +161,52 @@ async def serve_app(
         keepalive_timeout=idle_timeout_s,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         handle_signals=False,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+        max_headers=MAX_HEADERS,
     )
     await runner.setup()
+    listener: asyncio.Server | None = None
     try:
         try:
-            await web.TCPSite(runner, host, port, ssl_context=tls, reuse_port=False).start()
+            listener = await asyncio.get_running_loop().create_server(
+                _bounded(runner, max_connections),
+                host,
+                port,
+                ssl=tls,
+                ssl_handshake_timeout=idle_timeout_s if tls else None,
+                backlog=128,
+            )
         except (OSError, UnicodeError) as error:
             raise _listen_error(error, host, port) from error
-        bound = int(runner.addresses[0][1])
+        for listening in listener.sockets:
+            # What is accepted inherits it.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stalled_s * 1000))
+        bound = int(listener.sockets[0].getsockname()[1])
         shown = f"[{host}]" if ":" in host else host
         url = f"{'https' if tls else 'http'}://{shown}:{bound}"
         _log.info("The API listens.", extra={"url": url})
         yield Served(host=host, port=bound, url=url)
     finally:
+        if listener is not None:
+            listener.close()
         await runner.cleanup()
         server_log.removeFilter(_is_ours)
+
+
+class _HangUp(asyncio.Protocol):
+    """Speaks to nobody."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Leave at once."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def _bounded(runner: web.AppRunner, most: int) -> Callable[[], asyncio.BaseProtocol]:
+    server = runner.server
+    assert server is not None
+    return lambda: server() if len(server.connections) < most else _HangUp()
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -31,7 +32,7 @@ def read_query(request: web.Request, type_: type[T]) -> T:
     Raises:
         UsageError: It is not this.
     """
-    names = [name for name, _ in request.query.items()]
+    names = [name for name, _ in request.query.items()]  # its keys() tell each name once
     for name, value in request.query.items():
         if names.count(name) > 1:
             raise UsageError(
@@ -41,9 +42,16 @@ def read_query(request: web.Request, type_: type[T]) -> T:
             # The library would take it for nothing where the field may be left out.
             raise UsageError(f"{name} is null", why="a query says nothing by silence", next_step=f"leave {name} out")
     try:
-        return msgspec.convert(dict(request.query), type_, strict=False)
+        asked = msgspec.convert(dict(request.query), type_, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError("the query is refused", why=str(error), next_step="correct it; see docs/api.md") from error
+    for name in names:
+        if isinstance(getattr(asked, name), datetime) and ":" not in request.query[name]:
+            # The library takes a number for seconds since 1970.
+            raise UsageError(
+                f"{name} is {request.query[name][:80]!r}", why="an instant is RFC 3339", next_step="correct it"
+            )
+    return asked
 
 
 def answer(body: msgspec.Struct, *, status: int = 200) -> web.Response:

@@ -41,6 +41,6 @@ def metrics_routes(services: Services) -> list[Route]:
     return [
         Route(
             method="GET", path="/metrics", handler=get_metrics, role=Role.VIEWER, summary="Prometheus metrics",
-            media="text/plain",
+            media="text/plain", token=services.scrape_token,
         ),
     ]  # fmt: skip

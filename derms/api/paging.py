@@ -25,7 +25,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 1000
     """At most so many."""
-    cursor: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    cursor: Annotated[str, msgspec.Meta(max_length=1000, pattern="^[A-Za-z0-9_-]*$")] | None = None
     """`next_cursor` of the page before; null: from the beginning."""
     sort: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     """A field to sort by, with a minus in front for the largest first; where it is null comes last."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import web
@@ -33,6 +33,8 @@ class Route:
     media: str = "application/json"
     headers: tuple[str, ...] = ()
     """Request headers it reads."""
+    token: str | None = field(default=None, repr=False)
+    """A token that suffices for this route alone, beside those that have the role."""
     problems: tuple[int, ...] = ()
     """What it may be refused with, beside 401 and 403 where it needs a role, 422 where it reads a query, and 400, 408,
     413, 415, 422 where it reads a body."""

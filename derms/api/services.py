@@ -1,9 +1,10 @@
 """All that stands behind the API; put together by the composition root, and by the tests."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from derms.accounts import AuditStore
 from derms.api.stream import Hub
 from derms.api.view import (
     AlarmsView,
@@ -59,6 +60,7 @@ class Services:
     health: HealthView
     stream: Hub
     events: Events
+    audit: AuditStore
     on_event: Callable[[DrEvent], None]
     """Called with each event that is new or changed, once it is committed."""
     on_event_gone: Callable[[str], None]
@@ -74,3 +76,7 @@ class Services:
     alarm_store: AlarmStore
     new_id: Callable[[], str]
     """Makes a new, random, short id."""
+    scrape_token: str | None = field(default=None, repr=False)
+    """A token that suffices for `/metrics` alone."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may read answers in a browser."""

@@ -15,12 +15,12 @@ def token(
     state_dir: Annotated[Path | None, typer.Option(help="Directory of the daemon's token secret.")] = None,
 ) -> None:
     """Print a token for the API, signed with the daemon's secret; for whoever may read that."""
-    from derms.auth import Authenticator, load_or_create_secret
+    from derms.auth import KeyRing, Tokens, load_or_create_keys
     from derms.runtime import SystemClock
     from derms.settings_load import load_settings
 
     settings = load_settings(config=config, state_dir=state_dir)
     given = settings.jwt_secret
-    secret = load_or_create_secret(settings.jwt_secret_file) if given is None else given.get_secret_value()
-    issued = Authenticator(secret, ttl_h=settings.token_ttl_h, clock=SystemClock()).issue(user, role)
+    keys = load_or_create_keys(settings.jwt_secret_file) if given is None else KeyRing(given.get_secret_value())
+    issued = Tokens(keys, SystemClock()).issue(user, role, ttl_s=settings.token_ttl_h * 3600.0)
     typer.echo(issued.token)

@@ -1,6 +1,7 @@
 """The typed API client that the CLI and the TUI use; it speaks `derms.api.schemas`, one module a noun."""
 
 from derms.client.alarms import AlarmCalls
+from derms.client.audit import AuditCalls
 from derms.client.auth import AuthCalls
 from derms.client.devices import DeviceCalls
 from derms.client.events import EventCalls
@@ -11,11 +12,14 @@ from derms.client.simulation import SimulationCalls
 from derms.client.stream import StreamCalls
 from derms.client.telemetry import TelemetryCalls
 from derms.client.tracking import TrackingCalls
+from derms.client.users import UserCalls
 
 
 class ApiClient(
     HealthCalls,
     AuthCalls,
+    UserCalls,
+    AuditCalls,
     DeviceCalls,
     FeederCalls,
     TrackingCalls,

@@ -1,9 +1,11 @@
 """One controller's API, and how it is called.
 
-Errors come back as what they were: 401 and 403 `AccessError`, 404 `NotFoundError`, 409 `ConflictError`, other 4xx
-`UsageError`, everything else `UnavailableError`.
+Errors come back as what they were: 401 and 403 `AccessError`, 404 `NotFoundError`, 409 `ConflictError`, 429
+`ThrottledError`, other 4xx `UsageError`, everything else `UnavailableError`. An access token that is over is refreshed,
+once, where there is a refresh token.
 """
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -14,13 +16,33 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from derms.api.schemas.auth import LoginOut, RefreshIn
 from derms.api.schemas.common import Problem
-from derms.errors import AccessError, ConflictError, DermsError, NotFoundError, UnavailableError, UsageError
+from derms.errors import (
+    AccessError,
+    ConflictError,
+    DermsError,
+    NotFoundError,
+    ThrottledError,
+    UnavailableError,
+    UsageError,
+)
 
 # The server drops idle connections after 10 s; reusing one near that age would race with it.
 _KEEPALIVE_S = 5.0
 
+_BEFORE_LOGIN = ("/api/auth/login", "/api/auth/refresh", "/api/auth/password")
+"""Here 401 is not about the access token."""
+
 T = TypeVar("T")
+
+
+class _UnknownError(Exception):
+    """Who asks is not known (401); holds what the caller is told when that cannot be helped."""
+
+    def __init__(self, told: DermsError) -> None:
+        super().__init__()
+        self.told = told
 
 
 class Caller:
@@ -29,6 +51,7 @@ class Caller:
     Args:
         url: Where it is, `http://127.0.0.1:8080`.
         token: Who asks; `login` sets it.
+        refresh_token: Gets the next token when that one is over; `login` sets it.
         timeout_s: For one call as a whole [s].
         tls: For `https` with a certificate authority of one's own; None: the system's.
 
@@ -37,7 +60,13 @@ class Caller:
     """
 
     def __init__(
-        self, url: str, *, token: str | None = None, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        refresh_token: str | None = None,
+        timeout_s: float = 10.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if not url.startswith(("http://", "https://")) or "@" in url:
             raise UsageError(
@@ -47,6 +76,8 @@ class Caller:
             )
         self.url = url.rstrip("/")
         self.token = token
+        self.refresh_token = refresh_token
+        self._renewing = asyncio.Lock()
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -111,7 +142,7 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         silence_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask; the body runs once the answer has begun, and is good.
+        """Ask; the body runs once the answer has begun, and is good. A token that is over is renewed, once.
 
         Args:
             method: `GET` and so on.
@@ -125,6 +156,49 @@ class Caller:
         Raises:
             DermsError: As the module says.
         """
+        token = self.token
+        async with contextlib.AsyncExitStack() as stack:
+            for again in (False, True):
+                try:
+                    asking = self._asked(method, path, body=body, query=query, headers=headers, silence_s=silence_s)
+                    response = await stack.enter_async_context(asking)
+                    break
+                except _UnknownError as error:
+                    if again or path in _BEFORE_LOGIN or not await self._renewed(token):
+                        raise error.told from error
+            yield response
+
+    async def renew(self) -> None:
+        """Exchange the refresh token for the next tokens; calls do it by themselves.
+
+        Raises:
+            DermsError: As the module says; `AccessError`: log in again.
+        """
+        body = RefreshIn(refresh_token=self.refresh_token or "")
+        granted = await self.call("POST", "/api/auth/refresh", LoginOut, body=body)
+        self.token, self.refresh_token = granted.token, granted.refresh_token
+
+    async def _renewed(self, refused: str | None) -> bool:
+        """Whether there is another token than the refused one now; several callers renew it once."""
+        async with self._renewing:
+            if self.token == refused and self.refresh_token is not None:
+                try:
+                    await self.renew()
+                except AccessError:
+                    self.refresh_token = None
+            return self.token != refused
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: msgspec.Struct | None,
+        query: msgspec.Struct | None,
+        headers: Mapping[str, str] | None,
+        silence_s: float | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         assert self._session is not None, "use the client as `async with`"
         sent = {"Accept": "application/json", **(headers or {})}
         if self.token:
@@ -146,7 +220,8 @@ class Caller:
             )
             if not 200 <= response.status < 300:
                 async with response:
-                    raise _error_of(response.status, await response.read(), self.url)
+                    error = _error_of(response.status, await response.read(), self.url)
+                    raise _UnknownError(error) if response.status == HTTPStatus.UNAUTHORIZED else error
         except TimeoutError as error:
             raise self._silent(f"no answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, ValueError) as error:
@@ -191,6 +266,8 @@ def _error_of(status: int, raw: bytes, url: str) -> DermsError:
             kind = NotFoundError
         case 409:
             kind = ConflictError
+        case 429:
+            kind = ThrottledError
         case _ if 400 <= status < 500:
             kind = UsageError
         case _:

@@ -82,7 +82,7 @@ class Database:
                 async with connection.transaction():
                     change = Change(connection)
                     yield change
-                    before, after = _told(change.before), _told(change.after)
+                    before, after = as_json(change.before), as_json(change.after)
                     await connection.execute(
                         "INSERT INTO audit_log (actor, action, subject, request_id, remote, before, after) "
                         "VALUES (%s, %s, %s, %s, %s, %s, %s)",
@@ -149,7 +149,8 @@ def _named_in(detail: str) -> str:
     return "device" if 'table "devices"' in detail else "feeder"
 
 
-def _told(state: Mapping[str, object]) -> Jsonb:
+def as_json(state: Mapping[str, object]) -> Jsonb:
+    """What the audit log holds of a state: all of it that is known."""
     return Jsonb({key: value for key, value in state.items() if value is not None}, dumps=_json)
 
 

@@ -11,6 +11,7 @@ import psycopg
 from derms.model import Setpoint
 from derms.ports import Clock, MemoryRecord, RecordBatch
 from derms.store.alarms import AlarmTables
+from derms.store.audit import AuditTable
 from derms.store.bulk import DATA_ERRORS, Refused, copy_in_halves, copy_known, copy_new, prepare_staging
 from derms.store.database import WRITE_S
 from derms.store.events import EventTables
@@ -24,6 +25,7 @@ from derms.store.registrations import RegistrationTables
 from derms.store.registry import RegistryTables
 from derms.store.reports import ReportTables
 from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTable, days_of, setpoint_of
+from derms.store.users import UserTables
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class PostgresStore(
     AlarmTables,
     MemoryTables,
     ReportTables,
+    UserTables,
+    AuditTable,
 ):
     """Implements the store ports on one PostgreSQL database; made by `derms.store.open_store`.
 
@@ -153,7 +157,16 @@ class PostgresStore(
         """The number of rows of each table, by its name. Counts them all: for a report, not for a tick."""
         names = [
             *("feeders", "devices", "telemetry", "setpoints", "decisions", "events", "dr_programs"),
-            *("device_overrides", "device_hours", "engine_memory", "alarms", "alarm_log", "audit_log"),
+            *(
+                "device_overrides",
+                "device_hours",
+                "engine_memory",
+                "alarms",
+                "alarm_log",
+                "audit_log",
+                "users",
+                "sessions",
+            ),
         ]
         rows = await self._select(
             " UNION ALL ".join(f"SELECT '{name}' AS t, count(*) AS n FROM {name}" for name in names)

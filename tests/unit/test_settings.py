@@ -10,6 +10,7 @@ import pytest
 from derms.errors import ConfigError
 from derms.model import Role
 from derms.settings import Settings
+from derms.settings_access import revealed
 from derms.settings_docs import ENV_EXAMPLE, SETTINGS_PAGE, render_env_example, render_settings_page
 from derms.settings_load import load_settings
 from derms.settings_names import ALIASES, COMPOSED, ENV_PREFIX, mask_url
@@ -123,7 +124,7 @@ def test_secrets_of_the_predecessor_are_accepted(monkeypatch: pytest.MonkeyPatch
     assert settings.jwt_secret.get_secret_value() == "x" * 40
     assert settings.mqtt_password is not None
     assert settings.mqtt_password.get_secret_value() == "pw"
-    assert settings.auth_users[0].password.get_secret_value() == "secret-word"
+    assert revealed(settings.auth_users[0].password) == "secret-word"
 
 
 @pytest.mark.parametrize(
@@ -198,6 +199,10 @@ REFUSED: list[tuple[str, str, str]] = [
     ("TLS_ENABLED", "true", "DERMS_API_TLS_ENABLED is true but there is no certificate; TLS needs one"),
     ("AUTH_USERS", "ann:hunter2", "AUTH_USERS is wrong; it must be a JSON array of objects with username"),
     ("AUTH_USERS", '[{"username":"a","password":""}]', "AUTH_USERS[0.password] is wrong; Value should have at least"),
+    ("AUTH_USERS", '[{"username":"a"}]', "AUTH_USERS[0] is wrong; a user has either a password or a password_hash"),
+    ("DERMS_PROMETHEUS_TOKEN", "hunter2", "DERMS_PROMETHEUS_TOKEN is wrong; Value should have at least 16"),
+    ("DERMS_API_CORS_ORIGINS", "*", "DERMS_API_CORS_ORIGINS is '*'; an origin is a scheme, a host and perhaps a port"),
+    ("DERMS_API_CORS_ORIGINS", "https://a, https://b/c", "an origin is a scheme, a host and perhaps a port"),
     ("AUTH_USERS", '{"username":"a"}', "AUTH_USERS is wrong; Input should be a valid tuple"),
 ]
 
@@ -378,3 +383,18 @@ def test_the_example_lists_every_name_and_is_accepted_when_its_defaults_are_take
 
 def test_every_setting_says_what_it_is() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_user_may_be_given_by_the_hash_that_the_predecessor_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_USERS", '[{"username":"ann","passwordHash":"scrypt:c2FsdA==:a2V5","role":"admin"}]')
+    (user,) = load_settings().auth_users
+    assert (user.password, revealed(user.password_hash)) == (None, "scrypt:c2FsdA==:a2V5")
+    monkeypatch.setenv("AUTH_USERS", '[{"username":"ann","password_hash":"x","password":"hunter2"}]')
+    assert "hunter2" not in str(refusal())
+
+
+def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERMS_API_CORS_ORIGINS", "https://Screen.example:8443, http://127.0.0.1:3000,")
+    settings = load_settings()
+    assert settings.api_cors_origins == ("https://screen.example:8443", "http://127.0.0.1:3000")
+    assert settings.describe()["api_cors_origins"] == "https://screen.example:8443, http://127.0.0.1:3000"

@@ -11,7 +11,6 @@ from aiohttp import web
 
 from derms.api.app import serve_app
 from derms.api.middleware import guarded_app
-from derms.auth import Authenticator
 from derms.errors import (
     AccessError,
     BrokerError,
@@ -24,8 +23,10 @@ from derms.errors import (
 )
 from derms.metrics import Metrics
 from derms.model import Role
-from tests.fakes_api import SECRET, Api, FakeClock, running_api
+from tests.fakes_accounts import FakeAccounts
+from tests.fakes_api import Api, FakeClock, an_authenticator, running_api
 from tests.fakes_dr import ROUTES as DR_ROUTES
+from tests.unit.api.test_accounts import ACCOUNT_ROUTES
 
 EVENT = {"duration_s": 600, "import_limit_kw": 30.0}
 
@@ -57,7 +58,6 @@ ROUTES: list[tuple[str, str, Role | None]] = [
 
 
 ELSEWHERE = {
-    ("POST", "/api/auth/login"),
     ("GET", "/api/stream"),
     *((method, "/api/devices/{device_id}") for method in ("GET", "PATCH", "DELETE")),
     *((method, "/api/devices/{device_id}/override") for method in ("PUT", "DELETE")),
@@ -98,7 +98,8 @@ async def test_each_route_is_open_to_its_role_and_those_above(
 async def test_the_table_of_routes_is_whole(api: Api) -> None:
     there = {(route.method, route.resource.canonical) for route in api.app.router.routes() if route.resource}
     known = {(method, path) for method, path, _ in [*ROUTES, *DR_ROUTES]}
-    assert there == known | ELSEWHERE
+    accounts = {(method, path) for method, path, *_ in ACCOUNT_ROUTES}
+    assert there == known | ELSEWHERE | accounts
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YTpi", "bearer"])
@@ -112,7 +113,7 @@ async def test_a_route_without_a_role_does_not_start() -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response()
 
-    async with Authenticator(SECRET, ttl_h=1, clock=FakeClock()) as authenticator:
+    async with an_authenticator(FakeAccounts(), FakeClock()) as authenticator:
         app = guarded_app(authenticator, Metrics(version="1"))
         app.router.add_get("/bare", handler)
         with pytest.raises(RuntimeError, match="without a declared role"):
@@ -272,7 +273,7 @@ async def test_a_password_is_exchanged_for_a_token_and_neither_is_logged(
         async with http.post(url, json={"username": "operator", "password": "operators-password"}) as response:
             assert response.status == 200
             granted = await response.json()
-        assert (granted["role"], granted["expires_at"]) == ("operator", "2026-01-01T01:00:00Z")
+        assert (granted["role"], granted["expires_at"]) == ("operator", "2026-01-01T00:15:00Z")
         headers = {"Authorization": f"Bearer {granted['token']}"}
         async with http.post(f"{api.served.url}/api/events", json=EVENT, headers=headers) as response:
             assert response.status == 201

@@ -1,0 +1,23 @@
+"""Passwords, tokens, sessions, users and roles; the only door to argon2 and PyJWT. Roles: viewer < operator < admin."""
+
+from derms.auth.authenticator import Authenticator
+from derms.auth.keys import MIN_SECRET_BYTES, KeyRing, load_or_create_keys
+from derms.auth.passwords import Passwords
+from derms.auth.principal import Principal
+from derms.auth.sessions import Grant
+from derms.auth.tokens import IssuedToken, Tokens
+from derms.auth.users import Credential, Users
+
+__all__ = [
+    "MIN_SECRET_BYTES",
+    "Authenticator",
+    "Credential",
+    "Grant",
+    "IssuedToken",
+    "KeyRing",
+    "Passwords",
+    "Principal",
+    "Tokens",
+    "Users",
+    "load_or_create_keys",
+]
