@@ -89,7 +89,7 @@ def device_bounds(
     needs: Needs,
     uptake_kw: Floats,
     export_over: Bools,
-    dt_s: float,
+    step_s: float,
 ) -> Bounds:
     """Work out each device's bounds from its registration, its newest reading and its leases.
 
@@ -101,7 +101,7 @@ def device_bounds(
         needs: What they need.
         uptake_kw: The most each takes by what it was seen to take, shape (n,) [kW]; inf: not known.
         export_over: Behind which node export is over its limit, shape (n,).
-        dt_s: Since the last tick [s].
+        step_s: Until the next tick, as far as is known [s].
     """
     good = (fresh == Freshness.GOOD) & commanded
     storage = (devices.kind == EV) | (devices.kind == BATTERY)
@@ -119,7 +119,7 @@ def device_bounds(
     full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
     capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
-                          uptake_kw, dt_s)  # fmt: skip
+                          uptake_kw, step_s)  # fmt: skip
     offered = np.where(uptake, cap, np.nan)
     held_down = blocked | (hold <= 0.0)
     cap = np.where(held_down, 0.0, np.fmin(cap, hold))
@@ -175,12 +175,12 @@ def _cap_kw(
     full: Bools,
     needs: Needs,
     uptake_kw: Floats,
-    dt_s: float,
+    step_s: float,
 ) -> tuple[Floats, Bools]:
     """The most each device can take now [kW], and whom what it is seen to take has capped; shape (n,) each."""
     cap = np.where(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]), 0.0, capability_kw)
-    # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
-    finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
+    # No more than what finishes before the next tick: in steps of minutes the rest would be room nobody uses.
+    finishing = np.maximum(needs.left_kwh * 3600.0 / max(step_s, 1e-3), devices.p_min_kw)
     cap = np.where(needs.states_energy, np.minimum(cap, finishing), cap)
     took = np.maximum(uptake_kw, devices.p_min_kw)
     uptake = flexible & (took < cap)

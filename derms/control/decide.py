@@ -36,7 +36,7 @@ from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_s
 from derms.control.calm import calmed, remember_shares
 from derms.control.caution import standing
 from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
-from derms.control.envelope import Envelope, envelope_of, lease_lives
+from derms.control.envelope import Envelope, envelope_of, followed, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
 from derms.control.meters import believe_meters
@@ -152,8 +152,9 @@ def _decide(
     p_kw = np.where(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw))
     life, outlive = lease_lives(p_kw, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, params)
     send = told.send | curtailed.send | kept.send | outlive | (np.isfinite(p_kw) & (devices.lease_left_s > life))
+    out = followed(devices, p_kw, send) if picture.lockstep else devices
     envelope = envelope_of(
-        p_kw, send, life, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
+        p_kw, send, life, out, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
         params,
     )  # fmt: skip
     export_short = np.maximum(-export_room, 0.0)
@@ -164,6 +165,7 @@ def _decide(
         share_kw=share,
         p_kw=told.p_kw,
         room_kw=wants.room_kw,
+        kept_kw=kept.p_kw,
         curtailed=curtailed,
         generation_cap_kw=cap,
         export_room_kw=export_room,
@@ -202,11 +204,12 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     good = fresh == Freshness.GOOD
     obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)
     uptake, idle, device_memory = uptake_of(
-        devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params
-    )
+        devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params,
+        lockstep=picture.lockstep,
+    )  # fmt: skip
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
     export_over = layout.below(memory.nodes.export_over > 0.0)
-    bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, dt_s)
+    bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, params.interval_s)
     meters, node_memory = believe_meters(
         nodes, layout, obedience.draw_kw, memory.devices.last_kw, memory.nodes, params, dt_s
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Bools, DeviceColumns, Floats, Params
+from derms.columns import Bools, DeviceColumns, Floats, Override, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
@@ -106,8 +106,8 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
     """Renew the leases of devices that have gone quiet a moment ago, or do not follow, as they are.
 
     A device that reports more slowly than others must not fall off its lease between two reports. It is never raised
-    on an old reading; when there is no room at all it is told to go to its default control, in case it listens. Its
-    room stays reserved either way.
+    on an old reading; when there is no room at all it is told to go to its default control, and where an operator
+    blocks it or holds it lower, to that, in case it listens. Its room stays reserved either way.
 
     Args:
         waiting: Which rows are meant.
@@ -118,8 +118,15 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
     """
     lowest = np.minimum(devices.lease_kw, np.maximum(devices.default_power_kw, 0.0))
     roomy = ~layout.below(headroom_kw < 0.0)
-    p_kw = np.where(waiting, np.where(roomy, devices.lease_kw, lowest), np.nan)
+    p_kw = np.minimum(np.where(roomy, devices.lease_kw, lowest), ordered_kw(devices))
+    p_kw = np.where(waiting, p_kw, np.nan)
     return Leases(p_kw=p_kw, send=waiting & due(p_kw, devices, params), ramping=np.zeros_like(waiting))
+
+
+def ordered_kw(devices: DeviceColumns) -> Floats:
+    """The most an operator lets each charge, shape (n,) [kW]; inf: nobody says."""
+    hold = np.where(devices.override == Override.HOLD, lawful(np.maximum(devices.override_kw, 0.0), devices), np.inf)
+    return np.where(devices.override == Override.BLOCK, 0.0, hold)
 
 
 def shape_export(cap_kw: Floats, curtailable: Bools, devices: DeviceColumns, params: Params, pace: Pace) -> Leases:

@@ -13,7 +13,7 @@ of leases whose sum could peak above a limit is reshaped: those that end in a ri
 end before them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,6 +83,18 @@ def lease_lives(
     slot_s = (params.lease_s + REVERT_S) / _SLOTS
     short_s = max(params.lease_s - REVERT_S - 2.0 * slot_s, params.lease_s / 3.0)
     return np.where(falls, short_s, params.lease_s), rises
+
+
+def followed(devices: DeviceColumns, p_kw: Floats, send: Bools) -> DeviceColumns:
+    """The same devices once all that goes out is followed, as it is in lockstep: no older lease counts any more."""
+    lowered = send & (devices.kind != PV) & (devices.p_actual_kw > p_kw)
+    return replace(
+        devices,
+        p_actual_kw=np.where(lowered, p_kw, devices.p_actual_kw),
+        may_kw=np.where(send, np.nan, devices.may_kw),
+        may_low_kw=np.where(send, np.nan, devices.may_low_kw),
+        may_left_s=np.where(send, -np.inf, devices.may_left_s),
+    )
 
 
 def envelope_of(

@@ -151,8 +151,8 @@ def energy(case: Case) -> Bound:
     else:
         words = f"needs {left:.1f} kWh" + ("" if states or np.isnan(soc) else f": SOC {soc:.0%}, target {target:.0%}")
         if states and case.shares:
-            dt_s = max(case.picture.dt_s, 1e-3)
-            limit = max(left * 3600.0 / dt_s, case.at(devices.p_min_kw))
+            step_s = max(case.params.interval_s, 1e-3)
+            limit = max(left * 3600.0 / step_s, case.at(devices.p_min_kw))
     binding = case.binds(BoundKind.ENERGY)
     return Bound(
         kind=BoundKind.ENERGY,

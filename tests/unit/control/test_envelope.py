@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derms.columns import Decision
-from tests.unit.control.fleets import PARAMS, Plant, Row, feeder
+from derms.columns import Decision, Memory, Picture
+from derms.control.decide import decide
+from tests.unit.control.fleets import PARAMS, Plant, Row, columns, feeder
 
 
 def _peak_after(plant: Plant) -> float:
@@ -77,3 +78,15 @@ def test_leases_above_their_default_end_before_those_below_so_that_no_mixture_pa
     assert np.all(decision.life_s[1:] > decision.life_s[0])
     assert decision.nodes.envelope_import_kw[0] <= 12.0 + 0.5
     assert _peak_after(plant) <= 12.0 + 1e-6
+
+
+def test_in_lockstep_what_is_lowered_counts_no_more_with_its_older_lease() -> None:
+    # 2 x 7 on 14, then the limit falls to 6: all leases of one decision are followed together
+    leased = Row(p_actual_kw=7.0, lease_kw=7.0, may_kw=7.0, may_low_kw=7.0, lease_left_s=15.0, may_left_s=25.0)
+    picture = Picture(dt_s=300.0, nodes=feeder(6.0), constraints=(), devices=columns([leased, leased]), lockstep=True)
+    decision, _ = decide(picture, Memory.empty(2), replace(PARAMS, interval_s=300.0))
+    assert decision.target_kw == pytest.approx([3.0, 3.0])
+    assert decision.nodes.envelope_import_kw[0] == pytest.approx(6.0)
+    # on a wire the older leases may still be followed
+    decision, _ = decide(replace(picture, lockstep=False), Memory.empty(2), PARAMS)
+    assert decision.nodes.envelope_import_kw[0] == pytest.approx(14.0)
