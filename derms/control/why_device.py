@@ -220,7 +220,8 @@ def _held_at_kw(case: Case) -> float:
         return min(hold, 0.0)
     if hold <= 0.0:
         able = float(np.fmin(case.at(devices.p_export_max_kw), case.at(devices.available_kw)))
-        gives = case.kind == BATTERY and case.at(devices.soc) > case.at(devices.min_soc_reserve)
+        # One that is silent or does not follow is only brought down, never sent to discharge.
+        gives = case.kind == BATTERY and case.shares and case.at(devices.soc) > case.at(devices.min_soc_reserve)
         return -min(able, -hold) + 0.0 if gives else 0.0
     step = case.at(devices.p_step_kw)
     lawful = float(np.floor(hold / step + _SLIGHT_KW)) * step if step > 0.0 else hold
