@@ -162,7 +162,7 @@ def envelope_of(
         export_kw=export_peak,
         export_s=export_s,
         default_over_kw=np.maximum(np.maximum(over_import, over_export), 0.0) + 0.0,
-        default_over_exports=over_export > np.maximum(over_import, 0.0),
+        default_over_exports=over_export > np.maximum(over_import, _NOTHING_KW),
     )
 
 

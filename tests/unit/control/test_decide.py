@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from derms.columns import Constraint, Freshness, Memory, Override, Reason
@@ -268,11 +268,33 @@ def _fleet() -> st.SearchStrategy[list[Row]]:
     return st.lists(row, min_size=1, max_size=12)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(rows=_fleet(), limit_kw=st.floats(0.0, 100.0), metered_kw=st.floats(-50.0, 100.0), meter=st.booleans())
+ANYTHING = {
+    "rows": _fleet(),
+    "limit_kw": st.floats(0.0, 100.0),
+    "metered_kw": st.floats(-50.0, 100.0),
+    "meter": st.booleans(),
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(**ANYTHING)
 def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_the_impossible(
     rows: list[Row], limit_kw: float, metered_kw: float, meter: bool
 ) -> None:
+    check_the_possible(rows, limit_kw, metered_kw, meter=meter)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(**ANYTHING)
+def test_twenty_thousand_times_the_leases_fit_the_headroom_and_no_device_is_asked_the_impossible(
+    rows: list[Row], limit_kw: float, metered_kw: float, meter: bool
+) -> None:
+    check_the_possible(rows, limit_kw, metered_kw, meter=meter)
+
+
+def check_the_possible(rows: list[Row], limit_kw: float, metered_kw: float, *, meter: bool) -> None:
     state = feeder(limit_kw, metered_kw=metered_kw if meter else np.nan, metered_age_s=0.5 if meter else np.inf)
     before = Memory.empty(len(rows), 1)
     before = replace(before, devices=replace(before.devices, bucket_kwh=np.linspace(-1.0, 1.0, len(rows))))

@@ -95,7 +95,7 @@ def test_what_is_predicted_is_not_more_than_leases_that_may_still_be_followed_co
     decision = yard.run(ticks)
     devices, told = yard.picture.devices, np.isfinite(decision.target_kw)
     storage = told & np.isin(devices.kind, [EV, BATTERY])
-    worst = np.fmax(np.fmax(devices.may_kw, decision.target_kw), devices.p_actual_kw)
+    worst = np.fmax(np.fmax(devices.may_kw, decision.target_kw), np.fmax(devices.p_actual_kw, 0.0))
     sums = yard.tree.subtree(yard.at, np.where(storage, worst, 0.0))
     most = sums + yard.memory.nodes.fixed_import_kw + decision.nodes.reserved_kw
     assert np.all(decision.nodes.envelope_import_kw <= most + 1e-6)

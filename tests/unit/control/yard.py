@@ -73,10 +73,8 @@ class Thing:
             asked = -inf if lease is None or now_s >= lease.until_s else lease.p_kw
             return max(-self.sun_kw, asked)
         default = self.device.default_power_kw
-        if lease is None:
-            return default
-        asked = lease.p_kw
-        if now_s >= lease.until_s:
+        asked = default if lease is None else lease.p_kw
+        if lease is not None and now_s >= lease.until_s:
             rating = max(self.device.p_import_max_kw, self.device.p_export_max_kw)
             moved = rating * (now_s - lease.until_s) / FALL_S
             asked = max(default, asked - moved) if asked > default else min(default, asked + moved)
