@@ -42,6 +42,10 @@ class Devices:
         self.asked_kwh = np.array(
             [np.inf if d.energy_kwh is None else d.energy_kwh for d in told], dtype=np.float64
         ).reshape(size)
+        self.ready_by_s = np.array(
+            [np.inf if d.ready_by_s is None else d.ready_by_s for d in told], dtype=np.float64
+        ).reshape(size)
+        """When the driver says it leaves; inf: it does not say."""
         self.taken_kwh = np.zeros(size)
         """Charged since the session began."""
         self.plugged = np.ones(size, dtype=bool)
