@@ -35,7 +35,8 @@ class Course:
 
     def __init__(self, story: Story, node_ids: list[str], device_ids: list[str]) -> None:
         self._story = story
-        self._nodes, self._devices = [], []
+        self._nodes: list[_Line] = []
+        self._devices: list[_Line] = []
         for number, told in enumerate(story.course):
             for name in told.at:
                 rng = np.random.default_rng([story.seed, 3, number, len(self._nodes) + len(self._devices)])

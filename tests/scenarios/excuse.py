@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from derms.columns import Ints
 from tests.scenarios.observer import Forest
 from tests.scenarios.physics import Devices, Floats
 
@@ -30,7 +31,7 @@ class _Dark:
 class Excuses:
     """Told at every step how things stand; asked only when there is an excess."""
 
-    def __init__(self, devices: Devices, forest: Forest, node: np.ndarray, *, hearing_s: float) -> None:
+    def __init__(self, devices: Devices, forest: Forest, node: Ints, *, hearing_s: float) -> None:
         self._devices, self._forest, self._node = devices, forest, node
         self._hearing_s = hearing_s
         self._dark: _Dark | None = None
@@ -66,7 +67,8 @@ class Excuses:
         return np.maximum(excused_import, beyond), excused_export
 
     def _sums(self, powers_kw: Floats) -> Floats:
-        return self._forest.sums(np.bincount(self._node, weights=powers_kw, minlength=len(self._forest.ids)))
+        own = np.bincount(self._node, weights=powers_kw, minlength=len(self._forest.ids)).astype(np.float64)
+        return self._forest.sums(own)
 
     def _could_give_kw(self) -> Floats:
         """By how much each could still come down, shape (n,) [kW]."""

@@ -47,9 +47,10 @@ def test_a_dr_event_is_on_the_wire_at_once_and_obeyed_within_two_ticks(tmp_path:
             before = len(rig.bus.sent)
             rig.loop.add_event(_event(rig, 8.0))
             await rig.live(0.5)
-            assert len(rig.bus.sent) - before >= 4
+            # renewals of the tick before it may go out at the same instant; the event's leases are one a device
+            assert sum(b"dr-1" in payload for _, payload in rig.bus.sent[before:]) == 4
             assert rig.head_kw <= 8.0 + 1e-9
-            await rig.live(180)
+            await rig.live(160)  # 30 s of event, 120 s of recovery, and a few ticks
             # and when it is over the devices come back, one after the other, below the limit all the way
             assert rig.head_kw == pytest.approx(20.0, abs=0.5)
             assert max(rig.heads) <= 20.0 + 1e-9
