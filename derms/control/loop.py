@@ -187,13 +187,17 @@ class ControlLoop:
         return row
 
     def observed_load(self, feeder_id: str, metered_kw: float) -> None:
-        """Ask for a tick when a head meter reads above the limit in force: that cannot wait for the interval."""
+        """Ask for a tick when a head meter reads above the limit in force: that cannot wait for the interval.
+
+        Where the last tick knew of it, its setpoints are given time to be followed.
+        """
         state = self.feeders.get(feeder_id)
         if state is None or state.tree.decision is None:
             return
         nodes = state.tree.decision.nodes
         over = metered_kw > nodes.import_limit_kw[state.node] or -metered_kw > nodes.export_limit_kw[state.node]
-        if over and feeder_id not in state.tree.over:
+        followed = self.last_tick_s is None or self._clock.monotonic_s() - self.last_tick_s >= self._params.obey_s
+        if over and (followed or feeder_id not in state.tree.over):
             self.wake()
 
     async def run(self) -> None:

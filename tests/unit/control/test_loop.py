@@ -128,6 +128,21 @@ def test_a_rising_background_is_answered_at_once_and_not_at_the_interval(tmp_pat
     run_virtually(main())
 
 
+def test_a_background_that_goes_on_rising_is_answered_again_before_the_interval_is_over(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 20.0)]
+            await rig.live(40)
+            rig.background_kw = 6.0
+            await rig.live(1.0)
+            # the tick that this woke knows that the feeder is over its limit; it rises all the same
+            rig.background_kw = 14.0
+            await rig.live(0.75)
+            assert rig.head_kw <= 20.0 + 1e-9
+
+    run_virtually(main())
+
+
 def test_advise_decides_and_records_and_sends_nothing(tmp_path: Path) -> None:
     async def main() -> None:
         advised = Feeder(feeder_id="feeder-1", import_limit_kw=20.0, mode=FeederMode.ADVISE)
