@@ -25,21 +25,22 @@ def drawn(told: Story) -> Story:
     rng = np.random.default_rng([told.seed, 1])
     devices, nodes = told.devices(), {node.id: node for node in told.node}
     faults, events = list(told.fault), list(told.event)
+    could = [[d for d in devices if any(_is_called(d.id, name) for name in often.among)] for often in told.often]
     # Hour by hour, so that the first hours of a day are the same however long it is told.
     for hour in range(int(np.ceil(told.seconds / HOUR_S))):
-        for often in told.often:
-            faults += [_fault(often, devices, hour, rng) for _ in range(often.per_hour)]
+        for often, among in zip(told.often, could, strict=True):
+            faults += [_fault(often, among, hour, rng) for _ in range(often.per_hour)]
         for call in told.call:
-            events += [_event(call, nodes, f"dr-{hour}-{len(events)}", hour, rng) for _ in range(call.per_hour)]
+            for _ in range(call.per_hour):
+                events.append(_event(call, nodes, f"dr-{len(events)}", hour, rng))
     return replace(told, fault=faults, event=events, often=[], call=[])
 
 
-def _fault(often: Often, devices: list[Device], hour: int, rng: np.random.Generator) -> Fault:
+def _fault(often: Often, among: list[Device], hour: int, rng: np.random.Generator) -> Fault:
     at_s, for_s, share = (hour + rng.random()) * HOUR_S, rng.uniform(*often.for_s), rng.uniform(*often.of_rating)
     if not often.among:
         return Fault(kind=often.kind, at_s=at_s, for_s=for_s)  # type: ignore[arg-type]  # checked when read
-    could = [d for d in devices if any(_is_called(d.id, name) for name in often.among)]
-    one = could[int(rng.integers(len(could)))]
+    one = among[int(rng.integers(len(among)))]
     kw = share * (one.rating_kw if share >= 0.0 else one.export_kw)
     return Fault(kind=often.kind, at=[one.id], at_s=at_s, for_s=for_s, kw=kw)  # type: ignore[arg-type]  # the same
 

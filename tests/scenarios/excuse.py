@@ -2,8 +2,9 @@
 
 1. **In the dark**, while the broker is away or the controller is down (and, after a restart, until every device has
    had time to speak once): what rose since it began of that which nobody controls, load, sun, devices that do as they
-   like, PV whose leases are over, and what the limit fell meanwhile. What cars and batteries do in the dark was
-   settled by their leases and defaults: that is the controller's, and is not excused.
+   like, PV whose leases are over, and what the limit fell meanwhile. What cars and batteries draw in the dark was
+   settled by their leases and defaults: that is the controller's, and is not excused. That they no longer draw it once
+   their leases are over, and so leave the sun to the grid, is: no lease outlives the dark.
 2. **Where it cannot be done**: while the controller's record names a shortfall at the node, only what those that hear
    and obey could still have given counts as an excess: what EVs draw, and what batteries could yet discharge.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Ints
+from derms.columns import Bools, Ints
 from tests.scenarios.observer import Forest
 from tests.scenarios.physics import Devices, Floats
 
@@ -57,14 +58,20 @@ class Excuses:
         excused_import, excused_export = np.zeros_like(load_kw), np.zeros_like(load_kw)
         if self._dark is not None:
             free = self._devices.is_load | self._devices.is_pv | np.isfinite(self._devices.defies_kw)
-            moved = self._sums(np.where(free, self._devices.p_kw - self._dark.powers_kw, 0.0))
-            moved += self._forest.sums(background_kw - self._dark.background_kw)
             with np.errstate(invalid="ignore"):
-                excused_import = np.maximum(moved, 0.0) + np.fmax(self._dark.import_kw - upper, 0.0)
-                excused_export = np.maximum(-moved, 0.0) + np.fmax(self._dark.export_kw - lower, 0.0)
+                excused_import = np.maximum(self._moved_kw(free, background_kw), 0.0)
+                excused_import += np.fmax(self._dark.import_kw - upper, 0.0)
+                excused_export = np.maximum(-self._moved_kw(free | self._devices.unleased, background_kw), 0.0)
+                excused_export += np.fmax(self._dark.export_kw - lower, 0.0)
         could = self._sums(self._could_give_kw())
         beyond = np.where(shortfall_kw > 0.0, np.maximum(load_kw - upper - could, 0.0), 0.0)
         return np.maximum(excused_import, beyond), excused_export
+
+    def _moved_kw(self, free: Bools, background_kw: Floats) -> Floats:
+        """By how much the load of each node has risen in the dark through what is free, shape (m,) [kW]."""
+        assert self._dark is not None
+        moved = self._sums(np.where(free, self._devices.p_kw - self._dark.powers_kw, 0.0))
+        return moved + self._forest.sums(background_kw - self._dark.background_kw)
 
     def _sums(self, powers_kw: Floats) -> Floats:
         own = np.bincount(self._node, weights=powers_kw, minlength=len(self._forest.ids)).astype(np.float64)

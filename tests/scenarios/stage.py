@@ -1,6 +1,7 @@
 """A scenario on a virtual clock: true devices, the real controller, and the judge between them."""
 
 import asyncio
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,9 +100,9 @@ class Stage:
         dt_s = self.story.step_s
         for step in range(round(self.story.seconds / dt_s)):
             now_s = step * dt_s
-            due = [deed for at_s, deed in self._agenda if at_s <= now_s + 1e-9]
-            del self._agenda[: len(due)]
-            for deed in due:
+            due = bisect_right(self._agenda, now_s + 1e-9, key=lambda entry: entry[0])
+            entries, self._agenda = self._agenda[:due], self._agenda[due:]
+            for _, deed in entries:
                 done = deed()
                 if done is not None:
                     await done
@@ -116,6 +117,8 @@ class Stage:
 
         A daemon that finds no store waits for it.
         """
+        if self.controller.loop is not None:
+            return
         if self.books.away:
             self._agenda.insert(0, (self.now_s, self.start_controller))
             return
