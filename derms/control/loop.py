@@ -46,6 +46,8 @@ _REMEMBER_S = 10.0
 """What the engine remembers is written down at most this often [s]."""
 _MIN_GAP_S = 0.2
 """Between ticks that were asked for, so that a storm of wishes is one tick [s]."""
+_FOLLOW_S = 0.5
+"""What a head meter reads so long after a tick shows what that tick has brought [s]."""
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +198,7 @@ class ControlLoop:
             return
         nodes = state.tree.decision.nodes
         over = metered_kw > nodes.import_limit_kw[state.node] or -metered_kw > nodes.export_limit_kw[state.node]
-        followed = self.last_tick_s is None or self._clock.monotonic_s() - self.last_tick_s >= self._params.obey_s
+        followed = self.last_tick_s is None or self._clock.monotonic_s() - self.last_tick_s >= _FOLLOW_S
         if over and (followed or feeder_id not in state.tree.over):
             self.wake()
 
