@@ -34,6 +34,7 @@ def _hour(seed: int, from_h: float) -> Story:
     return replace(read(DAY), seconds=HOUR_S, seed=seed, from_h=from_h, expect=[])
 
 
+@pytest.mark.timeout(600)
 def test_no_limit_is_broken_for_longer_than_a_tick_in_an_hour_of_500_devices_with_every_fault(tmp_path: Path) -> None:
     told = read(DAY)
     assert _misses(_hour(told.seed, told.from_h), tmp_path) == []
