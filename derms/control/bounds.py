@@ -60,6 +60,8 @@ class Bounds:
     """Of those, the merely stale or disobedient ones that hold a lease: it is renewed as it is, never raised."""
     reserve_kw: Floats
     """What is kept for each held device [kW]; 0 for the others."""
+    pushes_kw: Floats
+    """The most each held device may be pushing into the grid [kW], negative; 0 for the others."""
     capability_kw: Floats
     """The smaller of rating and what it says it can do [kW]."""
     cap_kw: Floats
@@ -133,6 +135,7 @@ def device_bounds(
         held=held,
         waiting=waiting,
         reserve_kw=np.where(held, _worst_kw(devices, fresh, obedience), 0.0),
+        pushes_kw=np.where(held, _lowest_kw(devices, fresh, obedience), 0.0),
         capability_kw=capability,
         cap_kw=cap,
         minimum_kw=devices.p_min_kw,
@@ -166,6 +169,17 @@ def _worst_kw(devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floa
     # What is measured fresh counts for one that does as it likes; what it was told does not.
     astray = obedience.disobedient & (fresh == Freshness.GOOD)
     return np.where(astray, np.fmax(last, devices.lease_kw), worst)
+
+
+def _lowest_kw(devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
+    """The most a device that cannot be told may be exporting, shape (n,) [kW], <= 0: `_worst_kw` mirrored."""
+    may = np.where(np.isfinite(devices.may_low_kw), devices.may_low_kw, devices.default_power_kw)
+    last = np.where(np.isfinite(obedience.draw_kw), obedience.draw_kw, np.inf)
+    alive = np.isfinite(devices.may_low_kw)
+    lowest = np.where(alive | (fresh <= Freshness.STALE), np.minimum(may, last), devices.default_power_kw)
+    lowest = np.where(fresh == Freshness.NEVER, -devices.p_export_max_kw, lowest)
+    astray = obedience.disobedient & (fresh == Freshness.GOOD)
+    return np.minimum(np.where(astray, np.fmin(last, devices.lease_kw), lowest), 0.0)
 
 
 def _cap_kw(

@@ -326,7 +326,7 @@ def _export_room(picture: Picture, seen: _Seen, told_kw: Floats) -> Floats:
     loose = (devices.kind == PV) & ~bounds.curtailable
     made = np.where(np.isfinite(devices.p_actual_kw), -np.abs(devices.p_actual_kw), -devices.p_export_max_kw)
     consumed = np.where(bounds.flexible, np.fmin(told_kw, seen.obedience.draw_kw), 0.0)
-    net = seen.background.export_kw + seen.layout.sums(np.where(loose, made, 0.0) + consumed)
+    net = seen.background.export_kw + seen.layout.sums(np.where(loose, made, 0.0) + consumed + bounds.pushes_kw)
     return seen.limits.export_kw - picture.nodes.margin_kw + net
 
 
