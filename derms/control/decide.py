@@ -128,7 +128,7 @@ def _decide(
     pace = Pace(
         dt_s=picture.dt_s,
         lockstep=picture.lockstep,
-        frozen=layout.below(seen.background.blind),
+        frozen=layout.below(seen.background.blind) | (memory.devices.strikes > 0.0),
     )
     wants = _wants(picture, memory.devices, seen, params)
     wish = _held_first(PLUGS[picture.policy](wants), devices, bounds)

@@ -37,7 +37,7 @@ class Pace:
     lockstep: bool
     """`Picture.lockstep`."""
     frozen: Bools
-    """Raise nothing here: a head meter above is silent; shape (n,)."""
+    """Raise nothing here: a head meter above is silent, or its own last reading contradicts its lease; shape (n,)."""
 
 
 def occupied_kw(devices: DeviceColumns, draw_kw: Floats) -> Floats:
