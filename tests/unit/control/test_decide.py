@@ -276,7 +276,7 @@ ANYTHING = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(**ANYTHING)
 def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_the_impossible(
     rows: list[Row], limit_kw: float, metered_kw: float, meter: bool

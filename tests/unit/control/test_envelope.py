@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from derms.columns import BATTERY, EV, REVERT_S, Constraint, Decision, Floats, Memory, Picture
@@ -62,7 +62,7 @@ def _fixed_kw(yard: Yard) -> tuple[Floats, Floats]:
     return towards_import, towards_import - tree.subtree(at, drawn[DeviceKind.PV])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_troubled(), st.integers(0, 14), st.lists(st.booleans(), min_size=8, max_size=8))
 def test_stopped_at_any_tick_no_node_passes_what_was_predicted_and_every_device_ends_on_its_default_control(
     yard: Yard, ticks: int, lost: list[bool]
@@ -89,7 +89,7 @@ def test_stopped_at_any_tick_no_node_passes_what_was_predicted_and_every_device_
                 assert end_kw == (max(thing.device.default_power_kw, 0.0) if empty else thing.device.default_power_kw)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(directions="import", defaults=(0.0,)), st.integers(5, 14))
 def test_what_is_predicted_is_not_more_than_leases_that_may_still_be_followed_come_to(yard: Yard, ticks: int) -> None:
     decision = yard.run(ticks)

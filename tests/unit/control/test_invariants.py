@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from math import inf
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from derms.columns import (
@@ -72,7 +72,7 @@ def meddle(yard: Yard, draw: st.DataObject) -> None:
         yard.constraints = (Constraint(source="event", node=node, import_limit_kw=limit, export_limit_kw=export),)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(), TICKS, st.data())
 def test_leases_background_and_reservations_fit_every_limit_or_the_shortfall_is_named_and_all_is_at_its_relief_bound(
     yard: Yard, ticks: int, data: st.DataObject
@@ -102,7 +102,7 @@ def test_leases_background_and_reservations_fit_every_limit_or_the_shortfall_is_
         yard.wait()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(), TICKS, st.data())
 def test_a_device_is_raised_only_into_room_that_nobody_may_still_be_using(
     yard: Yard, ticks: int, data: st.DataObject
@@ -135,7 +135,7 @@ def ordered(yard: Yard) -> Floats:
     return np.where(held, np.minimum(np.nan_to_num(yard.decision.target_kw), 0.0), 0.0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["import", "export"]).flatmap(lambda way: yards(directions=way)), TICKS)
 def test_behind_a_standing_background_no_node_is_brought_over_a_limit_or_further_over_it(
     yard: Yard, ticks: int
@@ -153,7 +153,7 @@ def test_behind_a_standing_background_no_node_is_brought_over_a_limit_or_further
         yard.tick()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(devices=6, directions="import", policies=TURNS))
 def test_no_headroom_stays_unused_that_a_device_wants_and_could_take(yard: Yard) -> None:
     yard.run(45)
@@ -186,7 +186,7 @@ def permuted(picture: Picture, order: list[int], memory: Memory) -> tuple[Pictur
 DEVICE_PARTS = ("target_kw", "send", "life_s", "reason", "reason_node", "cap_kw", "waited_s", "share_kw")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(), TICKS, st.data())
 def test_permuting_the_devices_permutes_the_decision_and_the_same_inputs_give_the_same_bytes(
     yard: Yard, ticks: int, data: st.DataObject
@@ -229,7 +229,7 @@ NODES_NEVER_NAN = tuple(
 odd = st.sampled_from([float("nan"), 0.0, -0.0, 1e-9, -5.0, 7.0, 1e9])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(), st.data())
 def test_whatever_a_device_or_a_meter_says_nothing_that_is_not_a_number_comes_out(
     yard: Yard, data: st.DataObject
@@ -269,7 +269,7 @@ def assert_sound(decision: Decision) -> None:
 QUICK = Params(interval_s=2.0, lease_s=20.0, wait_max_s=60.0, turn_s=40.0)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.sampled_from([1.4, 4.1]), st.integers(1, 3), st.integers(0, 2)), min_size=3, max_size=5),
     st.sampled_from([4.2, 6.0, 9.0]),
@@ -308,7 +308,7 @@ def test_a_wanting_device_waits_no_longer_than_its_weight_and_the_turns_of_the_o
     assert np.all(longest <= bound_s), (longest, bound_s)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(), TICKS, st.data())
 def test_no_power_lies_below_the_smallest_or_between_steps_and_no_battery_is_emptied_or_overfilled(
     yard: Yard, ticks: int, data: st.DataObject
@@ -341,7 +341,7 @@ def test_no_power_lies_below_the_smallest_or_between_steps_and_no_battery_is_emp
         yard.wait()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(yards(delays=(0.0, 1.0), directions="import"), st.data())
 def test_an_event_bears_on_the_next_tick_and_a_healthy_fleet_complies_within_two(
     yard: Yard, data: st.DataObject

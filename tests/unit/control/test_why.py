@@ -205,7 +205,7 @@ def check_every_device(picture: Picture, memory: Memory) -> None:
             assert len(reason_text(decision, row, names_of(picture).nodes)) <= MAX_TEXT
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scenes())
 def test_whatever_was_decided_one_bound_agrees_with_it_and_none_lies_below_the_setpoint(
     scene: tuple[Picture, Memory],

@@ -349,7 +349,7 @@ chargers = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(trees, chargers)
 def test_on_any_tree_raising_what_is_said_gives_a_limited_charger_all_it_can_take(
     shape: list[tuple[int, float]], rows: list[Row]
