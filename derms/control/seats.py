@@ -34,6 +34,11 @@ class Depth:
     first: Ints
     """Where in `place` the children of each of `above` begin."""
 
+    def add_up(self, total: Floats) -> None:
+        """Add what stands here to the parents, in place; roots have none."""
+        if self.parent[0] >= 0:
+            total[self.above] += np.add.reduceat(total[self.place], self.first)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seats:
@@ -67,7 +72,7 @@ class Seats:
         """Sum each place with everything below it; by place."""
         total = own.copy()
         for depth in self.depths[:0:-1]:
-            total[depth.above] += np.add.reduceat(total[depth.place], depth.first)
+            depth.add_up(total)
         return total
 
     def overfull(self, own: Floats, left: Floats) -> Bools:
@@ -139,7 +144,7 @@ class Seats:
 def sums_between(value: Floats, edge: Ints) -> Floats:
     """Sum each slice ``value[edge[k]:edge[k + 1]]``; an empty one sums to 0."""
     total = np.zeros(edge.size - 1)
-    filled = np.flatnonzero(edge[1:] > edge[:-1])
+    filled = (edge[1:] > edge[:-1]).nonzero()[0]
     if filled.size:
         total[filled] = np.add.reduceat(value, edge[filled])
     return total

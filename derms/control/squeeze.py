@@ -167,22 +167,33 @@ def in_order(rank: Floats, size: Floats) -> Ints:
         Indices, shape (k,).
     """
     first = -rank
-    order = np.argsort(first)
+    order = first.argsort()
     ranked = first[order]
-    if (ranked[1:] > ranked[:-1]).all():
+    same = ranked[1:] == ranked[:-1]
+    if not same.any():
         return order
-    key = dense(first, order)
     bits = rank.size.bit_length()
     if 3 * bits > 63:
         return np.lexsort((size, first))
-    return np.sort((((key << bits) | dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & ((1 << bits) - 1)
+    # Only those that have equals are sorted again, each group where it stands.
+    tied = np.zeros(rank.size, dtype=bool)
+    tied[1:] |= same
+    tied[:-1] |= same
+    place = tied.nonzero()[0]
+    row = order[place]
+    sizes = size[row]
+    key = (dense(ranked[place]) << bits) | dense(sizes, sizes.argsort())
+    order[place] = np.sort((key << bits) | row) & ((1 << bits) - 1)
+    return order
 
 
-def dense(value: Floats | Ints, order: Ints) -> Ints:
-    """Number values: how many different ones are smaller, for each, shape (k,); `order` sorts them."""
-    sorted_value = value[order]
+def dense(value: Floats | Ints, order: Ints | None = None) -> Ints:
+    """Number values: how many different ones are smaller, for each, shape (k,); `order` sorts them; None: they are."""
+    ascending = value if order is None else value[order]
     count = np.zeros(value.size, dtype=np.int64)
-    np.cumsum(sorted_value[1:] != sorted_value[:-1], out=count[1:])
+    (ascending[1:] != ascending[:-1]).cumsum(out=count[1:])
+    if order is None:
+        return count
     dense = np.empty_like(count)
     dense[order] = count
     return dense
