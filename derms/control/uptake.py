@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, Params
+from derms.control.choice import choose, keep
 
 _SHORT = 0.94
 """A device that draws less than this share of its lease does not take it."""
@@ -44,11 +45,11 @@ def uptake_of(
     short = settled & ~rising & (draw_kw < _SHORT * devices.lease_kw)
     gone = good & (devices.available_kw <= 0.0)
     before = np.where(gone, np.nan, memory.takes_kw)
-    shown = np.where(good, np.fmax(draw_kw - before, 0.0), 0.0)
-    takes = np.where(short, np.maximum(draw_kw, 0.0), before + (1.0 + _STEPS_UP) * shown)
+    shown = keep(good, np.fmax(draw_kw - before, 0.0))
+    takes = choose(short, np.maximum(draw_kw, 0.0), before + (1.0 + _STEPS_UP) * shown)
     # Once it is offered all it can ever take, there is no limit left to remember.
     takes = np.where(takes >= rating, np.nan, takes)
-    idle = np.where(settled & ~rising, np.fmax(devices.lease_kw - np.maximum(draw_kw, 0.0), 0.0), 0.0)
+    idle = keep(settled & ~rising, np.fmax(devices.lease_kw - np.maximum(draw_kw, 0.0), 0.0))
     return np.fmin(np.inf, _on_top(takes, rating)), idle, replace(memory, takes_kw=takes)
 
 
