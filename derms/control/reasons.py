@@ -69,7 +69,8 @@ def reasons_of(
     nothing = flexible & (bounds.cap_kw <= 0.0)
     reason[nothing] = Reason.UNAVAILABLE
     reason[nothing & bounds.full] = Reason.FULL
-    reason[_at_hold(devices, bounds, given.bound_node)] = Reason.HELD
+    if (devices.override == Override.HOLD).any():
+        reason[_at_hold(devices, bounds, given.bound_node)] = Reason.HELD
     reason[flexible & (given.target_kw < 0.0)] = Reason.RELIEF
     curtailed = curtailable & (course.generation_cap_kw < bounds.generation_kw - _SLIGHT_KW)
     reason[curtailed] = Reason.EXPORT_LIMIT
