@@ -140,7 +140,7 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
     service: Level | Queue | None = None
     bound: list[Ints] = []
     for depth in reversed(seats.depths):
-        full = total[depth.place] > left[depth.place]
+        full = total[depth.places] > left[depth.places]
         if full.any():
             over = depth.place[full]
             service = service or _service(asked)
