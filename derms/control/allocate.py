@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Pouring, pour, pour_to
+from derms.control.fill import Pouring, pour, pour_to, wanting
 from derms.control.seats import Seats
 from derms.control.squeeze import Level, Slices
 from derms.control.turns import Lumps, seated, served_whole, spend, whole_steps
@@ -92,7 +92,7 @@ def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> t
             credit = credit - used
             ceiling = ceiling - used
         ceiling = np.minimum(ceiling, cap - share)
-        who = np.flatnonzero((ceiling > 0.0) & opened[seats.place])
+        who = wanting(seats, ceiling, opened)
         if who.size:
             members = _members(asked, seats.row[who], ceiling[who], None if used is None else used[who])
             given, left = pour_to(seats, left, who, members)

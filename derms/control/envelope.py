@@ -173,7 +173,7 @@ def _peak(
     steps = np.bincount(node, weights=granted_kw, minlength=nodes * (_SLOTS + 1)).astype(np.float64, copy=False)
     for slot, change in ((slots.first, worst - granted_kw), (slots.settled, default_kw - worst)):
         # Most change only one way or not at all.
-        who = change.nonzero()[0]
+        who = (change != 0.0).nonzero()[0]
         if who.size:
             steps += np.bincount(slot[who] * nodes + node[who], weights=change[who], minlength=steps.size)
     levels = steps.reshape(-1, nodes)

@@ -47,7 +47,7 @@ def serve_seated(seats: Seats, room_kw: Floats, rounds: Sequence[Round]) -> Floa
         opened = seats.down_min(left) > 0.0
         if not opened.any():
             break
-        who = _wanting(seats, asked.ceiling_kw[seats.row], opened)
+        who = wanting(seats, asked.ceiling_kw[seats.row], opened)
         row = seats.row[who]
         given, left = pour_to(seats, left, who, Pouring.of(asked, row))
         total[row] += given
@@ -88,12 +88,12 @@ def _at(value: Floats | None, who: Ints) -> Floats | None:
     return None if value is None else value[who]
 
 
-def _wanting(seats: Seats, ceiling: Floats, opened: Bools) -> Ints:
+def wanting(seats: Seats, ceiling: Floats, opened: Bools) -> Ints:
     """The seats with a ceiling above 0 below places that are all open, ascending."""
-    wanting = ceiling > 0.0
+    wants = ceiling > 0.0
     if not opened.all():
-        wanting &= opened[seats.place]
-    return wanting.nonzero()[0]
+        wants &= opened[seats.place]
+    return wants.nonzero()[0]
 
 
 def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
@@ -110,7 +110,7 @@ def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
     given = np.zeros(seats.row.size)
     opened = seats.down_min(left) > 0.0
     if opened.any():
-        who = _wanting(seats, asked.ceiling, opened)
+        who = wanting(seats, asked.ceiling, opened)
         if who.size:
             given[who], left = pour_to(seats, left, who, asked.at(who))
     return given, left
