@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Pouring, pour, pour_to, wanting
+from derms.control.fill import Pouring, asking, pour, pour_to
 from derms.control.seats import Seats
 from derms.control.squeeze import Level, Slices
 from derms.control.turns import Lumps, seated, served_whole, spend, whole_steps
@@ -85,17 +85,18 @@ def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> t
         opened = seats.down_min(left) > 0.0
         if not opened.any():
             break
-        ceiling = np.fmax(asked.ceiling_kw[seats.row], 0.0)
-        used = None
+        who = asking(seats, asked, opened)
+        ceiling, used = asked.ceiling_kw[seats.row[who]], None
         if credit is not None:
-            used = np.minimum(ceiling, credit)
-            credit = credit - used
+            used = np.minimum(ceiling, credit[who])
+            credit[who] -= used
             ceiling = ceiling - used
-        ceiling = np.minimum(ceiling, cap - share)
-        who = wanting(seats, ceiling, opened)
+        ceiling = np.minimum(ceiling, cap[who] - share[who])
+        more = ceiling > 0.0
+        if not more.all():
+            who, ceiling, used = who[more], ceiling[more], None if used is None else used[more]
         if who.size:
-            members = _members(asked, seats.row[who], ceiling[who], None if used is None else used[who])
-            given, left = pour_to(seats, left, who, members)
+            given, left = pour_to(seats, left, who, _members(asked, seats.row[who], ceiling, used))
             share[who] += given
     given, left = pour(seats, left, Pouring(cap - share))
     return share + given, left

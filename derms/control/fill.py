@@ -47,7 +47,7 @@ def serve_seated(seats: Seats, room_kw: Floats, rounds: Sequence[Round]) -> Floa
         opened = seats.down_min(left) > 0.0
         if not opened.any():
             break
-        who = wanting(seats, asked.ceiling_kw[seats.row], opened)
+        who = asking(seats, asked, opened)
         row = seats.row[who]
         given, left = pour_to(seats, left, who, Pouring.of(asked, row))
         total[row] += given
@@ -88,12 +88,14 @@ def _at(value: Floats | None, who: Ints) -> Floats | None:
     return None if value is None else value[who]
 
 
-def wanting(seats: Seats, ceiling: Floats, opened: Bools) -> Ints:
-    """The seats with a ceiling above 0 below places that are all open, ascending."""
-    wants = ceiling > 0.0
-    if not opened.all():
-        wants &= opened[seats.place]
-    return wants.nonzero()[0]
+def asking(seats: Seats, asked: Round, opened: Bools) -> Ints:
+    """The seats that ask for something in a round below places that are all open, ascending."""
+    return _below(seats, (asked.ceiling_kw > 0.0)[seats.row], opened)
+
+
+def _below(seats: Seats, who: Bools, opened: Bools) -> Ints:
+    """Which of some seats, shape (n,), are below places that are open, shape (m,); ascending."""
+    return (who if opened.all() else who & opened[seats.place]).nonzero()[0]
 
 
 def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
@@ -110,7 +112,7 @@ def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
     given = np.zeros(seats.row.size)
     opened = seats.down_min(left) > 0.0
     if opened.any():
-        who = wanting(seats, asked.ceiling, opened)
+        who = _below(seats, asked.ceiling > 0.0, opened)
         if who.size:
             given[who], left = pour_to(seats, left, who, asked.at(who))
     return given, left
