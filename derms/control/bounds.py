@@ -154,7 +154,8 @@ def _is_full(devices: DeviceColumns, needs: Needs) -> Bools:
     """A battery is full at its target, a car when the battery is; one that asked for energy when it has that."""
     is_battery = devices.kind == BATTERY
     by_soc = (is_battery & (devices.soc >= devices.target_soc)) | (~is_battery & (devices.soc >= 1.0))
-    return (needs.states_energy & needs.done) | (~needs.states_energy & by_soc)
+    full: Bools = (needs.states_energy & needs.done) | (~needs.states_energy & by_soc)
+    return full
 
 
 def _reserve_kw(held: Bools, devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
@@ -166,7 +167,12 @@ def _reserve_kw(held: Bools, devices: DeviceColumns, fresh: Ints, obedience: Obe
     reserve, rows = np.zeros(held.size), held.nonzero()[0]
     if not rows.size:
         return reserve
-    may, draw, default, fresh = devices.may_kw[rows], obedience.draw_kw[rows], devices.default_power_kw[rows], fresh[rows]
+    may, draw, default, fresh = (
+        devices.may_kw[rows],
+        obedience.draw_kw[rows],
+        devices.default_power_kw[rows],
+        fresh[rows],
+    )
     alive = np.isfinite(may)
     last = np.where(np.isfinite(draw), draw, -np.inf)
     worst = np.where(alive | (fresh <= Freshness.STALE), np.maximum(np.where(alive, may, default), last), default)

@@ -1,8 +1,8 @@
 """Choosing row by row without a branch. Pure.
 
-`numpy.where` jumps one way or the other at every row. Where a mask is as irregular as kinds of devices, or who runs, the
-processor guesses wrong at every other row, and that costs ten times what the copy does. Here all bits are worked out
-alike. Where nearly all rows go one way `numpy.where` is as fast.
+`numpy.where` jumps one way or the other at every row. Where a mask is as irregular as kinds of devices, or who runs,
+the processor guesses wrong at every other row, which costs ten times what the copy does. Here all rows are worked out
+alike, bit for bit. Where nearly all of them go one way `numpy.where` is as fast.
 """
 
 import numpy as np

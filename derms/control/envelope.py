@@ -14,6 +14,7 @@ end before them.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -178,7 +179,7 @@ def _peak(
             steps += np.bincount(slot[who] * nodes + node[who], weights=change[who], minlength=steps.size)
     levels = steps.reshape(-1, nodes)
     # Row by row, which is many times faster than `cumsum` along so short an axis.
-    for before, level in zip(levels[:-1], levels[1:], strict=True):
+    for before, level in pairwise(levels):
         level += before
     sums = tree.up(levels) + base_kw
     peak = sums.max(axis=0)

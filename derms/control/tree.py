@@ -14,7 +14,6 @@ import numpy as np
 
 from derms.columns import Bools, Floats, Ints
 
-
 Picks = Ints | slice
 """What picks rows out of an array: a slice where they stand side by side, which spares a copy, else their numbers."""
 

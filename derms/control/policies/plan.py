@@ -93,12 +93,12 @@ def admit(outlook: Outlook, promised_kwh: Floats, *merits: Floats, whole: bool =
     energy = np.maximum(outlook.can_kwh, promised_kwh)
     for crowd in outlook.crowds:
         over = crowd.need_kwh(energy[crowd.row]) > crowd.line_kwh
-        crossed = over.any(axis=1)
+        crossed = np.any(over, axis=1)
         if not crossed.any():
             continue
         crowd = _in_order(crowd.only(crossed), merits)
         took, least = energy[crowd.row], promised_kwh[crowd.row]
-        for k in over.any(axis=0).nonzero()[0].tolist():
+        for k in np.flatnonzero(np.any(over, axis=0)).tolist():
             late = crowd.cap_kw * np.maximum(crowd.left_h - crowd.moments.ahead_h[k], 0.0)
             more, line = np.maximum(took - late, 0.0), crowd.line_kwh[:, k]
             if (crowd.sums(more) <= line).all():
@@ -127,7 +127,7 @@ def even_out(outlook: Outlook, least_kwh: Floats, rise_kwh: Floats) -> Floats:
     level = np.ones_like(outlook.cap_kw)
     energy = _at_level(least_kwh, rise_kwh, outlook.can_kwh, level)
     for crowd in outlook.crowds:
-        over = (crowd.need_kwh(energy[crowd.row]) > crowd.line_kwh).any(axis=1)
+        over = np.any(crowd.need_kwh(energy[crowd.row]) > crowd.line_kwh, axis=1)
         if over.any():
             crowd = crowd.only(over)
             row, own = crowd.row, level[crowd.row]

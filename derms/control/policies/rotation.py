@@ -55,7 +55,8 @@ def turn_h(wants: Wants, fair: Floats) -> Floats:
     """Hours of its fair share that each is owed, with a bonus for those who run, shape (n,) [h]."""
     share = np.maximum(fair, _LEAST_SHARE * np.maximum(wants.cap_kw, 1e-9))
     owed = wants.bucket_kwh / share + (wants.drawing_kw > 0.0) * (wants.params.turn_s / 3600.0)
-    return owed + overdue(wants) * OVERDUE
+    owed += overdue(wants) * OVERDUE
+    return owed
 
 
 def claims(wants: Wants, fair: Floats, owed_h: Floats) -> Floats:
