@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
+from derms.control.choice import keep
 from derms.control.fill import Pouring, asking, pour, pour_to
 from derms.control.seats import Seats
 from derms.control.squeeze import Level, Slices
@@ -67,7 +68,8 @@ def _called(seats: Seats, left: Floats, lumps: Lumps, turn: Floats, wish: Wish) 
     """Leave to be on only those whom claims larger than the smallest powers do not crowd out."""
     if wish.claim_kw is None or not lumps.lumpy:
         return lumps
-    claim = np.where(wish.claim_kw[seats.row] > 0.0, np.maximum(wish.claim_kw[seats.row], lumps.smallest), 0.0)
+    claim = wish.claim_kw[seats.row]
+    claim = keep(claim > 0.0, np.maximum(claim, lumps.smallest))
     given, _ = pour(seats, left, Pouring(np.minimum(claim, lumps.top), rank=turn))
     called = (lumps.smallest <= 0.0) | (given > _SLIGHT_KW)
     return replace(lumps, smallest=lumps.smallest * called, top=lumps.top * called)

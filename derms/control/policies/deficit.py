@@ -72,7 +72,7 @@ def deficit(wants: Wants) -> Wish:
         turn = np.where(due, OVERDUE, choose(planned > 0.0, urgency, last - OVERDUE))
     if stays.any():
         rounds += _by_weight(wants, stays, weight, rest_of(wants, reserve, planned))
-        if np.any(wants.minimum_kw[stays] > 0.0):
+        if (stays & (wants.minimum_kw > 0.0)).any():
             fair = fair_kw(wants, weight)
             owed_h = turn_h(wants, fair)
             turn = choose(stays, owed_h, turn)
@@ -83,6 +83,7 @@ def deficit(wants: Wants) -> Wish:
         rounds=tuple(rounds),
         turn=turn + wants.below_reserve * (2.0 * OVERDUE),
         claim_kw=np.maximum(claim, reserve),
+        weight=weight,
         fair_kw=fair,
     )
 

@@ -185,6 +185,8 @@ def _ranked(keys: Sequence[Floats]) -> Ints:
         code = (code << bits) | dense(key, key.argsort()[::-1])
         order = code.argsort()
         code = dense(code, order)
+    if code.max(initial=0) + 1 == code.size:
+        return order
     return np.sort((code << bits) | np.arange(code.size)) & ((1 << bits) - 1)
 
 
