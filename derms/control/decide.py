@@ -138,15 +138,15 @@ def _decide(
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
     share = target
+    step = step_up_kw(devices, params, picture.dt_s)
     if not picture.lockstep:
-        step = step_up_kw(devices, params, picture.dt_s)
         share = calmed(
             target, wants.room_kw, bounds.cap_kw, bounds.flexible, _must_kw(wants),
             swinging(memory.nodes, target, layout), memory.devices, devices, layout, step, params,
         )  # fmt: skip
     told = shape_import(
-        share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
-        params, pace,
+        share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, step,
+        layout, params, pace,
     )  # fmt: skip
     kept = keep_silent(bounds.waiting, devices, layout, seen.headroom_kw, params)
     export_room = _export_room(picture, seen, told.p_kw)

@@ -60,6 +60,7 @@ def shape_import(
     draw_kw: Floats,
     headroom_kw: Floats,
     rank: Floats,
+    step_kw: Floats,
     layout: Layout,
     params: Params,
     pace: Pace,
@@ -74,6 +75,7 @@ def shape_import(
         draw_kw: Measured power, shape (n,) [kW].
         headroom_kw: What they may draw together below each node, shape (m,) [kW]; inf: no limit.
         rank: Who is raised first, larger first, shape (n,).
+        step_kw: How far each may be raised in this tick, shape (n,) [kW]; see `step_up_kw`.
         layout: Where they hang.
         params: The engine's constants.
         pace: How fast.
@@ -83,11 +85,10 @@ def shape_import(
     base = devices.lease_kw if leased.all() else choose(leased, devices.lease_kw, np.minimum(busy, target_kw))
     base = np.maximum(base, floor_kw)
     lowered = np.minimum(target_kw, base)
-    step = step_up_kw(devices, params, pace.dt_s)
     if pace.lockstep:
         busy = keep(flexible, np.minimum(busy, lowered))
     # From discharge to charge the ramp counts from where the device is, so that relief ends gently too.
-    want = keep(flexible, np.minimum(target_kw, base + step))
+    want = keep(flexible, np.minimum(target_kw, base + step_kw))
     own = np.maximum(busy, lowered)
     rise = keep(flexible & ~pace.frozen, np.maximum(want - own, 0.0))
     free = headroom_kw - layout.sums(busy)

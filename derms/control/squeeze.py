@@ -91,14 +91,15 @@ def _rise(ceiling: Floats, weight: Floats, slices: Slices, room: Floats) -> Floa
     passing it, and it ends on the answer's own piece.
     """
     level, close = room / slices.sums(weight), _EXACT * room
+    rising, share = np.empty_like(weight), np.empty_like(weight)
     for _ in range(_MOST_STEPS):
-        rising = weight * slices.spread(level)
-        share = np.minimum(rising, ceiling)
+        np.multiply(weight, slices.spread(level), out=rising)
+        np.minimum(rising, ceiling, out=share)
         short = room - slices.sums(share)
         move = short > close
         if not move.any():
             break
-        slope = slices.sums(weight * (rising < ceiling))
+        slope = slices.sums(np.multiply(weight, rising < ceiling, out=rising))
         level = level + np.where(move & (slope > 0.0), short / slope, 0.0)
     return share
 
