@@ -22,8 +22,10 @@ from derms.columns import (
     Params,
 )
 from derms.control.choice import choose, keep
+from derms.control.layout import Layout
 from derms.control.needs import Needs
 from derms.control.obedience import Obedience
+from derms.control.wants import Round
 from derms.model import DeviceStatus
 
 
@@ -62,6 +64,8 @@ class Bounds:
     """Of those, the merely stale or disobedient ones that hold a lease: it is renewed as it is, never raised."""
     reserve_kw: Floats
     """What is kept for each held device [kW]; 0 for the others."""
+    backfeed_kw: Floats
+    """What each held device may be pushing out [kW], a magnitude; 0 for the others."""
     capability_kw: Floats
     """The smaller of rating and what it says it can do [kW]."""
     cap_kw: Floats
@@ -91,7 +95,7 @@ def device_bounds(
     needs: Needs,
     uptake_kw: Floats,
     export_over: Bools,
-    dt_s: float,
+    step_s: float,
 ) -> Bounds:
     """Work out each device's bounds from its registration, its newest reading and its leases.
 
@@ -103,7 +107,7 @@ def device_bounds(
         needs: What they need.
         uptake_kw: The most each takes by what it was seen to take, shape (n,) [kW]; inf: not known.
         export_over: Behind which node export is over its limit, shape (n,).
-        dt_s: Since the last tick [s].
+        step_s: Until the next tick, as far as is known [s].
     """
     good = (fresh == Freshness.GOOD) & commanded
     is_battery = devices.kind == BATTERY
@@ -123,7 +127,7 @@ def device_bounds(
     full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
     capability = np.fmin(choose(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
-                          uptake_kw, dt_s)  # fmt: skip
+                          uptake_kw, step_s)  # fmt: skip
     offered = choose(uptake, cap, np.nan)
     held_down = blocked | (hold <= 0.0)
     cap = np.fmin(cap, hold)
@@ -137,6 +141,7 @@ def device_bounds(
         held=held,
         waiting=waiting,
         reserve_kw=_reserve_kw(held, devices, fresh, obedience),
+        backfeed_kw=_backfeed_kw(held, devices, fresh, obedience),
         capability_kw=capability,
         cap_kw=cap,
         minimum_kw=devices.p_min_kw,
@@ -147,6 +152,26 @@ def device_bounds(
         uptake_kw=offered,
         absorbing=absorbing,
         full=full,
+    )
+
+
+def within_export(bounds: Bounds, room_kw: Floats, layout: Layout) -> Bounds:
+    """Let batteries discharge, as ordered or for relief, only as far as no export limit is passed.
+
+    Args:
+        bounds: What each could do.
+        room_kw: What may flow out of each node on top of what does now, shape (m,) [kW]; inf: no limit.
+        layout: Where they hang.
+    """
+    if np.all(np.isinf(room_kw)) or not np.any(bounds.discharge_kw > 0.0):
+        return bounds
+    ordered = -bounds.forced_kw
+    first = Round(ceiling_kw=ordered, weight=ordered)
+    relief = Round(ceiling_kw=bounds.discharge_kw - ordered, weight=bounds.discharge_kw)
+    return replace(
+        bounds,
+        discharge_kw=layout.serve(room_kw, [first, relief]),
+        forced_kw=-layout.serve(room_kw, [first]) + 0.0,
     )
 
 
@@ -161,26 +186,35 @@ def _is_full(devices: DeviceColumns, needs: Needs) -> Bools:
 def _reserve_kw(held: Bools, devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
     """The worst a device that cannot be told may be drawing, shape (n,) [kW]; 0 for the others.
 
-    While its lease lives, or while it is merely stale, the worse of what it drew and what it was allowed; once both
-    are over the contract says it is on its default control. One that never spoke has promised nothing.
+    While its lease lives, or while it is merely stale, the worst of what it drew, what it was allowed, and its default
+    control, since a renewal may not reach it; once both are over the contract says it is on its default control. One
+    that never spoke has promised nothing.
     """
     reserve, rows = np.zeros(held.size), held.nonzero()[0]
     if not rows.size:
         return reserve
-    may, draw, default, fresh = (
-        devices.may_kw[rows],
-        obedience.draw_kw[rows],
-        devices.default_power_kw[rows],
-        fresh[rows],
-    )
-    alive = np.isfinite(may)
-    last = np.where(np.isfinite(draw), draw, -np.inf)
-    worst = np.where(alive | (fresh <= Freshness.STALE), np.maximum(np.where(alive, may, default), last), default)
+    may, default, fresh = devices.may_kw[rows], devices.default_power_kw[rows], fresh[rows]
+    last = np.where(np.isfinite(obedience.draw_kw[rows]), obedience.draw_kw[rows], -np.inf)
+    told = np.isfinite(may) | (fresh <= Freshness.STALE)
+    worst = np.where(told, np.maximum(np.fmax(may, default), last), default)
     worst = np.where(fresh == Freshness.NEVER, devices.p_import_max_kw[rows], worst)
     # What is measured fresh counts for one that does as it likes; what it was told does not.
     astray = obedience.disobedient[rows] & (fresh == Freshness.GOOD)
     reserve[rows] = np.where(astray, np.fmax(last, devices.lease_kw[rows]), worst)
     return reserve
+
+
+def _backfeed_kw(held: Bools, devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
+    """The most a device that cannot be told may be pushing out, shape (n,) [kW]: `_reserve_kw` mirrored."""
+    backfeed, rows = np.zeros(held.size), held.nonzero()[0]
+    if not rows.size:
+        return backfeed
+    may, default, fresh = devices.may_low_kw[rows], devices.default_power_kw[rows], fresh[rows]
+    told = np.isfinite(may) | (fresh <= Freshness.STALE)
+    least = np.where(told, np.fmin(np.fmin(may, default), obedience.draw_kw[rows]), default)
+    least = np.where(fresh == Freshness.NEVER, -devices.p_export_max_kw[rows], least)
+    backfeed[rows] = np.maximum(-least, 0.0) + 0.0
+    return backfeed
 
 
 def _cap_kw(
@@ -190,12 +224,12 @@ def _cap_kw(
     full: Bools,
     needs: Needs,
     uptake_kw: Floats,
-    dt_s: float,
+    step_s: float,
 ) -> tuple[Floats, Bools]:
     """The most each device can take now [kW], and whom what it is seen to take has capped; shape (n,) each."""
     cap = keep(~(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE])), capability_kw)
-    # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
-    finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
+    # No more than what finishes before the next tick: in steps of minutes the rest would be room nobody uses.
+    finishing = np.maximum(needs.left_kwh * 3600.0 / max(step_s, 1e-3), devices.p_min_kw)
     cap = choose(needs.states_energy, np.minimum(cap, finishing), cap)
     took = np.maximum(uptake_kw, devices.p_min_kw)
     uptake = flexible & (took < cap)

@@ -13,7 +13,7 @@ of leases whose sum could peak above a limit is reshaped: those that end in a ri
 end before them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -85,17 +85,30 @@ def lease_lives(
         Lives, shape (n,) [s], and whose leases are to be renewed now so that they outlive the others.
     """
     leased = bounds.flexible & np.isfinite(p_kw)
-    worse = keep(leased, np.maximum(p_kw, devices.default_power_kw))
+    default = np.maximum(devices.default_power_kw, 0.0)
+    worse = keep(leased, np.maximum(p_kw, default))
     mixed = tree.subtree(devices.node, worse + bounds.reserve_kw) + background.import_kw
     tight = mixed > import_kw + _NOTHING_KW
     if not tight.any():
         return np.full(p_kw.size, params.lease_s), np.zeros(p_kw.size, dtype=bool)
     under = tree.down_any(tight)[devices.node] & leased
-    falls = under & (p_kw > devices.default_power_kw)
-    rises = under & (p_kw < devices.default_power_kw)
+    falls = under & (p_kw > default)
+    rises = under & (p_kw < default)
     slot_s = (params.lease_s + REVERT_S) / _SLOTS
     short_s = max(params.lease_s - REVERT_S - 2.0 * slot_s, params.lease_s / 3.0)
     return np.where(falls, short_s, params.lease_s), rises
+
+
+def followed(devices: DeviceColumns, p_kw: Floats, send: Bools) -> DeviceColumns:
+    """The same devices once all that goes out is followed, as it is in lockstep: no older lease counts any more."""
+    lowered = send & (devices.kind != PV) & (devices.p_actual_kw > p_kw)
+    return replace(
+        devices,
+        p_actual_kw=np.where(lowered, p_kw, devices.p_actual_kw),
+        may_kw=np.where(send, np.nan, devices.may_kw),
+        may_low_kw=np.where(send, np.nan, devices.may_low_kw),
+        may_left_s=np.where(send, -np.inf, devices.may_left_s),
+    )
 
 
 def envelope_of(
@@ -116,8 +129,10 @@ def envelope_of(
         export_kw: The export limit in force, shape (m,) [kW].
         params: The engine's constants.
     """
-    told, default = bounds.flexible, devices.default_power_kw
-    pv = (devices.kind == PV).nonzero()[0]
+    told, pv = bounds.flexible, (devices.kind == PV).nonzero()[0]
+    # Without a lease a panel makes what the sun gives, unless a default control is told of it.
+    default = devices.default_power_kw.copy()
+    default[pv] = np.where(default[pv] < 0.0, default[pv], -devices.p_export_max_kw[pv])
     read = np.isfinite(devices.p_actual_kw)
     draw = devices.p_actual_kw if read.all() else choose(read, devices.p_actual_kw, default)
     new = choose(send, p_kw, np.nan)
@@ -131,17 +146,18 @@ def envelope_of(
     latest = np.maximum(ends + REVERT_S * send, np.maximum(devices.may_left_s, 0.0))
     slots = _Slots.of(earliest, latest, params)
     held = keep(bounds.held, np.maximum(bounds.reserve_kw, default))
-    granted = choose(told, np.maximum(highest, draw), held)
-    at_default = choose(told, default, held)
-    # PV is in the background already as it draws; only what it would lose on its default control comes on top.
+    granted, drawn, capped = choose(told, np.maximum(highest, draw), held), draw[pv], bounds.curtailable[pv]
+    # A battery that discharges by default does so until it is empty, and may be so already.
+    at_default = choose(told, np.maximum(default, 0.0), held)
+    # PV is in the background already as it draws; what it would lose under a lease or its default is on top.
     loses = at_default.copy()
-    loses[pv] = np.maximum(draw[pv], default[pv]) - draw[pv]
+    granted[pv] = np.where(capped, np.maximum(highest[pv], drawn), drawn) - drawn
+    loses[pv] = np.maximum(drawn, default[pv]) - drawn
     import_peak, import_s = _peak(granted, loses, slots, devices.node, tree, background.import_kw)
-    # Towards export a charger counts with what it takes, not with what it may take; silent ones with nothing.
-    takes = np.minimum(np.maximum(draw, lowest), np.maximum(lowest, 0.0)) + np.minimum(lowest, 0.0)
-    gives, falls = keep(told, -takes), keep(told, -default)
-    capped, rating = bounds.curtailable[pv], devices.p_export_max_kw[pv]
-    gives[pv] = np.where(capped & leased[pv], -lowest[pv], rating)
+    # Towards export a charger counts with what it takes, not with what it may take, and a silent one with nothing.
+    gives = choose(told, -np.minimum(draw, lowest), bounds.backfeed_kw)
+    falls = choose(told, -np.minimum(default, np.maximum(draw, 0.0)), bounds.backfeed_kw)
+    gives[pv] = np.where(capped & leased[pv], -lowest[pv], devices.p_export_max_kw[pv])
     falls[pv] = np.where(capped, -default[pv], gives[pv])
     export_peak, export_s = _peak(gives, falls, slots, devices.node, tree, -background.export_kw)
     over_import = tree.subtree(devices.node, at_default) + background.import_kw - import_kw
@@ -152,7 +168,7 @@ def envelope_of(
         export_kw=export_peak,
         export_s=export_s,
         default_over_kw=np.maximum(np.maximum(over_import, over_export), 0.0) + 0.0,
-        default_over_exports=over_export > np.maximum(over_import, 0.0),
+        default_over_exports=over_export > np.maximum(over_import, _NOTHING_KW),
     )
 
 
