@@ -26,11 +26,10 @@ import numpy as np
 from derms.columns import Bools, Floats, Ints
 from derms.control.choice import choose, keep
 from derms.control.policies.crowds import MANY, SLACK_KWH, Crowd, crowds_of
+from derms.control.policies.rotation import LEAST_KW
 from derms.control.squeeze import dense
 from derms.control.wants import Wants
 
-_LEAST_KW = 1e-300
-"""So that nothing is divided by 0."""
 _HALVINGS, _FEW_HALVINGS = 11, 8
 """So finely levels are found; the second is for many devices."""
 
@@ -74,7 +73,7 @@ class Outlook:
         (least laxity first).
         """
         wants = (energy_kwh > SLACK_KWH) & (self.cap_kw > 0.0)
-        return choose(wants, self.left_h - energy_kwh / np.maximum(self.cap_kw, _LEAST_KW), np.inf)
+        return choose(wants, self.left_h - energy_kwh / choose(self.cap_kw > LEAST_KW, self.cap_kw, 1.0), np.inf)
 
 
 def admit(outlook: Outlook, promised_kwh: Floats, *merits: Floats, whole: bool = False) -> Floats:

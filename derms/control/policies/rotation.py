@@ -18,8 +18,8 @@ from derms.control.wants import Round, Wants, Wish
 
 _NEED_FLOOR = 0.05
 """Need of a device that has its target but would still take more."""
-_LEAST_KW = 1e-300
-"""So that nothing is divided by 0."""
+LEAST_KW = 1e-9
+"""Nothing is divided by less."""
 _LEAST_SHARE = 1e-3
 """Fair shares below this part of what a device can take are not told apart."""
 OVERDUE = 1e4
@@ -32,7 +32,8 @@ def weights(wants: Wants) -> Floats:
     ``need = gap + required / cap``: the SOC still missing, plus the share of its power that a car must use from now on
     to be ready in time (1: no slack left). A battery does not leave, so that part is not counted for it.
     """
-    required = np.minimum(wants.left_kwh / (wants.time_left_s / 3600.0) / np.maximum(wants.cap_kw, _LEAST_KW), 1.0)
+    able = choose(wants.cap_kw > LEAST_KW, wants.cap_kw, 1.0)
+    required = np.minimum(wants.left_kwh / (wants.time_left_s / 3600.0) / able, 1.0)
     need = wants.gap + keep(wants.is_ev, required)
     return np.maximum(wants.priority, _NEED_FLOOR) * np.maximum(need, _NEED_FLOOR)
 
