@@ -142,8 +142,7 @@ class ControlLoop:
 
     def _ids(self, tree: TreeState) -> tuple[list[str], list[str]]:
         """The ids of a tree's devices and nodes, by row."""
-        devices = [self._fleet.devices[row].device_id for row in tree.rows.tolist()]
-        return devices, [feeder.feeder_id for feeder in tree.feeders]
+        return tree.device_ids, [feeder.feeder_id for feeder in tree.feeders]
 
     def wake(self) -> None:
         """Ask for a tick now."""
@@ -284,6 +283,7 @@ class ControlLoop:
             index = np.array([before.get(row, -1) for row in rows.tolist()], dtype=np.int64)
             tree.memory = tree.memory.aligned(index, np.arange(len(tree.feeders)))
         tree.rows = rows
+        tree.device_ids = [self._fleet.devices[row].device_id for row in rows.tolist()]
         tree.node = np.repeat(np.arange(len(parts)), [part.size for part in parts])
         tree.layout = Layout.of(np.array(parents_of(tree.feeders), dtype=np.int64), tree.node)
         tree.registry_version = self._fleet.registry_version
@@ -327,19 +327,24 @@ class ControlLoop:
         leases: list[tuple[int, Setpoint, Dialect]] = []
         names = [feeder.feeder_id for feeder in tree.feeders]
         due = np.flatnonzero(decision.send)
-        for index in due.tolist():
-            row = int(tree.rows[index])
+        texts: dict[tuple[int, int], str] = {}
+        columns = (due, tree.rows[due], decision.target_kw[due], decision.life_s[due], decision.reason[due],
+                   decision.reason_node[due])  # fmt: skip
+        for index, row, target_kw, life_s, *why in zip(*(column.tolist() for column in columns), strict=True):
             device = self._fleet.devices[row]
             self._seq += 1
+            cause = tuple(why)
+            if cause not in texts:
+                texts[cause] = reason_text(decision, index, names)
             lease = Setpoint(
                 device_id=device.device_id,
                 kind=device.kind,
-                p_setpoint_kw=round(float(decision.target_kw[index]), 6) + 0.0,
+                p_setpoint_kw=round(target_kw, 6) + 0.0,
                 issued_at_ms=now_ms,
-                valid_until_ms=now_ms + round(float(decision.life_s[index]) * 1000),
+                valid_until_ms=now_ms + round(life_s * 1000),
                 epoch=self.epoch,
                 seq=self._seq,
-                reason=reason_text(decision, index, names),
+                reason=texts[cause],
             )
             self._fleet.commanded(row, lease, now_s=now_s)
             leases.append((row, lease, device.dialect))

@@ -66,18 +66,19 @@ def reasons_of(
     reason = np.full(devices.kind.shape, Reason.NONE, dtype=np.int64)
     reason[flexible & bounds.absorbing & (share > 0.0)] = Reason.ABSORB
     reason[bounds.uptake] = Reason.UPTAKE
-    reason[short & (given.bound_node >= 0)] = Reason.IMPORT_LIMIT
+    reason += (Reason.IMPORT_LIMIT - reason) * (short & (given.bound_node >= 0))
     reason[flexible & given.waiting & (course.share_kw <= 0.0)] = Reason.MINIMUM_POWER
     nothing = flexible & (bounds.cap_kw <= 0.0)
     reason[nothing] = Reason.UNAVAILABLE
     reason[nothing & bounds.full] = Reason.FULL
-    reason[_at_hold(devices, bounds, given.bound_node)] = Reason.HELD
+    if (devices.override == Override.HOLD).any():
+        reason[_at_hold(devices, bounds, given.bound_node)] = Reason.HELD
     reason[flexible & (given.target_kw < 0.0)] = Reason.RELIEF
     curtailed = curtailable & (course.generation_cap_kw < bounds.generation_kw - _SLIGHT_KW)
     reason[curtailed] = Reason.EXPORT_LIMIT
     # What could be given all of it and is not stays where it is, so that few need to move.
     kept = short & (given.bound_node < 0) & (given.target_kw > 0.0)
-    reason[kept | (flexible & (course.p_kw < lawful(share, devices) - _SLIGHT_KW))] = Reason.RAMP
+    reason += (Reason.RAMP - reason) * (kept | (flexible & (course.p_kw < lawful(share, devices) - _SLIGHT_KW)))
     reason[curtailable & course.curtailed.ramping] = Reason.RAMP
     reason[told & (devices.override == Override.BLOCK)] = Reason.BLOCKED
     reason[bounds.waiting] = Reason.SILENT

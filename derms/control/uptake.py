@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, Params
+from derms.control.choice import choose, keep
 
 _SHORT = 0.94
 """A device that draws less than this share of its lease does not take it."""
@@ -48,13 +49,13 @@ def uptake_of(
     short = settled & ~rising & (draw_kw < _SHORT * devices.lease_kw)
     gone = good & (devices.available_kw <= 0.0)
     before = np.where(gone, np.nan, memory.takes_kw)
-    shown = np.where(good, np.fmax(draw_kw - before, 0.0), 0.0)
-    takes = np.where(short, np.maximum(draw_kw, 0.0), before + (1.0 + _STEPS_UP) * shown)
+    shown = keep(good, np.fmax(draw_kw - before, 0.0))
+    takes = choose(short, np.maximum(draw_kw, 0.0), before + (1.0 + _STEPS_UP) * shown)
     # Where ticks are minutes long, who takes most of what is on top is offered everything: at worst for one of them.
     all_of_it = lockstep & ~short & (shown >= _MOST * (_on_top(before, rating) - before))
     # Once it is offered all it can ever take, there is no limit left to remember.
     takes = np.where(all_of_it | (takes >= rating), np.nan, takes)
-    idle = np.where(settled & ~rising, np.fmax(devices.lease_kw - np.maximum(draw_kw, 0.0), 0.0), 0.0)
+    idle = keep(settled & ~rising, np.fmax(devices.lease_kw - np.maximum(draw_kw, 0.0), 0.0))
     return np.fmin(np.inf, _on_top(takes, rating)), idle, replace(memory, takes_kw=takes)
 
 

@@ -56,10 +56,13 @@ class Moments:
         """
         columns = self.ahead_h.size + 1
         twelfth = np.ceil(np.minimum(np.maximum(start_h * _TWELFTHS, 0.0), self.slot.size - 1.0))
-        cell = node * columns + self.slot[twelfth.astype(np.int64)]
+        cell = self.slot[twelfth.astype(np.int64)]
+        if nodes > 1:
+            cell += node * columns
         power = np.bincount(cell, weights=cap_kw, minlength=nodes * columns).reshape(nodes, columns)[:, :-1]
         before = np.bincount(cell, weights=cap_kw * start_h, minlength=nodes * columns).reshape(nodes, columns)[:, :-1]
-        had: Floats = self.ahead_h * np.cumsum(power, axis=1) - np.cumsum(before, axis=1)
+        had: Floats = self.ahead_h * power.cumsum(axis=1)
+        had -= before.cumsum(axis=1)
         return had
 
 
@@ -107,7 +110,7 @@ class Crowd:
 
     def spread(self, value: Floats) -> Floats:
         """One value a node -> one value a device; a single one is left to broadcasting."""
-        return value if value.size == 1 else np.repeat(value, self.size)
+        return value if value.size == 1 else value.repeat(self.size)
 
     def sums(self, value: Floats) -> Floats:
         """One value a device -> one value a node."""

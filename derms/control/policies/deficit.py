@@ -13,6 +13,7 @@ turns where their smallest powers do not all fit.
 import numpy as np
 
 from derms.columns import Bools, Floats
+from derms.control.choice import choose, keep
 from derms.control.policies.fair import common_share_kwh
 from derms.control.policies.plan import Outlook, admit, share_in_order
 from derms.control.policies.rotation import OVERDUE, claims, fair_kw, overdue, turn_h, weights
@@ -43,7 +44,7 @@ def deficit(wants: Wants) -> Wish:
     departs = wants.departs & wanting & ~hungry
     stays = wanting & ~departs
     weight = weights(wants)
-    reserve = np.where(wants.below_reserve, wants.cap_kw, 0.0)
+    reserve = keep(wants.below_reserve, wants.cap_kw)
     rounds = [Round(ceiling_kw=reserve, weight=weight)] if wants.below_reserve.any() else []
     planned = claim = turn = last = np.zeros_like(weight)
     fair = None
@@ -56,8 +57,10 @@ def deficit(wants: Wants) -> Wish:
         if stays.any():
             planned = share_in_order(outlook, planned, urgency)
         must = np.minimum(must_kw(wants, outlook, energy), planned)
-        early = np.where(due, np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw)), 0.0)
-        early = np.maximum(early, must)
+        early = must
+        if due.any():
+            turns = np.minimum(planned, np.maximum(wants.minimum_kw, _OVERDUE_PART * wants.cap_kw))
+            early = np.maximum(keep(due, turns), must)
         if early.any():
             rounds.append(Round(ceiling_kw=np.minimum(must, rest_of(wants, reserve)), rank=urgency))
             rounds.append(
@@ -66,20 +69,21 @@ def deficit(wants: Wants) -> Wish:
         rounds.append(Round(ceiling_kw=rest_of(wants, reserve, early, wants.cap_kw - planned), rank=urgency))
         last = urgency_h(wants, outlook, wants.left_kwh)
         claim = np.where(due, early, planned)
-        turn = np.where(due, OVERDUE, np.where(planned > 0.0, urgency, last - OVERDUE))
+        turn = np.where(due, OVERDUE, choose(planned > 0.0, urgency, last - OVERDUE))
     if stays.any():
         rounds += _by_weight(wants, stays, weight, rest_of(wants, reserve, planned))
-        if np.any(wants.minimum_kw[stays] > 0.0):
+        if (stays & (wants.minimum_kw > 0.0)).any():
             fair = fair_kw(wants, weight)
             owed_h = turn_h(wants, fair)
-            turn = np.where(stays, owed_h, turn)
-            claim = np.where(stays, claims(wants, fair, owed_h), claim)
+            turn = choose(stays, owed_h, turn)
+            claim = choose(stays, claims(wants, fair, owed_h), claim)
     if departs.any():
-        rounds.append(Round(ceiling_kw=np.where(departs, rest_of(wants, reserve, planned), 0.0), rank=last))
+        rounds.append(Round(ceiling_kw=keep(departs, rest_of(wants, reserve, planned)), rank=last))
     return Wish(
         rounds=tuple(rounds),
-        turn=turn + np.where(wants.below_reserve, 2.0 * OVERDUE, 0.0),
+        turn=turn + wants.below_reserve * (2.0 * OVERDUE),
         claim_kw=np.maximum(claim, reserve),
+        weight=weight,
         fair_kw=fair,
     )
 
@@ -87,8 +91,8 @@ def deficit(wants: Wants) -> Wish:
 def _by_weight(wants: Wants, stays: Bools, weight: Floats, rest_kw: Floats) -> list[Round]:
     """Pay what is owed, largest bucket first; share the rest by weight."""
     owed = np.maximum(wants.bucket_kwh, 0.0) * 3600.0 / max(wants.params.pay_s, wants.dt_s)
-    owed = np.where(stays, np.minimum(owed, rest_kw), 0.0)
-    rest = np.where(stays, rest_kw - owed, 0.0)
+    owed = keep(stays, np.minimum(owed, rest_kw))
+    rest = keep(stays, rest_kw - owed)
     return [Round(ceiling_kw=owed, rank=wants.bucket_kwh), Round(ceiling_kw=rest, weight=weight)]
 
 
@@ -97,17 +101,17 @@ def _room_for(departs: Bools, stays: Bools, wants: Wants, weight: Floats) -> Flo
     if not stays.any():
         return wants.room_kw
     below = wants.tree.subtree
-    others = below(wants.node, np.where(stays, weight, 0.0))
-    together = others + below(wants.node, np.where(departs, weight, 0.0))
+    others = below(wants.node, keep(stays, weight))
+    together = others + below(wants.node, keep(departs, weight))
     part = others / np.where(together > 0.0, together, 1.0)
     room = np.minimum(np.maximum(wants.room_kw, 0.0), 1e12)
     held = np.where(part > 0.0, room * part, 0.0)
-    held = np.minimum(held, below(wants.node, np.where(stays, wants.cap_kw, 0.0)))
+    held = np.minimum(held, below(wants.node, keep(stays, wants.cap_kw)))
     # Whatever the weights: who leaves soon has the pace that makes it ready in time before others have more.
-    pressed = wants.left_kwh * 3600.0 / wants.time_left_s > _PRESSED * wants.cap_kw
+    pressed = departs & (wants.left_kwh * 3600.0 / wants.time_left_s > _PRESSED * wants.cap_kw)
     pace = np.minimum(_AHEAD * wants.left_kwh * 3600.0 / wants.time_left_s, wants.cap_kw)
     pace = np.maximum(pace, np.minimum(wants.minimum_kw, wants.cap_kw))
-    return np.maximum(wants.room_kw - held, np.minimum(room, below(wants.node, np.where(departs & pressed, pace, 0.0))))
+    return np.maximum(wants.room_kw - held, np.minimum(room, below(wants.node, keep(pressed, pace))))
 
 
 def _promised_kwh(wants: Wants, outlook: Outlook) -> Floats:
