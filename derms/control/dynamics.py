@@ -94,7 +94,9 @@ def shape_import(
     p_kw = np.where(granted > 0.0, own + granted, np.minimum(want, own))
     p_kw = lawful(p_kw, devices)
     p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
-    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, layout, params)
+    # Who is to start has all of its smallest power or nothing: a small change may be what it waits for.
+    waits_kw = np.where((p_kw <= 0.0) & (want > 0.0), want, 0.0)
+    p_kw = _settle_small_changes(p_kw, waits_kw, floor_kw, devices, flexible, headroom_kw, layout, params)
     return Leases(
         p_kw=np.where(flexible, p_kw, np.nan),
         send=flexible & due(p_kw, devices, params),
@@ -158,15 +160,15 @@ def lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
 
 
 def _settle_small_changes(
-    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats, layout: Layout,
-    params: Params,
+    p_kw: Floats, waits_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats,
+    layout: Layout, params: Params,
 ) -> Floats:  # fmt: skip
-    """Keep leases that would change by less than the deadband, unless keeping them breaks a limit."""
+    """Keep leases that would change by less than the deadband, unless that breaks a limit or keeps one from starting."""
     band = params.deadband * devices.p_import_max_kw
     lawful = (devices.lease_kw >= devices.p_min_kw) | (devices.lease_kw <= 0.0)
     keep = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)
     kept = np.where(keep, devices.lease_kw, p_kw)
-    broken = layout.sums(np.where(flexible, kept, 0.0)) > headroom_kw
+    broken = layout.sums(np.where(flexible, kept + waits_kw, 0.0)) > headroom_kw
     if not broken.any():
         return kept
     down_only = layout.below(broken)

@@ -5,9 +5,9 @@
     below the reserve ─► overdue ─► departing, as planned ─► deficits, largest first ─► staying, by weight ─► the rest
 
 Devices that say when they leave are planned for: a quarter of the common share is promised to all, and beyond it the
-higher priority is promised as much as can be delivered in time, in equal priorities who needs least first. The others
-hold the part of the room that their weights give them, as far as those that leave still become ready in time, and take
-turns where their smallest powers do not all fit.
+higher priority is promised as much as can be delivered in time, in equal priorities who can be finished and needs least
+first. The others hold the part of the room that their weights give them, as far as those that leave still become ready
+in time, and take turns where their smallest powers do not all fit.
 """
 
 import numpy as np
@@ -30,6 +30,8 @@ _PRESSED = 0.5
 _HUNGRY = 1.5
 _HUNGRY_H = 2.0
 """Who for hours needs so many times what it could get alone has said nothing that could be planned with."""
+_LOST = 1.0001
+"""Who needs more than this many times what it could get alone cannot be finished, and comes after its equals."""
 _BOTTOMLESS_H = 24.0
 """Nor has who asks for more than so long at its full power [h], also in its last hours."""
 
@@ -116,4 +118,5 @@ def _promised_kwh(wants: Wants, outlook: Outlook) -> Floats:
         return outlook.can_kwh
     common = common_share_kwh(wants, outlook)
     floor = np.minimum(np.maximum(_FLOOR * (wants.got_kwh + common) - wants.got_kwh, 0.0), common)
-    return admit(outlook, floor, wants.priority, -wants.left_kwh, -wants.time_left_s)
+    lost = wants.left_kwh > _LOST * outlook.can_kwh
+    return admit(outlook, floor, wants.priority, np.where(lost, -1.0, 0.0), -wants.left_kwh, -wants.time_left_s)
