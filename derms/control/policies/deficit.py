@@ -87,11 +87,16 @@ def deficit(wants: Wants) -> Wish:
 
 
 def _by_weight(wants: Wants, stays: Bools, weight: Floats, rest_kw: Floats) -> list[Round]:
-    """Pay what is owed, largest bucket first; share the rest by weight."""
+    """Pay what is owed, largest first; share the rest by weight.
+
+    Equals are paid alike, and who is owed more by just so much more: served strictly one after the other, those whose
+    buckets are nearly the same would change places at every tick.
+    """
     owed = np.maximum(wants.bucket_kwh, 0.0) * 3600.0 / max(wants.params.pay_s, wants.dt_s)
     owed = np.where(stays, np.minimum(owed, rest_kw), 0.0)
     rest = np.where(stays, rest_kw - owed, 0.0)
-    return [Round(ceiling_kw=owed, rank=wants.bucket_kwh), Round(ceiling_kw=rest, weight=weight)]
+    first = Round(ceiling_kw=owed, weight=np.ones_like(owed), start=np.max(owed) - owed)
+    return [first, Round(ceiling_kw=rest, weight=weight)]
 
 
 def _room_for(departs: Bools, stays: Bools, wants: Wants, weight: Floats) -> Floats:
