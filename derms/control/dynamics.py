@@ -163,7 +163,7 @@ def _settle_small_changes(
     p_kw: Floats, waits_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats,
     layout: Layout, params: Params,
 ) -> Floats:  # fmt: skip
-    """Keep leases that would change by less than the deadband, unless that breaks a limit or keeps one from starting."""
+    """Keep leases that would change by less than the deadband, unless that breaks a limit or keeps one off."""
     band = params.deadband * devices.p_import_max_kw
     lawful = (devices.lease_kw >= devices.p_min_kw) | (devices.lease_kw <= 0.0)
     keep = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)

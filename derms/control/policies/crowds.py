@@ -21,8 +21,8 @@ AHEAD_H: tuple[float, ...] = (
 """How far ahead is looked [h]; whole twelfths of an hour."""
 _TWELFTHS = 12.0
 FORESIGHT_H = 12.0
-"""Room that lies so far ahead [h] counts for 1/e, because cars that come later will want some of it: unless a policy says
-otherwise."""
+"""Room that lies so far ahead [h] counts for 1/e, because cars that come later will want some of it.
+A policy may say otherwise."""
 MANY = 2000
 """With more devices than this every other moment is looked at."""
 SLACK_KWH = 1e-9

@@ -1,12 +1,12 @@
 """As many sessions as possible get all they asked. Pure.
 
 The sessions that need least are admitted first, as long as all admitted ones can be finished in time. Who can no longer
-be finished at all is not admitted, and gets what the others leave. Of the admitted those that cannot wait go first, then
-who leaves first: so sessions are finished one after the other, and where more cars come than there is room for, few of
-those that lose have had much.
+be finished at all is not admitted, and gets what the others leave. Of the admitted those that cannot wait go first,
+then who leaves first: so sessions are finished one after the other, and where more cars come than there is room for,
+few of those that lose have had much.
 
-Source: Moore, An n Job, One Machine Sequencing Algorithm for Minimizing the Number of Late Jobs, 1968 (earliest due date
-first, and reject what costs most), with rates and with energies instead of one machine.
+Source: Moore, An n Job, One Machine Sequencing Algorithm for Minimizing the Number of Late Jobs, 1968 (earliest due
+date first, and reject what costs most), with rates and with energies instead of one machine.
 """
 
 import numpy as np
