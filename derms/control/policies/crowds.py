@@ -21,7 +21,8 @@ AHEAD_H: tuple[float, ...] = (
 """How far ahead is looked [h]; whole twelfths of an hour."""
 _TWELFTHS = 12.0
 FORESIGHT_H = 12.0
-"""Room that lies so far ahead [h] counts for 1/e, because cars that come later will want some of it."""
+"""Room that lies so far ahead [h] counts for 1/e, because cars that come later will want some of it.
+A policy may say otherwise."""
 MANY = 2000
 """With more devices than this every other moment is looked at."""
 SLACK_KWH = 1e-9
@@ -90,11 +91,13 @@ class Crowd:
     """What its devices would have had by then had they started when they must be ready, shape (nodes, k)."""
 
     @staticmethod
-    def of(row: Ints, inside: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats, moments: Moments) -> "Crowd":
+    def of(
+        row: Ints, inside: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats, moments: Moments, foresight_h: float
+    ) -> "Crowd":
         """Of devices sorted by node; `room_kw` is one a node."""
         size = np.bincount(inside, minlength=room_kw.size)
         ahead = moments.ahead_h
-        line = room_kw[:, None] * (FORESIGHT_H * -np.expm1(-ahead / FORESIGHT_H))
+        line = room_kw[:, None] * (foresight_h * -np.expm1(-ahead / foresight_h))
         return Crowd(
             row=row,
             inside=inside,
@@ -144,7 +147,9 @@ class Crowd:
         )
 
 
-def crowds_of(tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats) -> tuple[Crowd, ...]:
+def crowds_of(
+    tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats, foresight_h: float = FORESIGHT_H
+) -> tuple[Crowd, ...]:
     """Find the nodes below which more is wanted than there is room, deepest first.
 
     Args:
@@ -153,6 +158,7 @@ def crowds_of(tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: F
         cap_kw: What each can take, shape (n,) [kW].
         left_h: Hours until each must be ready, shape (n,).
         room_kw: Of each node, shape (m,) [kW].
+        foresight_h: Room that lies so far ahead counts for 1/e [h].
     """
     wanted = tree.at_nodes(node, cap_kw)
     found: list[Crowd] = []
@@ -163,7 +169,7 @@ def crowds_of(tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: F
             over = level.row[full]
             moments = moments or Moments.of(node.size)
             row, inside = _below(tree, depth, over, node, cap_kw)
-            found.append(Crowd.of(row, inside, cap_kw[row], left_h[row], room_kw[over], moments))
+            found.append(Crowd.of(row, inside, cap_kw[row], left_h[row], room_kw[over], moments, foresight_h))
             wanted[over] = room_kw[over]
         if depth:
             wanted[level.above] += np.add.reduceat(wanted[level.row], level.first)

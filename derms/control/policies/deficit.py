@@ -5,9 +5,9 @@
     below the reserve ─► overdue ─► departing, as planned ─► deficits, largest first ─► staying, by weight ─► the rest
 
 Devices that say when they leave are planned for: a quarter of the common share is promised to all, and beyond it the
-higher priority is promised as much as can be delivered in time, in equal priorities who needs least first. The others
-hold the part of the room that their weights give them, as far as those that leave still become ready in time, and take
-turns where their smallest powers do not all fit.
+higher priority is promised as much as can be delivered in time, in equal priorities who can be finished and needs least
+first. The others hold the part of the room that their weights give them, as far as those that leave still become ready
+in time, and take turns where their smallest powers do not all fit.
 """
 
 import numpy as np
@@ -31,6 +31,8 @@ _PRESSED = 0.5
 _HUNGRY = 1.5
 _HUNGRY_H = 2.0
 """Who for hours needs so many times what it could get alone has said nothing that could be planned with."""
+_LOST = 1.0001
+"""Who needs more than this many times what it could get alone cannot be finished, and comes after its equals."""
 _BOTTOMLESS_H = 24.0
 """Nor has who asks for more than so long at its full power [h], also in its last hours."""
 
@@ -89,11 +91,16 @@ def deficit(wants: Wants) -> Wish:
 
 
 def _by_weight(wants: Wants, stays: Bools, weight: Floats, rest_kw: Floats) -> list[Round]:
-    """Pay what is owed, largest bucket first; share the rest by weight."""
+    """Pay what is owed, largest first; share the rest by weight.
+
+    Equals are paid alike, and who is owed more by just so much more: served strictly one after the other, those whose
+    buckets are nearly the same would change places at every tick.
+    """
     owed = np.maximum(wants.bucket_kwh, 0.0) * 3600.0 / max(wants.params.pay_s, wants.dt_s)
     owed = keep(stays, np.minimum(owed, rest_kw))
     rest = keep(stays, rest_kw - owed)
-    return [Round(ceiling_kw=owed, rank=wants.bucket_kwh), Round(ceiling_kw=rest, weight=weight)]
+    first = Round(ceiling_kw=owed, weight=np.ones_like(owed), start=np.max(owed) - owed)
+    return [first, Round(ceiling_kw=rest, weight=weight)]
 
 
 def _room_for(departs: Bools, stays: Bools, wants: Wants, weight: Floats) -> Floats:
@@ -120,4 +127,5 @@ def _promised_kwh(wants: Wants, outlook: Outlook) -> Floats:
         return outlook.can_kwh
     common = common_share_kwh(wants, outlook)
     floor = np.minimum(np.maximum(_FLOOR * (wants.got_kwh + common) - wants.got_kwh, 0.0), common)
-    return admit(outlook, floor, wants.priority, -wants.left_kwh, -wants.time_left_s)
+    lost = wants.left_kwh > _LOST * outlook.can_kwh
+    return admit(outlook, floor, wants.priority, np.where(lost, -1.0, 0.0), -wants.left_kwh, -wants.time_left_s)

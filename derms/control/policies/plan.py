@@ -25,7 +25,7 @@ import numpy as np
 
 from derms.columns import Bools, Floats, Ints
 from derms.control.choice import choose, keep
-from derms.control.policies.crowds import MANY, SLACK_KWH, Crowd, crowds_of
+from derms.control.policies.crowds import FORESIGHT_H, MANY, SLACK_KWH, Crowd, crowds_of
 from derms.control.policies.rotation import LEAST_KW
 from derms.control.squeeze import dense
 from derms.control.wants import Wants
@@ -48,13 +48,16 @@ class Outlook:
     """Deepest first; empty where all can have all they can take."""
 
     @staticmethod
-    def of(wants: Wants, who: Bools | None = None, room_kw: Floats | None = None) -> "Outlook":
+    def of(
+        wants: Wants, who: Bools | None = None, room_kw: Floats | None = None, foresight_h: float = FORESIGHT_H
+    ) -> "Outlook":
         """Look ahead.
 
         Args:
             wants: The devices.
             who: Whom to plan for, shape (n,); the others are left out.
             room_kw: What each node has for them, shape (m,) [kW]; all its room unless said otherwise.
+            foresight_h: Room that lies so far ahead counts for 1/e [h].
         """
         cap = wants.cap_kw if who is None else keep(who, wants.cap_kw)
         room = np.maximum(wants.room_kw if room_kw is None else room_kw, 0.0)
@@ -63,7 +66,7 @@ class Outlook:
             cap_kw=cap,
             left_h=left_h,
             can_kwh=np.minimum(keep(cap > 0.0, wants.left_kwh), cap * left_h),
-            crowds=crowds_of(wants.tree, wants.node, cap, left_h, room),
+            crowds=crowds_of(wants.tree, wants.node, cap, left_h, room, foresight_h),
         )
 
     def laxity_h(self, energy_kwh: Floats) -> Floats:

@@ -20,6 +20,8 @@ _NEED_FLOOR = 0.05
 """Need of a device that has its target but would still take more."""
 LEAST_KW = 1e-9
 """Nothing is divided by less."""
+_STARTS, _STAYS = 0.5, -0.5
+"""Who is to be on for a part of the time starts when it is owed so many turns, and rests when it is owed so few."""
 _LEAST_SHARE = 1e-3
 """Fair shares below this part of what a device can take are not told apart."""
 OVERDUE = 1e4
@@ -65,8 +67,10 @@ def claims(wants: Wants, fair: Floats, owed_h: Floats) -> Floats:
     """Who is to be on, as claims of the smallest power, shape (n,) [kW].
 
     Whose fair share is less than its smallest power is on for a part of the time, even where all could be on at once.
+    Once it is on it stays a while longer unless others are due: a place that nobody takes over is room lost twice.
     """
-    rests = (fair < wants.minimum_kw) & (owed_h < 0.5 * wants.params.turn_s / 3600.0)
+    turn_h = wants.params.turn_s / 3600.0
+    rests = (fair < wants.minimum_kw) & (owed_h < np.where(wants.drawing_kw > 0.0, _STAYS, _STARTS) * turn_h)
     return keep(~rests, wants.minimum_kw)
 
 
