@@ -30,7 +30,9 @@ _FLOATS = (
     "energy_needed_kwh", "override_kw", "override_until_s",
     "lease_kw", "lease_until_s", "told_at_s", "may_kw", "may_low_kw", "may_until_s", "acknowledged_s",
 )  # fmt: skip
-_INTS = ("kind", "status", "at_ms", "seq", "ready_by_ms", "wanted_by_ms", "spoke", "names_lease", "override")
+_INTS = (
+    *("kind", "status", "at_ms", "seq", "ready_by_ms", "wanted_by_ms", "spoke", "names_lease", "same_seq", "override"),
+)
 _OVERRIDE_CODE = {OverrideKind.HOLD: Override.HOLD, OverrideKind.BLOCK: Override.BLOCK}
 _TOLD = [KIND_CODE[kind] for kind in (DeviceKind.PV, DeviceKind.BATTERY, DeviceKind.EV)]
 """Kinds that take setpoints."""
@@ -198,7 +200,10 @@ class Fleet:
         if lease is None:
             return False
         if self._ints["names_lease"][row] == 1:
-            return reading.applied_epoch == lease.epoch and reading.applied_seq == lease.seq
+            # Any of the leases that have told this power in a row: who reacts slowly names an older one for ever.
+            first = int(self._ints["same_seq"][row])
+            named = -1 if reading.applied_seq is None else reading.applied_seq
+            return reading.applied_epoch == lease.epoch and first <= named <= lease.seq
         if reading.p_setpoint_kw is not None:
             return abs(reading.p_setpoint_kw - lease.p_setpoint_kw) <= _ACKNOWLEDGE_KW
         # It names neither lease nor setpoint: all there is to see is that it draws no more than it may.
@@ -210,13 +215,16 @@ class Fleet:
         until_s = now_s + (lease.valid_until_ms - lease.issued_at_ms) / 1000.0
         alive = f["may_until_s"][row] > now_s
         # The same power again changes nothing in what the device may draw: it stays acknowledged.
-        repeats = alive and f["lease_kw"][row] == lease.p_setpoint_kw and np.isfinite(f["acknowledged_s"][row])
-        if not repeats:
+        before = self.leases[row]
+        same = alive and f["lease_kw"][row] == lease.p_setpoint_kw
+        if not (same and np.isfinite(f["acknowledged_s"][row])):
             f["acknowledged_s"][row] = np.inf
+        if not (same and before is not None and before.epoch == lease.epoch):
+            self._ints["same_seq"][row] = lease.seq
         device = self.devices[row]
         # Without a lease PV makes what the sun gives, whatever its default control says.
         free_kw = -device.p_export_max_kw if device.kind is DeviceKind.PV else device.default_power_kw
-        high_kw, low_kw = (f["may_kw"][row], f["may_low_kw"][row]) if alive else (device.default_power_kw, free_kw)
+        high_kw, low_kw = (f["may_kw"][row], f["may_low_kw"][row]) if alive else (free_kw, free_kw)
         f["may_kw"][row] = max(lease.p_setpoint_kw, high_kw)
         f["may_low_kw"][row] = min(lease.p_setpoint_kw, low_kw)
         f["may_until_s"][row] = max(until_s + REVERT_S, f["may_until_s"][row])

@@ -139,6 +139,8 @@ class Metrics:
             ("feeder", "type", "freshness"),
             registry=registry,
         )
+        self._counted: dict[tuple[str, DeviceKind, str], int] = {}
+        """What `set_devices` was last told."""
         self.events_active = Gauge("derms_events_active", "DR events in force now.", registry=registry)
         self.api_requests_total = Counter(
             "derms_api_requests_total", "Answered API requests.", ("route", "method", "status"), registry=registry
@@ -176,9 +178,14 @@ class Metrics:
         Args:
             counts: (feeder id, type, freshness) -> number of devices. What is not there no longer exists.
         """
-        self.devices.clear()
-        for (feeder, kind, freshness), count in counts.items():
-            self.devices.labels(feeder=feeder, type=kind.value, freshness=freshness).set(count)
+        for feeder, kind, freshness in self._counted.keys() - counts.keys():
+            self.devices.remove(feeder, kind.value, freshness)
+        # Finding a series costs more than counting: only what has changed is set.
+        for key, count in counts.items():
+            if self._counted.get(key) != count:
+                feeder, kind, freshness = key
+                self.devices.labels(feeder, kind.value, freshness).set(count)
+        self._counted = dict(counts)
 
     def expose(self) -> bytes:
         """The registry in the Prometheus text format."""

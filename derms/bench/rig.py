@@ -165,7 +165,7 @@ class Rig:
         lease = Setpoint(
             device_id=self.fleet.devices[row].device_id,
             kind=self.fleet.devices[row].kind,
-            p_setpoint_kw=round(float(decision.target_kw[row]), 3) + 0.0,
+            p_setpoint_kw=float(np.floor(decision.target_kw[row] * 1e6 + 1e-3)) / 1e6,
             issued_at_ms=now_ms,
             valid_until_ms=now_ms + round(float(decision.life_s[row]) * 1000),
             epoch=1,

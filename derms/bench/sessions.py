@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from derms.bench.bound import most_energy_kwh, most_sessions, most_weighted_kwh
+from derms.bench.bound import fairest, most_energy_kwh, most_sessions, most_weighted_kwh
 from derms.bench.weeks import Week
 from derms.columns import EV, STATUS_CODE, DeviceColumns, Floats, Ints, Memory, NodeColumns, Override, Params, Picture
 from derms.control.decide import decide
@@ -51,14 +51,21 @@ class Bounds:
     weighted_kwh: float
     """With each session's priority as its weight."""
     sessions_pct: float
+    jain: float
+    """With 99.5 % of that energy delivered."""
+    worst_pct: float
+    """The same, of another plan."""
 
     @staticmethod
     def of(week: Week, limit_kw: float) -> "Bounds":
-        """Solve the three linear programs."""
+        """Solve the linear programs."""
+        jain, worst = fairest(week, limit_kw, _WORST)
         return Bounds(
             energy_kwh=most_energy_kwh(week, limit_kw),
             weighted_kwh=most_weighted_kwh(week, limit_kw, week.priority),
             sessions_pct=100.0 * most_sessions(week, limit_kw) / week.energy_kwh.size,
+            jain=jain,
+            worst_pct=100.0 * worst,
         )
 
 

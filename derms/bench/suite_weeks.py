@@ -169,12 +169,14 @@ def fairness(weeks: Weeks) -> Section:
                 value=score.jain,
                 unit="",
                 target=0.98,
+                bound=weeks.bounds(case).jain,
                 rivals=weeks.rivals(case, lambda score: score.jain),
             ),
             Figure(
                 what=f"{case.name}: share of the worst 5 %, `fair`",
                 value=score.worst_pct,
                 target=60.0,
+                bound=weeks.bounds(case).worst_pct,
                 rivals=weeks.rivals(case, lambda score: score.worst_pct),
             ),
             Figure(what=f"{case.name}: a step", value=score.step_ms, unit="ms", target=2.0, at_least=False),
@@ -183,7 +185,8 @@ def fairness(weeks: Weeks) -> Section:
         key="fairness",
         title="4 Fairness",
         setting="Of the shares delivered / asked: Jain's index (1: all alike), and the mean of the twentieth with the "
-        "smallest shares. Where sessions leave before anybody could serve them, no policy makes their shares alike.",
+        "smallest shares. Where sessions leave before anybody could serve them, no policy makes their shares alike. "
+        "Best possible: of a plan for each that knows the week beforehand and delivers 99.5 % of the energy.",
         figures=tuple(figures),
         tables=(_fair(weeks),) if weeks.effort.tables else (),
     )

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.fill import Pouring, pour, pour_to
+from derms.control.choice import keep
+from derms.control.fill import Pouring, asking, pour, pour_to
 from derms.control.seats import Seats
 from derms.control.squeeze import Level, Slices
 from derms.control.turns import Lumps, seated, served_whole, spend, whole_steps
@@ -67,7 +68,8 @@ def _called(seats: Seats, left: Floats, lumps: Lumps, turn: Floats, wish: Wish) 
     """Leave to be on only those whom claims larger than the smallest powers do not crowd out."""
     if wish.claim_kw is None or not lumps.lumpy:
         return lumps
-    claim = np.where(wish.claim_kw[seats.row] > 0.0, np.maximum(wish.claim_kw[seats.row], lumps.smallest), 0.0)
+    claim = wish.claim_kw[seats.row]
+    claim = keep(claim > 0.0, np.maximum(claim, lumps.smallest))
     given, _ = pour(seats, left, Pouring(np.minimum(claim, lumps.top), rank=turn))
     called = (lumps.smallest <= 0.0) | (given > _SLIGHT_KW)
     return replace(lumps, smallest=lumps.smallest * called, top=lumps.top * called)
@@ -85,17 +87,18 @@ def _serve(seats: Seats, left: Floats, lumps: Lumps, on: Bools, wish: Wish) -> t
         opened = seats.down_min(left) > 0.0
         if not opened.any():
             break
-        ceiling = np.fmax(asked.ceiling_kw[seats.row], 0.0)
-        used = None
+        who = asking(seats, asked, opened)
+        ceiling, used = asked.ceiling_kw[seats.row[who]], None
         if credit is not None:
-            used = np.minimum(ceiling, credit)
-            credit = credit - used
+            used = np.minimum(ceiling, credit[who])
+            credit[who] -= used
             ceiling = ceiling - used
-        ceiling = np.minimum(ceiling, cap - share)
-        who = np.flatnonzero((ceiling > 0.0) & opened[seats.place])
+        ceiling = np.minimum(ceiling, cap[who] - share[who])
+        more = ceiling > 0.0
+        if not more.all():
+            who, ceiling, used = who[more], ceiling[more], None if used is None else used[more]
         if who.size:
-            members = _members(asked, seats.row[who], ceiling[who], None if used is None else used[who])
-            given, left = pour_to(seats, left, who, members)
+            given, left = pour_to(seats, left, who, _members(asked, seats.row[who], ceiling, used))
             share[who] += given
     given, left = pour(seats, left, Pouring(cap - share))
     return share + given, left

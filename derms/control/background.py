@@ -13,6 +13,7 @@ import numpy as np
 from derms.columns import LOAD, PV, Bools, DeviceColumns, Floats, Freshness, Ints, NodeColumns, NodeMemory, Params
 from derms.control.bounds import Bounds
 from derms.control.caution import Belief, follow, foresee
+from derms.control.choice import choose, keep
 from derms.control.meters import Meters
 from derms.control.tree import Tree
 
@@ -76,15 +77,15 @@ def background_of(
         params: The engine's constants.
         dt_s: Since the last tick [s].
     """
-    power = np.where(np.isfinite(draw_kw), draw_kw, 0.0)
+    power = keep(np.isfinite(draw_kw), draw_kw)
     told = _told_kw(devices, power, bounds, fresh, params)
     told_kw, least_kw, most_kw = (tree.subtree(devices.node, column) for column in told)
     is_pv = devices.kind == PV
     # A panel that says it consumes what it makes, or makes what it consumes, is taken at its worst for export.
-    generation_kw = tree.subtree(devices.node, np.where(is_pv, -np.abs(power), 0.0))
-    base_own = tree.at_nodes(devices.node, np.where(devices.kind == LOAD, power, 0.0))
+    generation_kw = tree.subtree(devices.node, keep(is_pv, -np.abs(power)))
+    base_own = tree.at_nodes(devices.node, keep(devices.kind == LOAD, power))
     # A silent panel may be making nothing: it is not counted on where there is no meter to see it.
-    pv_own = tree.at_nodes(devices.node, np.where(is_pv & (fresh == Freshness.GOOD), power, 0.0))
+    pv_own = tree.at_nodes(devices.node, keep(is_pv & (fresh == Freshness.GOOD), power))
     known = base_own + pv_own
     known_all = tree.up(known)
     metered = meters.live
@@ -101,13 +102,15 @@ def background_of(
         open_above = ~metered[tree.parent[level]]
         np.add.at(known_below, tree.parent[level], now_import[level])
         inner = level[open_above]
+        if not inner.size:
+            continue
         above = tree.parent[inner]
         # Where a meter looks at everything below, what the meters there say adds nothing to it.
         for value in (now_import, now_export, rise, spread, noise):
             np.add.at(value, above, value[inner])
     fall = 1.0 - np.exp(-dt_s / params.background_fall_s)
     # A load that is suddenly gone may be a device that lies: that much room is opened slowly, as if unmetered.
-    sudden = _SUDDEN * np.sqrt(spread + noise) + _SUDDEN_SHARE * np.abs(np.nan_to_num(nodes.metered_kw))
+    sudden = _SUDDEN * np.sqrt(spread + noise) + _SUDDEN_SHARE * np.fmax(np.abs(nodes.metered_kw), 0.0)
     gone = metered & (memory.fixed_import_kw - now_import > sudden)
     slow_import = _believe(now_import, memory.fixed_import_kw, fall, upward=True)
     slow_export = _believe(now_export, memory.fixed_export_kw, fall, upward=False)
@@ -141,12 +144,12 @@ def _told_kw(
     """
     ours = bounds.flexible | bounds.held
     fallen = bounds.held & (fresh == Freshness.LOST) & ~np.isfinite(devices.may_kw)
-    known = np.where(ours, np.where(fallen, devices.default_power_kw, power_kw), 0.0)
+    known = keep(ours, np.where(fallen, devices.default_power_kw, power_kw))
     # A reading that is not of this moment may also have caught it on its way.
-    on_its_way_s = np.where(devices.age_s > _OLD_S, _ON_ITS_WAY_S, params.obey_s)
+    on_its_way_s = choose(devices.age_s > _OLD_S, np.full(known.size, _ON_ITS_WAY_S), params.obey_s)
     unseen = ours & np.isfinite(devices.lease_kw) & (devices.told_s < devices.age_s + on_its_way_s)
-    least = np.where(unseen, np.minimum(known, devices.lease_kw), known)
-    most = np.where(unseen, np.maximum(known, devices.lease_kw), known)
+    least = choose(unseen, np.minimum(known, devices.lease_kw), known)
+    most = choose(unseen, np.maximum(known, devices.lease_kw), known)
     return known, least, most
 
 

@@ -21,28 +21,32 @@ from derms.columns import (
     Override,
     Params,
 )
+from derms.control.choice import choose, keep
+from derms.control.layout import Layout
 from derms.control.needs import Needs
 from derms.control.obedience import Obedience
+from derms.control.wants import Round
 from derms.model import DeviceStatus
 
 
 def in_whole_steps(devices: DeviceColumns) -> DeviceColumns:
     """The same devices with smallest powers that they can run at: rounded up to a whole step, one at least."""
-    if not np.any(devices.p_step_kw > 0.0):
+    if not (devices.p_step_kw > 0.0).any():
         return devices
-    step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
-    whole = np.maximum(np.ceil(devices.p_min_kw / step - 1e-6), 1.0) * step
-    return replace(devices, p_min_kw=np.where(devices.p_step_kw > 0.0, whole, devices.p_min_kw))
+    rows = (devices.p_step_kw > 0.0).nonzero()[0]
+    step, least = devices.p_step_kw[rows], devices.p_min_kw.copy()
+    least[rows] = np.maximum(np.ceil(least[rows] / step - 1e-6), 1.0) * step
+    return replace(devices, p_min_kw=least)
 
 
 def freshness_of(devices: DeviceColumns, params: Params) -> Ints:
     """Class each device's newest reading by its age; codes of `Freshness`, shape (n,)."""
-    codes = np.full(devices.age_s.shape, Freshness.LOST, dtype=np.int64)
-    codes[devices.age_s <= params.lost_after_s] = Freshness.STALE
-    codes[devices.age_s <= params.stale_after_s] = Freshness.GOOD
-    codes[~np.isfinite(devices.age_s)] = np.where(devices.spoke, Freshness.LOST, Freshness.NEVER)[
-        ~np.isfinite(devices.age_s)
-    ]
+    codes = np.full(devices.age_s.shape, Freshness.GOOD, dtype=np.int64)
+    old = (~(devices.age_s <= params.stale_after_s)).nonzero()[0]
+    if old.size:
+        age = devices.age_s[old]
+        lost = np.where(np.isfinite(age) | devices.spoke[old], Freshness.LOST, Freshness.NEVER)
+        codes[old] = np.where(age <= params.lost_after_s, Freshness.STALE, lost)
     return codes
 
 
@@ -60,6 +64,8 @@ class Bounds:
     """Of those, the merely stale or disobedient ones that hold a lease: it is renewed as it is, never raised."""
     reserve_kw: Floats
     """What is kept for each held device [kW]; 0 for the others."""
+    backfeed_kw: Floats
+    """What each held device may be pushing out [kW], a magnitude; 0 for the others."""
     capability_kw: Floats
     """The smaller of rating and what it says it can do [kW]."""
     cap_kw: Floats
@@ -89,7 +95,7 @@ def device_bounds(
     needs: Needs,
     uptake_kw: Floats,
     export_over: Bools,
-    dt_s: float,
+    step_s: float,
 ) -> Bounds:
     """Work out each device's bounds from its registration, its newest reading and its leases.
 
@@ -101,10 +107,11 @@ def device_bounds(
         needs: What they need.
         uptake_kw: The most each takes by what it was seen to take, shape (n,) [kW]; inf: not known.
         export_over: Behind which node export is over its limit, shape (n,).
-        dt_s: Since the last tick [s].
+        step_s: Until the next tick, as far as is known [s].
     """
     good = (fresh == Freshness.GOOD) & commanded
-    storage = (devices.kind == EV) | (devices.kind == BATTERY)
+    is_battery = devices.kind == BATTERY
+    storage = (devices.kind == EV) | is_battery
     listens = (devices.status == STATUS_CODE[DeviceStatus.OK]) | (
         devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]
     )
@@ -113,32 +120,34 @@ def device_bounds(
     leased = devices.controllable & commanded & np.isfinite(devices.lease_kw)
     waiting = held & listens & leased & ((fresh == Freshness.STALE) | (obedience.disobedient & good))
     blocked = devices.override == Override.BLOCK
+    # NaN where nothing is held is the rule, and passes every comparison below as false.
     hold = np.where(devices.override == Override.HOLD, devices.override_kw, np.nan)
-    absorbing = export_over & flexible & (devices.kind == BATTERY) & (devices.soc >= devices.target_soc)
+    absorbing = export_over & flexible & is_battery & (devices.soc >= devices.target_soc)
     absorbing &= ~needs.states_energy  # it has said itself what it takes
     full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
-    capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
+    capability = np.fmin(choose(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
-                          uptake_kw, dt_s)  # fmt: skip
-    offered = np.where(uptake, cap, np.nan)
+                          uptake_kw, step_s)  # fmt: skip
+    offered = choose(uptake, cap, np.nan)
     held_down = blocked | (hold <= 0.0)
-    cap = np.where(held_down, 0.0, np.fmin(cap, hold))
-    cap = np.where(flexible & (cap >= devices.p_min_kw), cap, 0.0)
+    cap = np.fmin(cap, hold)
+    cap = keep(flexible & (cap >= devices.p_min_kw) & ~held_down, cap)
     discharge = _discharge_kw(devices, flexible & ~blocked & ~(hold >= 0.0))
     curtailable = (devices.kind == PV) & devices.controllable & good
-    generation = np.where(blocked, 0.0, np.fmin(devices.p_export_max_kw, -hold))
+    generation = np.maximum(np.fmin(devices.p_export_max_kw, -hold), 0.0)
     return Bounds(
         flexible=flexible,
         curtailable=curtailable,
         held=held,
         waiting=waiting,
-        reserve_kw=np.where(held, _worst_kw(devices, fresh, obedience), 0.0),
+        reserve_kw=_reserve_kw(held, devices, fresh, obedience),
+        backfeed_kw=_backfeed_kw(held, devices, fresh, obedience),
         capability_kw=capability,
         cap_kw=cap,
         minimum_kw=devices.p_min_kw,
         discharge_kw=discharge,
-        forced_kw=np.where(flexible & (hold < 0.0), -np.minimum(discharge, np.where(hold < 0.0, -hold, 0.0)), 0.0),
-        generation_kw=np.where(curtailable, np.maximum(generation, 0.0), 0.0),
+        forced_kw=keep(flexible & (hold < 0.0), -np.minimum(discharge, -hold)),
+        generation_kw=keep(curtailable & ~blocked, generation),
         uptake=uptake,
         uptake_kw=offered,
         absorbing=absorbing,
@@ -146,26 +155,66 @@ def device_bounds(
     )
 
 
+def within_export(bounds: Bounds, room_kw: Floats, layout: Layout) -> Bounds:
+    """Let batteries discharge, as ordered or for relief, only as far as no export limit is passed.
+
+    Args:
+        bounds: What each could do.
+        room_kw: What may flow out of each node on top of what does now, shape (m,) [kW]; inf: no limit.
+        layout: Where they hang.
+    """
+    if np.all(np.isinf(room_kw)) or not np.any(bounds.discharge_kw > 0.0):
+        return bounds
+    ordered = -bounds.forced_kw
+    first = Round(ceiling_kw=ordered, weight=ordered)
+    relief = Round(ceiling_kw=bounds.discharge_kw - ordered, weight=bounds.discharge_kw)
+    return replace(
+        bounds,
+        discharge_kw=layout.serve(room_kw, [first, relief]),
+        forced_kw=-layout.serve(room_kw, [first]) + 0.0,
+    )
+
+
 def _is_full(devices: DeviceColumns, needs: Needs) -> Bools:
     """A battery is full at its target, a car when the battery is; one that asked for energy when it has that."""
-    by_soc = devices.soc >= np.where(devices.kind == BATTERY, devices.target_soc, 1.0)
-    return np.where(needs.states_energy, needs.done, by_soc).astype(np.bool_)
+    is_battery = devices.kind == BATTERY
+    by_soc = (is_battery & (devices.soc >= devices.target_soc)) | (~is_battery & (devices.soc >= 1.0))
+    full: Bools = (needs.states_energy & needs.done) | (~needs.states_energy & by_soc)
+    return full
 
 
-def _worst_kw(devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
-    """The worst a device that cannot be told may be drawing, shape (n,) [kW].
+def _reserve_kw(held: Bools, devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
+    """The worst a device that cannot be told may be drawing, shape (n,) [kW]; 0 for the others.
 
-    While its lease lives, or while it is merely stale, the worse of what it drew and what it was allowed; once both
-    are over the contract says it is on its default control. One that never spoke has promised nothing.
+    While its lease lives, or while it is merely stale, the worst of what it drew, what it was allowed, and its default
+    control, since a renewal may not reach it; once both are over the contract says it is on its default control. One
+    that never spoke has promised nothing.
     """
-    may = np.where(np.isfinite(devices.may_kw), devices.may_kw, devices.default_power_kw)
-    last = np.where(np.isfinite(obedience.draw_kw), obedience.draw_kw, -np.inf)
-    alive = np.isfinite(devices.may_kw)
-    worst = np.where(alive | (fresh <= Freshness.STALE), np.maximum(may, last), devices.default_power_kw)
-    worst = np.where(fresh == Freshness.NEVER, devices.p_import_max_kw, worst)
+    reserve, rows = np.zeros(held.size), held.nonzero()[0]
+    if not rows.size:
+        return reserve
+    may, default, fresh = devices.may_kw[rows], devices.default_power_kw[rows], fresh[rows]
+    last = np.where(np.isfinite(obedience.draw_kw[rows]), obedience.draw_kw[rows], -np.inf)
+    told = np.isfinite(may) | (fresh <= Freshness.STALE)
+    worst = np.where(told, np.maximum(np.fmax(may, default), last), default)
+    worst = np.where(fresh == Freshness.NEVER, devices.p_import_max_kw[rows], worst)
     # What is measured fresh counts for one that does as it likes; what it was told does not.
-    astray = obedience.disobedient & (fresh == Freshness.GOOD)
-    return np.where(astray, np.fmax(last, devices.lease_kw), worst)
+    astray = obedience.disobedient[rows] & (fresh == Freshness.GOOD)
+    reserve[rows] = np.where(astray, np.fmax(last, devices.lease_kw[rows]), worst)
+    return reserve
+
+
+def _backfeed_kw(held: Bools, devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
+    """The most a device that cannot be told may be pushing out, shape (n,) [kW]: `_reserve_kw` mirrored."""
+    backfeed, rows = np.zeros(held.size), held.nonzero()[0]
+    if not rows.size:
+        return backfeed
+    may, default, fresh = devices.may_low_kw[rows], devices.default_power_kw[rows], fresh[rows]
+    told = np.isfinite(may) | (fresh <= Freshness.STALE)
+    least = np.where(told, np.fmin(np.fmin(may, default), obedience.draw_kw[rows]), default)
+    least = np.where(fresh == Freshness.NEVER, -devices.p_export_max_kw[rows], least)
+    backfeed[rows] = np.maximum(-least, 0.0) + 0.0
+    return backfeed
 
 
 def _cap_kw(
@@ -175,20 +224,20 @@ def _cap_kw(
     full: Bools,
     needs: Needs,
     uptake_kw: Floats,
-    dt_s: float,
+    step_s: float,
 ) -> tuple[Floats, Bools]:
     """The most each device can take now [kW], and whom what it is seen to take has capped; shape (n,) each."""
-    cap = np.where(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]), 0.0, capability_kw)
-    # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
-    finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
-    cap = np.where(needs.states_energy, np.minimum(cap, finishing), cap)
+    cap = keep(~(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE])), capability_kw)
+    # No more than what finishes before the next tick: in steps of minutes the rest would be room nobody uses.
+    finishing = np.maximum(needs.left_kwh * 3600.0 / max(step_s, 1e-3), devices.p_min_kw)
+    cap = choose(needs.states_energy, np.minimum(cap, finishing), cap)
     took = np.maximum(uptake_kw, devices.p_min_kw)
     uptake = flexible & (took < cap)
-    return np.where(uptake, took, cap), uptake
+    return choose(uptake, took, cap), uptake
 
 
 def _discharge_kw(devices: DeviceColumns, willing: Bools) -> Floats:
     """What a battery can give now, above its reserve, shape (n,) [kW], a magnitude."""
     above_reserve = devices.soc > devices.min_soc_reserve
     able = np.fmin(devices.p_export_max_kw, devices.available_kw)
-    return np.where(willing & (devices.kind == BATTERY) & above_reserve, able, 0.0)
+    return keep(willing & (devices.kind == BATTERY) & above_reserve, able)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, DeviceColumns, DeviceMemory, Floats, Override, Params
+from derms.control.choice import choose, keep
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
@@ -37,6 +38,7 @@ _KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
 _UNSEATED_S = 30.0
 """...and not before others have come before it for so long [s]."""
+_ROUNDING_KW = 1e-9
 _TOP = 10.0
 """More than any distance from a target can be, in shares of the rating."""
 
@@ -90,24 +92,26 @@ def calmed(
         Targets, shape (n,) [kW]; below every node they sum to its room at the most.
     """
     runs = flexible & (devices.lease_kw > 0.0) & (devices.override == Override.NONE)
+    # A lease below the smallest power, of other days or of another car, is none that anybody runs at.
+    runs &= devices.lease_kw >= devices.p_min_kw - _ROUNDING_KW
     seated = runs & (target_kw > 0.0)
     recent = (memory.running_s < _KEPT * params.turn_s) | (memory.unseated_s < _UNSEATED_S)
     kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent
     if not (seated | kept).any():
         return target_kw
-    leased = layout.sums(np.where(runs, devices.lease_kw, 0.0))
+    leased = layout.sums(keep(runs, devices.lease_kw))
     collapsed = layout.below(room_kw < _COLLAPSE * leased)
-    lately = _Lately(memory.least_kw, np.where(collapsed, target_kw, memory.share_kw))
+    lately = _Lately(memory.least_kw, choose(collapsed, target_kw, memory.share_kw))
     bands = _bands(target_kw, lately, cap_kw, must_kw, swing, step_kw, seated, kept, collapsed, devices)
     relief = np.minimum(target_kw, 0.0)
     room = room_kw - layout.sums(relief) if np.any(relief < 0.0) else room_kw
     if kept.any():
         # Who starts waits for those that are kept; what is less than its smallest power is of no use to anybody.
-        asked = Round(ceiling_kw=bands.low, rank=np.where(kept, 1.0, np.where(runs, 2.0, 0.0)))
+        asked = Round(ceiling_kw=bands.low, rank=2.0 * runs - kept)
         low = layout.serve(room, [asked])
         low = np.where(low < np.minimum(devices.p_min_kw, bands.low) - 1e-9, 0.0, low)
         off = (low <= 0.0) & (bands.low > 0.0)
-        bands = _Bands(low, np.where(off, 0.0, bands.stand), np.where(off, 0.0, bands.high))
+        bands = _Bands(low, keep(~off, bands.stand), keep(~off, bands.high))
     aside = (bands.stand - target_kw) / np.maximum(devices.p_import_max_kw, 1e-3)
     rank = _TOP * memory.heading - aside
     rounds = [
@@ -127,12 +131,12 @@ def remember_shares(target_kw: Floats, runs: Bools, memory: DeviceMemory, dt_s: 
         dt_s: Since the last tick [s].
     """
     slow = 1.0 - np.exp(-dt_s / _SHARE_S)
-    mean = np.where(np.isfinite(memory.share_kw), memory.share_kw, target_kw)
+    mean = choose(np.isfinite(memory.share_kw), memory.share_kw, target_kw)
     least = np.fmin(memory.least_kw, target_kw)
     return replace(
         memory,
-        share_kw=np.where(runs, mean + slow * (target_kw - mean), np.nan),
-        least_kw=np.where(runs, least + slow * (target_kw - least), np.nan),
+        share_kw=choose(runs, mean + slow * (target_kw - mean), np.nan),
+        least_kw=choose(runs, least + slow * (target_kw - least), np.nan),
     )
 
 
@@ -149,21 +153,21 @@ def _bands(
     devices: DeviceColumns,
 ) -> _Bands:
     """Those that start, and those that are held or off, stand where their targets are, as far as they get there."""
-    reach = np.maximum(np.nan_to_num(devices.lease_kw), 0.0) + step_kw
+    reach = np.fmax(devices.lease_kw, 0.0) + step_kw
     target = np.clip(target_kw, 0.0, reach)
     cap_kw = np.minimum(cap_kw, reach)
     # Where orders of urgency flap, targets do; nobody is raised for what will be taken from him again.
     least, most = np.fmin(target, lately.least), np.fmax(target, np.minimum(lately.mean, cap_kw))
-    sticks = np.where(collapsed, 0.0, _STICKS * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S))
+    sticks = keep(~collapsed, _STICKS * np.exp(-np.maximum(devices.told_s, 0.0) / _STICKS_S))
     wide = np.clip(_SWINGS * swing, _LEAST, _BAND)
     band = np.maximum(wide, sticks) * devices.p_import_max_kw
-    smallest = np.minimum(devices.p_min_kw, np.where(kept, devices.lease_kw, target))
-    low = np.where(seated, np.clip(least - band, smallest, target), np.where(kept, smallest, target))
-    low = np.where(seated, np.maximum(low, np.minimum(must_kw, least)), low)
-    high = np.where(seated, np.maximum(np.minimum(most + band, cap_kw), target), target)
-    high = np.where(kept, np.maximum(np.minimum(devices.lease_kw, cap_kw), low), high)
-    stand = np.where(seated | kept, np.clip(devices.lease_kw, low, high), target)
+    smallest = np.minimum(devices.p_min_kw, choose(kept, devices.lease_kw, target))
+    lowest, highest = least - band, most + band
+    low = np.maximum(np.clip(lowest, smallest, target), np.minimum(must_kw, least))
+    low = choose(seated, low, choose(kept, smallest, target))
+    high = choose(seated, np.maximum(np.minimum(highest, cap_kw), target), target)
+    high = choose(kept, np.maximum(np.minimum(devices.lease_kw, cap_kw), low), high)
     # Where the load does not swing, one that does move goes all the way.
-    strays = seated & (sticks > wide) & ((devices.lease_kw < least - band) | (devices.lease_kw > most + band))
-    stand = np.where(strays, target, stand)
+    strays = seated & (sticks > wide) & ((devices.lease_kw < lowest) | (devices.lease_kw > highest))
+    stand = choose((seated | kept) & ~strays, np.clip(devices.lease_kw, low, high), target)
     return _Bands(low, stand, high)

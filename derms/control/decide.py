@@ -25,6 +25,7 @@ from derms.columns import (
     Freshness,
     Ints,
     Memory,
+    NodeColumns,
     NodeDecision,
     Override,
     Params,
@@ -32,11 +33,12 @@ from derms.columns import (
 )
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
-from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
+from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps, within_export
 from derms.control.calm import calmed, remember_shares
 from derms.control.caution import standing
+from derms.control.choice import choose, keep
 from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
-from derms.control.envelope import Envelope, envelope_of, lease_lives
+from derms.control.envelope import Envelope, envelope_of, followed, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
 from derms.control.meters import believe_meters
@@ -71,6 +73,8 @@ def decide(picture: Picture, memory: Memory, params: Params, layout: Layout | No
     """
     layout = Layout.of(picture.nodes.parent, picture.devices.node) if layout is None else layout
     picture = replace(picture, devices=in_whole_steps(picture.devices))
+    if not (picture.nodes.mode != AUTO).any():
+        return _decide(picture, memory, params, layout, np.ones(picture.devices.kind.size, dtype=bool))
     mode = _mode_of_devices(picture, layout)
     if not np.any(mode == ADVISE):
         return _decide(picture, memory, params, layout, mode == AUTO)
@@ -127,7 +131,7 @@ def _decide(
     pace = Pace(
         dt_s=picture.dt_s,
         lockstep=picture.lockstep,
-        frozen=layout.below(seen.background.blind),
+        frozen=layout.below(seen.background.blind) | (memory.devices.strikes > 0.0),
     )
     wants = _wants(picture, memory.devices, seen, params)
     wish = _held_first(PLUGS[picture.policy](wants), devices, bounds)
@@ -135,35 +139,38 @@ def _decide(
     target = given.target_kw + bounds.forced_kw
     rank = _rank(wants)
     share = target
+    step = step_up_kw(devices, params, picture.dt_s)
     if not picture.lockstep:
-        step = step_up_kw(devices, params, picture.dt_s)
         share = calmed(
             target, wants.room_kw, bounds.cap_kw, bounds.flexible, _must_kw(wants),
             swinging(memory.nodes, target, layout), memory.devices, devices, layout, step, params,
         )  # fmt: skip
     told = shape_import(
-        share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, layout,
-        params, pace,
+        share, -bounds.discharge_kw, bounds.flexible, devices, seen.obedience.draw_kw, seen.room_kw, rank, step,
+        layout, params, pace,
     )  # fmt: skip
     kept = keep_silent(bounds.waiting, devices, layout, seen.headroom_kw, params)
     export_room = _export_room(picture, seen, told.p_kw)
     cap = _generation_caps(export_room, bounds, layout)
-    curtailed = shape_export(cap, bounds.curtailable, devices, params, pace)
-    p_kw = np.where(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw))
+    curtailed = shape_export(cap, bounds.curtailable, devices, export_room, layout, params, pace)
+    p_kw = choose(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw))
     life, outlive = lease_lives(p_kw, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, params)
     send = told.send | curtailed.send | kept.send | outlive | (np.isfinite(p_kw) & (devices.lease_left_s > life))
+    out = followed(devices, p_kw, send) if picture.lockstep else devices
     envelope = envelope_of(
-        p_kw, send, life, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
+        p_kw, send, life, out, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
         params,
     )  # fmt: skip
     export_short = np.maximum(-export_room, 0.0)
     watched = watch_swings(seen.background.import_kw, memory.nodes, picture.dt_s)
-    curtails = layout.sums(np.where(bounds.curtailable & (cap < bounds.generation_kw - 1e-6), 1.0, 0.0)) > 0.0
+    curtailing = bounds.curtailable & (cap < bounds.generation_kw - 1e-6)
+    curtails = layout.above(curtailing)
     course = Course(
         given=given,
         share_kw=share,
         p_kw=told.p_kw,
         room_kw=wants.room_kw,
+        kept_kw=kept.p_kw,
         curtailed=curtailed,
         generation_cap_kw=cap,
         export_room_kw=export_room,
@@ -184,7 +191,7 @@ def _decide(
         uptake_kw=bounds.uptake_kw,
         left_kwh=seen.needs.left_kwh,
         waited_s=device_memory.waited_s,
-        share_kw=np.where(bounds.curtailable, -cap + 0.0, share),
+        share_kw=choose(bounds.curtailable, -cap + 0.0, share),
         nodes=_node_record(picture, seen, given, envelope, told, export_room, export_short),
     )
     return decision, replace(
@@ -202,18 +209,19 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     good = fresh == Freshness.GOOD
     obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)
     uptake, idle, device_memory = uptake_of(
-        devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params
-    )
+        devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params,
+        lockstep=picture.lockstep,
+    )  # fmt: skip
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
     export_over = layout.below(memory.nodes.export_over > 0.0)
-    bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, dt_s)
+    bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, params.interval_s)
     meters, node_memory = believe_meters(
         nodes, layout, obedience.draw_kw, memory.devices.last_kw, memory.nodes, params, dt_s
     )
     background, node_memory = background_of(
         nodes, layout.tree, devices, obedience.draw_kw, bounds, fresh, meters, node_memory, params, dt_s
     )
-    draws = np.where(bounds.flexible & np.isfinite(obedience.draw_kw), obedience.draw_kw, 0.0)
+    draws = keep(bounds.flexible & np.isfinite(obedience.draw_kw), obedience.draw_kw)
     limits, node_memory = limits_in_force(
         nodes,
         picture.constraints,
@@ -224,10 +232,11 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         params=params,
         dt_s=dt_s,
     )
+    bounds = within_export(bounds, _outflow_kw(nodes, limits, background, bounds, devices, fresh, layout), layout)
     reserved = layout.sums(bounds.reserve_kw)
     unseen = unseen_rise_kw(background.import_kw, background.blind, memory.nodes)
     taken = nodes.margin_kw + background.import_kw + unseen + reserved
-    spare = layout.sums(np.where(bounds.flexible, idle, 0.0))
+    spare = layout.sums(keep(bounds.flexible, idle))
     hard_room = standing(
         limits.import_kw - taken, memory.nodes.room_kw, memory.nodes.roomy, background.belief, spare, dt_s
     )
@@ -256,6 +265,22 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         reserved_kw=reserved,
     )
     return seen, replace(memory, devices=device_memory, nodes=node_memory)
+
+
+def _outflow_kw(
+    nodes: NodeColumns, limits: Limits, background: Background, bounds: Bounds, devices: DeviceColumns, fresh: Ints,
+    layout: Layout,
+) -> Floats:  # fmt: skip
+    """What batteries may push out below each node beside what flows out already, shape (m,) [kW]; inf: no limit.
+
+    What EVs and batteries take is not counted on: it can be told away in this very tick.
+    """
+    # Where no meter sees them, panels that have gone quiet are in nothing that is believed.
+    quiet = (devices.kind == PV) & (fresh != Freshness.GOOD)
+    made = np.where(np.isfinite(devices.p_actual_kw), np.abs(devices.p_actual_kw), devices.p_export_max_kw)
+    unseen = np.where(background.metered, 0.0, layout.sums(np.where(quiet, made, 0.0)))
+    held = layout.sums(bounds.backfeed_kw)
+    return limits.export_kw - nodes.margin_kw + background.belief.level_kw - unseen - held
 
 
 def _wants(picture: Picture, memory: DeviceMemory, seen: _Seen, params: Params) -> Wants:
@@ -308,9 +333,9 @@ def _must_kw(wants: Wants) -> Floats:
 
     Below its reserve all it can take; with a departure that leaves it little slack, the pace that still reaches it.
     """
-    pace = np.where(wants.departs, wants.left_kwh * 3600.0 / wants.time_left_s, 0.0)
-    pressed = np.where(pace > _PRESSED * wants.cap_kw, np.minimum(pace, wants.cap_kw), 0.0)
-    return np.where(wants.below_reserve, wants.cap_kw, pressed)
+    pace = wants.left_kwh * 3600.0 / wants.time_left_s
+    pressed = keep(wants.departs & (pace > _PRESSED * wants.cap_kw), np.minimum(pace, wants.cap_kw))
+    return choose(wants.below_reserve, wants.cap_kw, pressed)
 
 
 def _rank(wants: Wants) -> Floats:
@@ -322,11 +347,15 @@ def _export_room(picture: Picture, seen: _Seen, told_kw: Floats) -> Floats:
     """What curtailable PV may generate below each node, shape (m,) [kW]; negative: export is over without any."""
     devices, bounds = picture.devices, seen.bounds
     # PV that cannot be told makes what it makes; what EVs and batteries are told they may not all take, so the
-    # smaller of told and measured is counted on.
-    loose = (devices.kind == PV) & ~bounds.curtailable
-    made = np.where(np.isfinite(devices.p_actual_kw), -np.abs(devices.p_actual_kw), -devices.p_export_max_kw)
-    consumed = np.where(bounds.flexible, np.fmin(told_kw, seen.obedience.draw_kw), 0.0)
-    net = seen.background.export_kw + seen.layout.sums(np.where(loose, made, 0.0) + consumed)
+    # smaller of told and measured is counted on; and what a battery may still discharge counts until it is over.
+    net_kw = np.fmin(told_kw, seen.obedience.draw_kw)
+    if not picture.lockstep:
+        net_kw = np.minimum(net_kw, choose(devices.may_low_kw < 0.0, devices.may_low_kw, np.inf))
+    net_kw = keep(bounds.flexible, net_kw)
+    loose = ((devices.kind == PV) & ~bounds.curtailable).nonzero()[0]
+    made = devices.p_actual_kw[loose]
+    net_kw[loose] += np.where(np.isfinite(made), -np.abs(made), -devices.p_export_max_kw[loose])
+    net = seen.background.export_kw + seen.layout.sums(net_kw - bounds.backfeed_kw)
     return seen.limits.export_kw - picture.nodes.margin_kw + net
 
 
@@ -342,16 +371,17 @@ def _device_memory(
     memory: DeviceMemory, policy: Policy, wants: Wants, wish: Wish, given: Allocation, p_kw: Floats, dt_s: float
 ) -> DeviceMemory:
     """Settle the buckets, and note who waits and who runs."""
-    has_power = np.nan_to_num(p_kw) > _WAITED_KW
+    p_kw = keep(np.isfinite(p_kw), p_kw)
+    has_power = p_kw > _WAITED_KW
     wanting = wants.cap_kw > 0.0
-    moved = np.nan_to_num(p_kw) - wants.drawing_kw
+    moved = p_kw - wants.drawing_kw
     return replace(
         remember_shares(np.maximum(given.target_kw, 0.0), has_power, memory, dt_s),
-        bucket_kwh=settle(policy, wants, wish, np.nan_to_num(p_kw)),
-        heading=np.where(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
-        unseated_s=np.where(has_power & wanting & (given.target_kw <= 0.0), memory.unseated_s + dt_s, 0.0),
-        waited_s=np.where(wanting & ~has_power, memory.waited_s + dt_s, 0.0),
-        running_s=np.where(has_power, memory.running_s + dt_s, 0.0),
+        bucket_kwh=settle(policy, wants, wish, p_kw),
+        heading=choose(np.abs(moved) > _MOVED_KW, np.sign(moved), memory.heading),
+        unseated_s=keep(has_power & wanting & (given.target_kw <= 0.0), memory.unseated_s + dt_s),
+        waited_s=keep(wanting & ~has_power, memory.waited_s + dt_s),
+        running_s=keep(has_power, memory.running_s + dt_s),
     )
 
 
@@ -372,7 +402,7 @@ def _node_record(
         reserved_kw=seen.reserved_kw,
         headroom_kw=seen.room_kw,
         export_headroom_kw=export_room_kw,
-        commanded_kw=seen.layout.sums(np.nan_to_num(told.p_kw)),
+        commanded_kw=seen.layout.sums(keep(np.isfinite(told.p_kw), told.p_kw)),
         shortfall_kw=given.shortfall_kw,
         export_shortfall_kw=export_short_kw,
         envelope_import_kw=envelope.import_kw,

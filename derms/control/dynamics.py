@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Bools, DeviceColumns, Floats, Params
+from derms.columns import Bools, DeviceColumns, Floats, Override, Params
+from derms.control.choice import choose, keep
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
-_ROUNDING_KW = 1e-9
-"""What is missing by less than this is not missing."""
+_ROUNDING_KW = 2e-6
+"""What is missing by less than this is not missing: setpoints go out in milliwatts [kW]."""
+_ROUNDING = 1e-5
+"""The same for whole steps [steps]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +38,13 @@ class Pace:
     lockstep: bool
     """`Picture.lockstep`."""
     frozen: Bools
-    """Raise nothing here: a head meter above is silent; shape (n,)."""
+    """Raise nothing here: a head meter above is silent, or its own last reading contradicts its lease; shape (n,)."""
 
 
 def occupied_kw(devices: DeviceColumns, draw_kw: Floats) -> Floats:
     """The most each device may be drawing at this moment [kW], shape (n,): measured, or still allowed."""
-    actual = np.where(np.isfinite(draw_kw), draw_kw, devices.default_power_kw)
+    known = np.isfinite(draw_kw)
+    actual = draw_kw if known.all() else choose(known, draw_kw, devices.default_power_kw)
     return np.fmax(actual, devices.may_kw)
 
 
@@ -58,6 +62,7 @@ def shape_import(
     draw_kw: Floats,
     headroom_kw: Floats,
     rank: Floats,
+    step_kw: Floats,
     layout: Layout,
     params: Params,
     pace: Pace,
@@ -72,31 +77,36 @@ def shape_import(
         draw_kw: Measured power, shape (n,) [kW].
         headroom_kw: What they may draw together below each node, shape (m,) [kW]; inf: no limit.
         rank: Who is raised first, larger first, shape (n,).
+        step_kw: How far each may be raised in this tick, shape (n,) [kW]; see `step_up_kw`.
         layout: Where they hang.
         params: The engine's constants.
         pace: How fast.
     """
-    busy = np.where(flexible, occupied_kw(devices, draw_kw), 0.0)
-    base = np.where(np.isfinite(devices.lease_kw), devices.lease_kw, np.minimum(busy, target_kw))
+    busy = keep(flexible, occupied_kw(devices, draw_kw))
+    leased = np.isfinite(devices.lease_kw)
+    base = devices.lease_kw if leased.all() else choose(leased, devices.lease_kw, np.minimum(busy, target_kw))
     base = np.maximum(base, floor_kw)
     lowered = np.minimum(target_kw, base)
-    step = step_up_kw(devices, params, pace.dt_s)
     if pace.lockstep:
-        busy = np.where(flexible, np.minimum(busy, lowered), 0.0)
+        busy = keep(flexible, np.minimum(busy, lowered))
     # From discharge to charge the ramp counts from where the device is, so that relief ends gently too.
-    want = np.where(flexible, np.minimum(target_kw, base + step), 0.0)
+    want = keep(flexible, np.minimum(target_kw, base + step_kw))
     own = np.maximum(busy, lowered)
-    rise = np.where(flexible & ~pace.frozen, np.maximum(want - own, 0.0), 0.0)
+    rise = keep(flexible & ~pace.frozen, np.maximum(want - own, 0.0))
     free = headroom_kw - layout.sums(busy)
     granted = layout.serve(free, [Round(ceiling_kw=rise, rank=rank)])
-    granted = np.where(np.maximum(own, 0.0) + granted < devices.p_min_kw - _ROUNDING_KW, 0.0, granted)
+    cut = (rise > 0.0) & (np.maximum(own, 0.0) + granted < devices.p_min_kw - _ROUNDING_KW)
+    granted = keep(~cut, granted)
     # Up to what it may draw anyway, a device is not "raised": that room is already its own.
-    p_kw = np.where(granted > 0.0, own + granted, np.minimum(want, own))
+    p_kw = choose(granted > 0.0, own + granted, np.minimum(want, own))
     p_kw = lawful(p_kw, devices)
-    p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
-    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, layout, params)
+    if pace.frozen.any():
+        p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
+    cut |= (devices.p_step_kw > 0.0) & (granted < rise - _ROUNDING_KW)
+    claim = keep(cut, np.maximum(lawful(want, devices) - np.maximum(p_kw, 0.0), 0.0))
+    p_kw = _settle_small_changes(p_kw, claim, floor_kw, devices, flexible, headroom_kw, layout, params)
     return Leases(
-        p_kw=np.where(flexible, p_kw, np.nan),
+        p_kw=choose(flexible, p_kw, np.nan),
         send=flexible & due(p_kw, devices, params),
         ramping=flexible & (p_kw < target_kw - 1e-6),
     )
@@ -106,8 +116,8 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
     """Renew the leases of devices that have gone quiet a moment ago, or do not follow, as they are.
 
     A device that reports more slowly than others must not fall off its lease between two reports. It is never raised
-    on an old reading; when there is no room at all it is told to go to its default control, in case it listens. Its
-    room stays reserved either way.
+    on an old reading; when there is no room at all it is told to go to its default control, and where an operator
+    blocks it or holds it lower, to that, in case it listens. Its room stays reserved either way.
 
     Args:
         waiting: Which rows are meant.
@@ -116,29 +126,64 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
         headroom_kw: What the others may draw together below each node, shape (m,) [kW].
         params: The engine's constants.
     """
+    if not waiting.any():
+        return Leases(p_kw=np.full(waiting.size, np.nan), send=waiting, ramping=waiting)
     lowest = np.minimum(devices.lease_kw, np.maximum(devices.default_power_kw, 0.0))
     roomy = ~layout.below(headroom_kw < 0.0)
-    p_kw = np.where(waiting, np.where(roomy, devices.lease_kw, lowest), np.nan)
+    p_kw = np.minimum(np.where(roomy, devices.lease_kw, lowest), ordered_kw(devices))
+    p_kw = np.where(waiting, p_kw, np.nan)
     return Leases(p_kw=p_kw, send=waiting & due(p_kw, devices, params), ramping=np.zeros_like(waiting))
 
 
-def shape_export(cap_kw: Floats, curtailable: Bools, devices: DeviceColumns, params: Params, pace: Pace) -> Leases:
-    """Turn generation caps (magnitudes) into leases for PV: tighter at once, looser by ramp.
+def ordered_kw(devices: DeviceColumns) -> Floats:
+    """The most an operator lets each charge, shape (n,) [kW]; inf: nobody says."""
+    hold = np.where(devices.override == Override.HOLD, lawful(np.maximum(devices.override_kw, 0.0), devices), np.inf)
+    return np.where(devices.override == Override.BLOCK, 0.0, hold)
+
+
+def generated_kw(devices: DeviceColumns) -> Floats:
+    """The most each PV may be making at this moment, shape (n,) [kW], a magnitude: measured, or still allowed."""
+    allowed = np.where(np.isfinite(devices.may_low_kw), -devices.may_low_kw, devices.p_export_max_kw)
+    return np.fmax(np.abs(devices.p_actual_kw), allowed)
+
+
+def shape_export(
+    cap_kw: Floats,
+    curtailable: Bools,
+    devices: DeviceColumns,
+    room_kw: Floats,
+    layout: Layout,
+    params: Params,
+    pace: Pace,
+) -> Leases:
+    """Turn generation caps (magnitudes) into leases for PV: tighter at once, looser by ramp and into room that is free.
 
     Args:
         cap_kw: What each may generate, shape (n,) [kW], a magnitude.
         curtailable: Which rows are meant.
         devices: The columns.
+        room_kw: What they may generate together below each node, shape (m,) [kW]; inf: no limit.
+        layout: Where they hang.
         params: The engine's constants.
         pace: How fast.
     """
     step = devices.p_export_max_kw * pace.dt_s / params.ramp_up_s
-    before = np.where(np.isfinite(devices.lease_kw), -devices.lease_kw, devices.p_export_max_kw)
-    p_kw = -np.minimum(cap_kw, before + step) + 0.0  # + 0.0: a cap of nothing is 0, not -0
+    leased = np.isfinite(devices.lease_kw)
+    before = -devices.lease_kw if leased.all() else choose(leased, -devices.lease_kw, devices.p_export_max_kw)
+    want, lowered = np.minimum(cap_kw, before + step), np.minimum(cap_kw, before)
+    busy = keep(curtailable, generated_kw(devices))
+    if pace.lockstep:
+        busy = np.minimum(busy, lowered)
+    own = np.maximum(busy, lowered)
+    rise = keep(curtailable, np.maximum(want - own, 0.0))
+    if not np.all(np.isinf(room_kw)):
+        rise = layout.serve(np.maximum(room_kw - layout.sums(busy), 0.0), [Round(ceiling_kw=rise, weight=rise)])
+    made = choose(rise > 0.0, own + rise, np.minimum(want, own))
+    p_kw = -made + 0.0  # + 0.0: a cap of nothing is 0, not -0
     return Leases(
-        p_kw=np.where(curtailable, p_kw, np.nan),
+        p_kw=choose(curtailable, p_kw, np.nan),
         send=curtailable & due(p_kw, devices, params),
-        ramping=curtailable & (cap_kw > before + step),
+        ramping=curtailable & (made < cap_kw - 1e-6),
     )
 
 
@@ -150,23 +195,30 @@ def due(p_kw: Floats, devices: DeviceColumns, params: Params) -> Bools:
 
 def lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
     """Down to a power the device can run at: whole steps, nothing between 0 and its smallest power."""
-    step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
-    whole = np.floor(p_kw / step + 1e-6) * step
-    p_kw = np.where((devices.p_step_kw > 0.0) & (p_kw > 0.0), np.minimum(whole, p_kw), p_kw)
+    stepped = devices.p_step_kw > 0.0
+    if stepped.any():
+        step = choose(stepped, devices.p_step_kw, 1.0)
+        whole = np.floor(p_kw / step + _ROUNDING) * step
+        p_kw = choose(stepped & (p_kw > 0.0), whole, p_kw)
     least = devices.p_min_kw
-    return np.where(p_kw > 0.0, np.where(p_kw < least - _ROUNDING_KW, 0.0, np.maximum(p_kw, least)), p_kw)
+    if not (least > 0.0).any():
+        return p_kw
+    return choose(p_kw > 0.0, keep(~(p_kw < least - _ROUNDING_KW), np.maximum(p_kw, least)), p_kw)
 
 
 def _settle_small_changes(
-    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats, layout: Layout,
-    params: Params,
+    p_kw: Floats, claim_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats,
+    layout: Layout, params: Params,
 ) -> Floats:  # fmt: skip
-    """Keep leases that would change by less than the deadband, unless keeping them breaks a limit."""
+    """Keep leases that would change by less than the deadband, unless that breaks a limit or keeps a claim waiting.
+
+    A claim is what a smallest power or a whole step that waits for room would take on top, shape (n,) [kW].
+    """
     band = params.deadband * devices.p_import_max_kw
     lawful = (devices.lease_kw >= devices.p_min_kw) | (devices.lease_kw <= 0.0)
-    keep = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)
-    kept = np.where(keep, devices.lease_kw, p_kw)
-    broken = layout.sums(np.where(flexible, kept, 0.0)) > headroom_kw
+    small = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)
+    kept = choose(small, devices.lease_kw, p_kw)
+    broken = layout.sums(keep(flexible, kept + claim_kw)) > headroom_kw
     if not broken.any():
         return kept
     down_only = layout.below(broken)

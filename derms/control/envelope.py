@@ -13,13 +13,15 @@ of leases whose sum could peak above a limit is reshaped: those that end in a ri
 end before them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
-from derms.columns import BATTERY, EV, PV, REVERT_S, Bools, DeviceColumns, Floats, Params
+from derms.columns import PV, REVERT_S, Bools, DeviceColumns, Floats, Ints, Params
 from derms.control.background import Background
 from derms.control.bounds import Bounds
+from derms.control.choice import choose, keep
 from derms.control.tree import Tree
 
 _SLOTS = 16
@@ -42,13 +44,22 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Course:
-    """What each device would do, shape (n,): `granted_kw` until `earliest_s`, `default_kw` from `latest_s` on."""
+class _Slots:
+    """Time, cut into slots: 0 to `_SLOTS`, the last of which is "for ever after"."""
 
-    granted_kw: Floats
-    default_kw: Floats
-    earliest_s: Floats
-    latest_s: Floats
+    length_s: float
+    first: Ints
+    """The slot in which each device's leases may begin to end, shape (n,)."""
+    settled: Ints
+    """The slot from which on it is surely on its default control, shape (n,)."""
+
+    @staticmethod
+    def of(earliest_s: Floats, latest_s: Floats, params: Params) -> "_Slots":
+        """Leases end between these moments, >= 0, shape (n,) [s]."""
+        length_s = max(float(np.max(latest_s, initial=0.0)), params.lease_s + REVERT_S) / _SLOTS
+        first = np.minimum(earliest_s / length_s, _SLOTS).astype(np.int64)
+        settled = np.ceil(np.minimum(latest_s / length_s - 1e-9, _SLOTS)).astype(np.int64)
+        return _Slots(length_s=length_s, first=first, settled=np.maximum(settled, first))
 
 
 def lease_lives(
@@ -74,15 +85,30 @@ def lease_lives(
         Lives, shape (n,) [s], and whose leases are to be renewed now so that they outlive the others.
     """
     leased = bounds.flexible & np.isfinite(p_kw)
-    worse = np.where(leased, np.maximum(p_kw, devices.default_power_kw), 0.0)
+    default = np.maximum(devices.default_power_kw, 0.0)
+    worse = keep(leased, np.maximum(p_kw, default))
     mixed = tree.subtree(devices.node, worse + bounds.reserve_kw) + background.import_kw
     tight = mixed > import_kw + _NOTHING_KW
+    if not tight.any():
+        return np.full(p_kw.size, params.lease_s), np.zeros(p_kw.size, dtype=bool)
     under = tree.down_any(tight)[devices.node] & leased
-    falls = under & (p_kw > devices.default_power_kw)
-    rises = under & (p_kw < devices.default_power_kw)
+    falls = under & (p_kw > default)
+    rises = under & (p_kw < default)
     slot_s = (params.lease_s + REVERT_S) / _SLOTS
     short_s = max(params.lease_s - REVERT_S - 2.0 * slot_s, params.lease_s / 3.0)
     return np.where(falls, short_s, params.lease_s), rises
+
+
+def followed(devices: DeviceColumns, p_kw: Floats, send: Bools) -> DeviceColumns:
+    """The same devices once all that goes out is followed, as it is in lockstep: no older lease counts any more."""
+    lowered = send & (devices.kind != PV) & (devices.p_actual_kw > p_kw)
+    return replace(
+        devices,
+        p_actual_kw=np.where(lowered, p_kw, devices.p_actual_kw),
+        may_kw=np.where(send, np.nan, devices.may_kw),
+        may_low_kw=np.where(send, np.nan, devices.may_low_kw),
+        may_left_s=np.where(send, -np.inf, devices.may_left_s),
+    )
 
 
 def envelope_of(
@@ -103,79 +129,74 @@ def envelope_of(
         export_kw: The export limit in force, shape (m,) [kW].
         params: The engine's constants.
     """
-    storage = (devices.kind == EV) | (devices.kind == BATTERY)
-    told = storage & bounds.flexible
-    is_pv = devices.kind == PV
-    default = devices.default_power_kw
-    draw = np.where(np.isfinite(devices.p_actual_kw), devices.p_actual_kw, default)
-    new = np.where(send, p_kw, np.nan)
-    leased = np.isfinite(devices.may_kw) | np.isfinite(new)
-    highest = np.where(leased, np.fmax(devices.may_kw, new), np.maximum(draw, default))
-    lowest = np.where(leased, np.fmin(devices.may_low_kw, new), np.minimum(draw, default))
-    ends = np.where(send, life_s, 0.0)
+    told, pv = bounds.flexible, (devices.kind == PV).nonzero()[0]
+    # Without a lease a panel makes what the sun gives, unless a default control is told of it.
+    default = devices.default_power_kw.copy()
+    default[pv] = np.where(default[pv] < 0.0, default[pv], -devices.p_export_max_kw[pv])
+    read = np.isfinite(devices.p_actual_kw)
+    draw = devices.p_actual_kw if read.all() else choose(read, devices.p_actual_kw, default)
+    new = choose(send, p_kw, np.nan)
+    alive = np.isfinite(devices.may_kw)
+    leased = alive | np.isfinite(new)
+    highest = choose(leased, np.fmax(devices.may_kw, new), np.maximum(draw, default))
+    lowest = choose(leased, np.fmin(devices.may_low_kw, new), np.minimum(draw, default))
+    ends = keep(send, life_s)
     # What is sent may not arrive, and then the older lease ends first; if it does, it ends last.
-    earliest = np.where(np.isfinite(devices.may_kw), np.maximum(devices.lease_left_s, 0.0), 0.0)
-    earliest = np.where(np.isfinite(devices.may_kw), earliest, ends)
-    latest = np.maximum(ends + np.where(send, REVERT_S, 0.0), np.maximum(devices.may_left_s, 0.0))
-    held = np.where(bounds.held, np.maximum(bounds.reserve_kw, default), 0.0)
-    up = _Course(
-        granted_kw=np.where(told, np.maximum(highest, draw), np.where(is_pv, draw, held)),
-        default_kw=np.where(told, default, np.where(is_pv, np.maximum(draw, default), held)),
-        earliest_s=earliest,
-        latest_s=latest,
-    )
-    import_peak, import_s = _peak(_above(up, is_pv, draw), devices, tree, background.import_kw, params)
-    # Towards export a charger counts with what it takes, not with what it may take; silent ones with nothing.
-    takes = np.where(told, np.minimum(np.maximum(draw, lowest), np.maximum(lowest, 0.0)) + np.minimum(lowest, 0.0), 0.0)
-    pv_low = np.where(is_pv, np.where(leased & bounds.curtailable, lowest, -devices.p_export_max_kw), 0.0)
-    down = _Course(
-        granted_kw=-np.where(is_pv, pv_low, takes),
-        default_kw=-np.where(is_pv, np.where(bounds.curtailable, default, pv_low), np.where(told, default, 0.0)),
-        earliest_s=earliest,
-        latest_s=latest,
-    )
-    export_peak, export_s = _peak(down, devices, tree, -background.export_kw, params)
-    at_default = tree.subtree(devices.node, np.where(told, default, held)) + background.import_kw
-    made = tree.subtree(devices.node, np.where(is_pv, down.default_kw, np.where(told, -default, 0.0)))
-    over_import, over_export = at_default - import_kw, made - background.export_kw - export_kw
+    earliest = choose(alive, np.maximum(devices.lease_left_s, 0.0), ends)
+    latest = np.maximum(ends + REVERT_S * send, np.maximum(devices.may_left_s, 0.0))
+    slots = _Slots.of(earliest, latest, params)
+    held = keep(bounds.held, np.maximum(bounds.reserve_kw, default))
+    granted, drawn, capped = choose(told, np.maximum(highest, draw), held), draw[pv], bounds.curtailable[pv]
+    # A battery that discharges by default does so until it is empty, and may be so already.
+    at_default = choose(told, np.maximum(default, 0.0), held)
+    # PV is in the background already as it draws; what it would lose under a lease or its default is on top.
+    loses = at_default.copy()
+    granted[pv] = np.where(capped, np.maximum(highest[pv], drawn), drawn) - drawn
+    loses[pv] = np.maximum(drawn, default[pv]) - drawn
+    import_peak, import_s = _peak(granted, loses, slots, devices.node, tree, background.import_kw)
+    # Towards export a charger counts with what it takes, not with what it may take, and a silent one with nothing.
+    gives = choose(told, -np.minimum(draw, lowest), bounds.backfeed_kw)
+    falls = choose(told, -np.minimum(default, np.maximum(draw, 0.0)), bounds.backfeed_kw)
+    gives[pv] = np.where(capped & leased[pv], -lowest[pv], devices.p_export_max_kw[pv])
+    falls[pv] = np.where(capped, -default[pv], gives[pv])
+    export_peak, export_s = _peak(gives, falls, slots, devices.node, tree, -background.export_kw)
+    over_import = tree.subtree(devices.node, at_default) + background.import_kw - import_kw
+    over_export = tree.subtree(devices.node, falls) - background.export_kw - export_kw
     return Envelope(
         import_kw=import_peak,
         import_s=import_s,
         export_kw=export_peak,
         export_s=export_s,
         default_over_kw=np.maximum(np.maximum(over_import, over_export), 0.0) + 0.0,
-        default_over_exports=over_export > np.maximum(over_import, 0.0),
-    )
-
-
-def _above(course: _Course, is_pv: Bools, draw_kw: Floats) -> _Course:
-    """PV is in the background already as it draws; only what it would lose on its default control comes on top."""
-    return _Course(
-        granted_kw=np.where(is_pv, 0.0, course.granted_kw),
-        default_kw=np.where(is_pv, course.default_kw - draw_kw, course.default_kw),
-        earliest_s=course.earliest_s,
-        latest_s=course.latest_s,
+        default_over_exports=over_export > np.maximum(over_import, _NOTHING_KW),
     )
 
 
 def _peak(
-    course: _Course, devices: DeviceColumns, tree: Tree, base_kw: Floats, params: Params
+    granted_kw: Floats, default_kw: Floats, slots: _Slots, node: Ints, tree: Tree, base_kw: Floats
 ) -> tuple[Floats, Floats]:
-    """The highest sum over all slots at each node [kW], and its slot's beginning [s]; shape (m,) each."""
-    longest_s = max(float(np.max(course.latest_s, initial=0.0)), params.lease_s + REVERT_S)
-    slot_s = longest_s / _SLOTS
-    # Slots 0.._SLOTS; the last one is "for ever after".
-    first = np.clip(np.floor(course.earliest_s / slot_s), 0, _SLOTS).astype(np.int64)
-    settled = np.clip(np.ceil(course.latest_s / slot_s - 1e-9), 0, _SLOTS).astype(np.int64)
-    settled = np.maximum(settled, first)
-    worst = np.maximum(course.granted_kw, course.default_kw)
-    columns = _SLOTS + 1
-    cells = devices.node * columns
-    size = base_kw.size * columns
-    steps = np.bincount(cells, weights=course.granted_kw, minlength=size)
-    steps += np.bincount(cells + first, weights=worst - course.granted_kw, minlength=size)
-    steps += np.bincount(cells + settled, weights=course.default_kw - worst, minlength=size)
-    levels = np.cumsum(steps.astype(np.float64).reshape(-1, columns), axis=1)
-    sums = tree.up(levels) + base_kw[:, None]
-    at = np.argmax(sums, axis=1)
-    return sums[np.arange(at.size), at], at * slot_s
+    """The highest sum over all slots at each node [kW], and its slot's beginning [s]; shape (m,) each.
+
+    Args:
+        granted_kw: Of each device while its leases live, shape (n,) [kW].
+        default_kw: When they are over, shape (n,) [kW].
+        slots: When that is.
+        node: Where each hangs, shape (n,).
+        tree: The nodes' shape.
+        base_kw: What comes on top at each node, shape (m,) [kW].
+    """
+    nodes = base_kw.size
+    worst = np.maximum(granted_kw, default_kw)
+    steps = np.bincount(node, weights=granted_kw, minlength=nodes * (_SLOTS + 1)).astype(np.float64, copy=False)
+    for slot, change in ((slots.first, worst - granted_kw), (slots.settled, default_kw - worst)):
+        # Most change only one way or not at all.
+        who = (change != 0.0).nonzero()[0]
+        if who.size:
+            steps += np.bincount(slot[who] * nodes + node[who], weights=change[who], minlength=steps.size)
+    levels = steps.reshape(-1, nodes)
+    # Row by row, which is many times faster than `cumsum` along so short an axis.
+    for before, level in pairwise(levels):
+        level += before
+    sums = tree.up(levels) + base_kw
+    peak = sums.max(axis=0)
+    return peak, (sums == peak).argmax(axis=0) * slots.length_s

@@ -44,9 +44,14 @@ def serve_seated(seats: Seats, room_kw: Floats, rounds: Sequence[Round]) -> Floa
     left = np.fmax(room_kw, 0.0)[seats.node]
     total = np.zeros(seats.row.size)
     for asked in rounds:
-        given, left = pour(seats, left, Pouring.of(seats, asked))
-        total += given
-    return seats.rows(total)
+        opened = seats.down_min(left) > 0.0
+        if not opened.any():
+            break
+        who = asking(seats, asked, opened)
+        row = seats.row[who]
+        given, left = pour_to(seats, left, who, Pouring.of(asked, row))
+        total[row] += given
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +64,38 @@ class Pouring:
     rank: Floats | None = None
 
     @staticmethod
-    def of(seats: Seats, asked: Round) -> "Pouring":
-        """Bring a round from the order of the device rows into that of the seats."""
-        return Pouring(asked.ceiling_kw, asked.weight, asked.start, asked.rank).at(seats.row)
+    def of(asked: Round, row: Ints) -> "Pouring":
+        """The device rows `row` of a round."""
+        ceiling, weight, start, rank = asked.ceiling_kw, asked.weight, asked.start, asked.rank
+        return Pouring(ceiling[row], _at(weight, row), _at(start, row), _at(rank, row))
 
     def at(self, who: Ints) -> "Pouring":
         """The rows `who` of it."""
         return Pouring(self.ceiling[who], _at(self.weight, who), _at(self.start, who), _at(self.rank, who))
 
-    def valid(self) -> Bools:
-        """Who can be served: a ceiling above 0, a sound weight and start."""
-        sound = self.ceiling > 0.0
-        if self.weight is not None:
-            sound &= (self.weight > 0.0) & (self.weight < np.inf)
-        if self.start is not None:
-            sound &= np.isfinite(self.start)
-        return sound
+    def unsound(self) -> Bools | None:
+        """Who has no sound weight or start, and cannot be served; None: all can."""
+        weight, start = self.weight, self.start
+        if weight is not None and weight.size and not (weight.min() > 0.0 and weight.max() < np.inf):
+            wrong = ~((weight > 0.0) & (weight < np.inf))
+            return wrong if start is None else wrong | ~np.isfinite(start)
+        if start is not None and not np.isfinite(start).all():
+            return ~np.isfinite(start)
+        return None
 
 
 def _at(value: Floats | None, who: Ints) -> Floats | None:
     return None if value is None else value[who]
+
+
+def asking(seats: Seats, asked: Round, opened: Bools) -> Ints:
+    """The seats that ask for something in a round below places that are all open, ascending."""
+    return _below(seats, (asked.ceiling_kw > 0.0)[seats.row], opened)
+
+
+def _below(seats: Seats, who: Bools, opened: Bools) -> Ints:
+    """Which of some seats, shape (n,), are below places that are open, shape (m,); ascending."""
+    return (who if opened.all() else who & opened[seats.place]).nonzero()[0]
 
 
 def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
@@ -95,8 +112,9 @@ def pour(seats: Seats, left: Floats, asked: Pouring) -> tuple[Floats, Floats]:
     given = np.zeros(seats.row.size)
     opened = seats.down_min(left) > 0.0
     if opened.any():
-        who = np.flatnonzero((asked.ceiling > 0.0) & opened[seats.place])
-        given[who], left = pour_to(seats, left, who, asked.at(who))
+        who = _below(seats, asked.ceiling > 0.0, opened)
+        if who.size:
+            given[who], left = pour_to(seats, left, who, asked.at(who))
     return given, left
 
 
@@ -107,14 +125,14 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
         seats: The layout.
         left: Room by place [kW], >= 0.
         who: The seats, ascending; none of them below a node without room.
-        asked: What to serve, one row for each of `who`.
+        asked: What to serve, one row for each of `who`; ceilings above 0.
 
     Returns:
         Grants of `who` [kW], and the room by place they leave; exactly 0 where a node bound.
     """
-    sound = asked.valid()
-    if not sound.all():
-        given, chosen = np.zeros(who.size), np.flatnonzero(sound)
+    wrong = asked.unsound()
+    if wrong is not None:
+        given, chosen = np.zeros(who.size), (~wrong).nonzero()[0]
         if chosen.size:
             given[chosen], left = pour_to(seats, left, who[chosen], asked.at(chosen))
         return given, left
@@ -124,15 +142,14 @@ def pour_to(seats: Seats, left: Floats, who: Ints, asked: Pouring) -> tuple[Floa
     service: Level | Queue | None = None
     bound: list[Ints] = []
     for depth in reversed(seats.depths):
-        full = total[depth.place] > left[depth.place]
+        full = total[depth.places] > left[depth.places]
         if full.any():
             over = depth.place[full]
             service = service or _service(asked)
             service.squeeze(share, Slices.of(edge[over], edge[seats.end[over]]), left[over])
             total[over] = left[over]
             bound.append(over)
-        if depth.parent[0] >= 0:
-            total[depth.above] += np.add.reduceat(total[depth.place], depth.first)
+        depth.add_up(total)
     if len(bound) > 1:
         # What a node was squeezed to may have been squeezed further by one above it.
         total = seats.up(sums_between(share, edge))

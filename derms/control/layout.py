@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from derms.columns import Bools, Floats, Ints
 from derms.control.fill import serve_seated
 from derms.control.seats import Seats
@@ -31,7 +33,15 @@ class Layout:
 
     def below(self, nodes: Bools) -> Bools:
         """Which devices, shape (n,), hang below any of some nodes, shape (m,)."""
+        if not nodes.any():
+            return np.zeros(self.node.size, dtype=bool)
         return self.tree.down_any(nodes)[self.node]
+
+    def above(self, devices: Bools) -> Bools:
+        """Which nodes, shape (m,), have any of some devices, shape (n,), below them."""
+        if not devices.any():
+            return np.zeros(self.tree.parent.size, dtype=bool)
+        return self.sums(devices.astype(np.float64)) > 0.0
 
     def serve(self, room_kw: Floats, rounds: Sequence[Round]) -> Floats:
         """Serve rounds from the room of each node, shape (m,) [kW]; see `derms.control.fill`."""

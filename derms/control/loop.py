@@ -47,6 +47,10 @@ _REMEMBER_S = 10.0
 """What the engine remembers is written down at most this often [s]."""
 _MIN_GAP_S = 0.2
 """Between ticks that were asked for, so that a storm of wishes is one tick [s]."""
+_FOLLOW_S = 0.5
+"""What a head meter reads so long after a tick shows what that tick has brought [s]."""
+_CLEARLY = 0.005
+"""An excess of more than this share of the limit is more than a meter's error."""
 
 log = logging.getLogger(__name__)
 
@@ -159,8 +163,7 @@ class ControlLoop:
 
     def _ids(self, tree: TreeState) -> tuple[list[str], list[str]]:
         """The ids of a tree's devices and nodes, by row."""
-        devices = [self._fleet.devices[row].device_id for row in tree.rows.tolist()]
-        return devices, [feeder.feeder_id for feeder in tree.feeders]
+        return tree.device_ids, [feeder.feeder_id for feeder in tree.feeders]
 
     def wake(self) -> None:
         """Ask for a tick now."""
@@ -215,13 +218,20 @@ class ControlLoop:
         return row
 
     def observed_load(self, feeder_id: str, metered_kw: float) -> None:
-        """Ask for a tick when a head meter reads above the limit in force: that cannot wait for the interval."""
+        """Ask for a tick when a head meter reads above the limit in force: that cannot wait for the interval.
+
+        Where the last tick knew of it, its setpoints are given time to be followed, and a load that lies at its limit
+        is left to the interval.
+        """
         state = self.feeders.get(feeder_id)
         if state is None or state.tree.decision is None:
             return
-        nodes = state.tree.decision.nodes
-        over = metered_kw > nodes.import_limit_kw[state.node] or -metered_kw > nodes.export_limit_kw[state.node]
-        if over and feeder_id not in state.tree.over:
+        nodes, node = state.tree.decision.nodes, state.node
+        upper_kw, lower_kw = float(nodes.import_limit_kw[node]), float(nodes.export_limit_kw[node])
+        excess_kw, limit_kw = max((metered_kw - upper_kw, upper_kw), (-metered_kw - lower_kw, lower_kw))
+        followed = self.last_tick_s is None or self._clock.monotonic_s() - self.last_tick_s >= _FOLLOW_S
+        known = feeder_id in state.tree.over
+        if excess_kw > (_CLEARLY * limit_kw if known else 0.0) and (followed or not known):
             self.wake()
 
     async def run(self) -> None:
@@ -303,6 +313,7 @@ class ControlLoop:
             index = np.array([before.get(row, -1) for row in rows.tolist()], dtype=np.int64)
             tree.memory = tree.memory.aligned(index, np.arange(len(tree.feeders)))
         tree.rows = rows
+        tree.device_ids = [self._fleet.devices[row].device_id for row in rows.tolist()]
         tree.node = np.repeat(np.arange(len(parts)), [part.size for part in parts])
         tree.layout = Layout.of(np.array(parents_of(tree.feeders), dtype=np.int64), tree.node)
         tree.registry_version = self._fleet.registry_version
@@ -346,19 +357,24 @@ class ControlLoop:
         leases: list[tuple[int, Setpoint, Dialect]] = []
         names = [feeder.feeder_id for feeder in tree.feeders]
         due = np.flatnonzero(decision.send)
-        for index in due.tolist():
-            row = int(tree.rows[index])
+        texts: dict[tuple[int, int], str] = {}
+        columns = (due, tree.rows[due], decision.target_kw[due], decision.life_s[due], decision.reason[due],
+                   decision.reason_node[due])  # fmt: skip
+        for index, row, target_kw, life_s, *why in zip(*(column.tolist() for column in columns), strict=True):
             device = self._fleet.devices[row]
             self._seq += 1
+            cause = tuple(why)
+            if cause not in texts:
+                texts[cause] = reason_text(decision, index, names)
             lease = Setpoint(
                 device_id=device.device_id,
                 kind=device.kind,
-                p_setpoint_kw=round(float(decision.target_kw[index]), 6) + 0.0,
+                p_setpoint_kw=round(target_kw, 6) + 0.0,
                 issued_at_ms=now_ms,
-                valid_until_ms=now_ms + round(float(decision.life_s[index]) * 1000),
+                valid_until_ms=now_ms + round(life_s * 1000),
                 epoch=self.epoch,
                 seq=self._seq,
-                reason=reason_text(decision, index, names),
+                reason=texts[cause],
             )
             self._fleet.commanded(row, lease, now_s=now_s)
             leases.append((row, lease, device.dialect))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import Bools, Floats, NodeColumns, NodeMemory, Params
+from derms.control.choice import keep
 from derms.control.layout import Layout
 
 _MOVED_KW = 0.5
@@ -51,9 +52,9 @@ def believe_meters(
         params: The engine's constants.
         dt_s: Since the last tick [s].
     """
-    drawn = np.where(np.isfinite(draw_kw), draw_kw, 0.0)
+    drawn = keep(np.isfinite(draw_kw), draw_kw)
     # Against the sum of then, so that what left with a device that is gone has moved too.
-    moved_kw = layout.sums(np.where(np.isfinite(last_kw), drawn, 0.0)) - memory.meter_drawn_kw
+    moved_kw = layout.sums(keep(np.isfinite(last_kw), drawn)) - memory.meter_drawn_kw
     known = np.isfinite(nodes.metered_kw)
     new = known & (nodes.metered_age_s <= dt_s)
     same = nodes.metered_kw == memory.meter_kw

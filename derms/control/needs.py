@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import BATTERY, EV, STATUS_CODE, Bools, DeviceColumns, DeviceMemory, Floats, Params
+from derms.control.choice import choose, keep
 from derms.model import DeviceStatus
 
 _NEW_SESSION_KWH = 0.5
@@ -50,29 +51,29 @@ def needs_of(
         params: The engine's constants.
         dt_s: Since the last tick [s].
     """
-    delivered = np.where(good & np.isfinite(draw_kw), np.maximum(draw_kw, 0.0), 0.0) * dt_s / 3600.0
+    delivered = keep(good & np.isfinite(draw_kw), np.maximum(draw_kw, 0.0)) * dt_s / 3600.0
     away = devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]
     states = np.isfinite(devices.energy_needed_kwh)
     said_anew = states & ~(devices.energy_needed_kwh == memory.stated_kwh)
     grown = states & (devices.energy_needed_kwh > memory.left_kwh + _NEW_SESSION_KWH) & said_anew
     counted = np.maximum(memory.left_kwh - delivered, 0.0)
     stated_left = np.where(said_anew, devices.energy_needed_kwh, counted)
-    got = np.where(away | grown, 0.0, memory.got_kwh + delivered)
+    got = keep(~(away | grown), memory.got_kwh + delivered)
     known = np.isfinite(devices.soc)
-    gap = np.where(known, np.maximum(devices.target_soc - np.where(known, devices.soc, 0.0), 0.0), 0.5)
-    capacity = np.where(
-        np.isfinite(devices.capacity_kwh), devices.capacity_kwh, _GUESSED_HOURS * devices.p_import_max_kw
-    )
-    left = np.where(states, stated_left, gap * capacity)
+    gap = choose(known, np.maximum(devices.target_soc - devices.soc, 0.0), 0.5)
+    capacity, sized = devices.capacity_kwh, np.isfinite(devices.capacity_kwh)
+    if not sized.all():
+        capacity = choose(sized, capacity, _GUESSED_HOURS * devices.p_import_max_kw)
+    left = choose(states, stated_left, gap * capacity)
     # By when is worth nothing where nobody knows how much.
     departs = (devices.kind == EV) & np.isfinite(devices.ready_in_s) & (states | known)
-    reserve = known & (np.where(known, devices.soc, 1.0) < devices.min_soc_reserve)
+    reserve = known & (devices.soc < devices.min_soc_reserve)
     found = Needs(
         gap=gap,
         left_kwh=left,
         asked_kwh=got + left,
         got_kwh=got,
-        time_left_s=np.where(departs, np.maximum(devices.ready_in_s, 60.0), params.horizon_s),
+        time_left_s=choose(departs, np.maximum(devices.ready_in_s, 60.0), params.horizon_s),
         departs=departs,
         below_reserve=reserve & ((devices.kind == EV) | (devices.kind == BATTERY)),
         states_energy=states,
@@ -81,6 +82,6 @@ def needs_of(
     return found, replace(
         memory,
         stated_kwh=np.where(away, np.nan, devices.energy_needed_kwh),
-        left_kwh=np.where(away | ~states, np.nan, stated_left),
+        left_kwh=choose(states & ~away, stated_left, np.nan),
         got_kwh=got,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derms.columns import PV, Bools, DeviceColumns, DeviceMemory, Floats, Params
+from derms.control.choice import keep
 
 _STRIKES = 2.0
 PARDON = 3.0
@@ -33,9 +34,11 @@ def plausible_kw(devices: DeviceColumns) -> Floats:
 
     A charger that cannot export and reports that it does is taken to draw what it says it pushes.
     """
-    slack = _slack_kw(devices)
-    impossible = (devices.p_actual_kw < -slack) & (devices.p_export_max_kw <= 0.0) & (devices.p_import_max_kw > 0.0)
-    return np.where(impossible, -devices.p_actual_kw, devices.p_actual_kw)
+    draw = devices.p_actual_kw
+    impossible = (draw < 0.0) & (devices.p_export_max_kw <= 0.0) & (devices.p_import_max_kw > 0.0)
+    if not impossible.any():
+        return draw
+    return np.where(impossible & (draw < -_slack_kw(devices)), -draw, draw)
 
 
 def judge(
@@ -56,25 +59,26 @@ def judge(
     judged = devices.controllable & good & np.isfinite(lease) & (devices.age_s <= dt_s)
     judged &= devices.age_s + params.obey_s <= devices.told_s
     # A device on its way down is obeying, however slowly it ramps.
-    falling = draw < memory.last_kw - slack
-    over = (draw > lease + slack) & ~falling & (devices.kind != PV)
+    over = (draw > lease + slack) & (devices.kind != PV)
+    over &= ~(draw < memory.last_kw - slack)
     under = draw < np.minimum(lease, 0.0) - slack
     under &= ~(draw > memory.last_kw + slack)
-    astray = judged & (over | under)
-    strikes = _counted(memory.strikes, judged, astray)
-    return (
-        Obedience(disobedient=strikes < 0.0, draw_kw=draw),
-        replace(memory, strikes=strikes, last_kw=np.where(np.isfinite(draw), draw, memory.last_kw)),
-    )
+    strikes = _counted(memory.strikes, judged, over | under)
+    read = np.isfinite(draw)
+    last = draw if read.all() else np.where(read, draw, memory.last_kw)
+    return Obedience(disobedient=strikes < 0.0, draw_kw=draw), replace(memory, strikes=strikes, last_kw=last)
 
 
 def _counted(before: Floats, judged: Bools, astray: Bools) -> Floats:
     """Strikes count up to 2, which becomes -1: disobedient; from there pardons count down, to 0."""
-    flagged = before < 0.0
+    after = keep(~judged, before)
+    # Nearly all follow and have no strikes: only the others are looked at.
+    rows = (judged & (astray | (before < 0.0))).nonzero()[0]
+    before, astray = before[rows], astray[rows]
     struck = np.where(before + 1.0 >= _STRIKES, -1.0, before + 1.0)
     pardoned = np.where(before - 1.0 <= -1.0 - PARDON, 0.0, before - 1.0)
-    after = np.where(flagged, np.where(astray, -1.0, pardoned), np.where(astray, struck, 0.0))
-    return np.where(judged, after, before)
+    after[rows] = np.where(before < 0.0, np.where(astray, -1.0, pardoned), struck)
+    return after
 
 
 def _slack_kw(devices: DeviceColumns) -> Floats:

@@ -4,7 +4,7 @@ Several things may lie in a device's way; the one named is the one without which
 limit is named only where the setpoint lies on it, and what is closer to the wire goes before what it hides::
 
     export absorbed < uptake < import limit < smallest power < full, unavailable < held < relief, export limit
-        < ramp and room not free yet < blocked < silent < disobedient
+        < ramp and room not free yet < blocked < silent < disobedient < told by an operator all the same
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 from derms.columns import STATUS_CODE, Bools, DeviceColumns, Floats, Freshness, Ints, Override, Reason
 from derms.control.allocate import Allocation
 from derms.control.bounds import Bounds
-from derms.control.dynamics import Leases, lawful
+from derms.control.dynamics import Leases, lawful, ordered_kw
 from derms.control.layout import Layout
 from derms.model import DeviceStatus
 
@@ -32,6 +32,8 @@ class Course:
     """What it is leased [kW]; NaN: nothing."""
     room_kw: Floats
     """What allocation had to give at each node [kW]; negative: relief was due."""
+    kept_kw: Floats
+    """What the silent and disobedient are leased [kW]; NaN: nothing."""
     curtailed: Leases
     """Of PV."""
     generation_cap_kw: Floats
@@ -64,22 +66,25 @@ def reasons_of(
     reason = np.full(devices.kind.shape, Reason.NONE, dtype=np.int64)
     reason[flexible & bounds.absorbing & (share > 0.0)] = Reason.ABSORB
     reason[bounds.uptake] = Reason.UPTAKE
-    reason[short & (given.bound_node >= 0)] = Reason.IMPORT_LIMIT
+    reason += (Reason.IMPORT_LIMIT - reason) * (short & (given.bound_node >= 0))
     reason[flexible & given.waiting & (course.share_kw <= 0.0)] = Reason.MINIMUM_POWER
     nothing = flexible & (bounds.cap_kw <= 0.0)
     reason[nothing] = Reason.UNAVAILABLE
     reason[nothing & bounds.full] = Reason.FULL
-    reason[_at_hold(devices, bounds, given.bound_node)] = Reason.HELD
+    if (devices.override == Override.HOLD).any():
+        reason[_at_hold(devices, bounds, given.bound_node)] = Reason.HELD
     reason[flexible & (given.target_kw < 0.0)] = Reason.RELIEF
     curtailed = curtailable & (course.generation_cap_kw < bounds.generation_kw - _SLIGHT_KW)
     reason[curtailed] = Reason.EXPORT_LIMIT
     # What could be given all of it and is not stays where it is, so that few need to move.
     kept = short & (given.bound_node < 0) & (given.target_kw > 0.0)
-    reason[kept | (flexible & (course.p_kw < lawful(share, devices) - _SLIGHT_KW))] = Reason.RAMP
+    reason += (Reason.RAMP - reason) * (kept | (flexible & (course.p_kw < lawful(share, devices) - _SLIGHT_KW)))
     reason[curtailable & course.curtailed.ramping] = Reason.RAMP
     reason[told & (devices.override == Override.BLOCK)] = Reason.BLOCKED
     reason[bounds.waiting] = Reason.SILENT
     reason[disobedient & (fresh == Freshness.GOOD)] = Reason.DISOBEDIENT
+    ordered = bounds.waiting & (np.abs(course.kept_kw - ordered_kw(devices)) <= _SLIGHT_KW)
+    reason[ordered] = np.where(devices.override == Override.BLOCK, Reason.BLOCKED, Reason.HELD)[ordered]
     return reason, _nodes_of(reason, course, layout)
 
 

@@ -167,16 +167,17 @@ class TickRecord:
     def count_devices(self, trees: Iterable[TreeState]) -> None:
         """Set the gauges of devices by type and freshness, for all feeders at once."""
         counts: dict[tuple[str, DeviceKind, str], int] = {}
+        freshness = [each.name.lower() for each in Freshness]
         for tree in trees:
             if tree.decision is None or tree.decision.freshness.size != tree.rows.size:
                 continue
             kinds = self._fleet.kinds(tree.rows)
             codes = (tree.node * len(KINDS) + kinds) * len(Freshness) + tree.decision.freshness
-            for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
-                rest, fresh = divmod(int(code), len(Freshness))
-                node, kind = divmod(rest, len(KINDS))
-                key = (tree.feeders[node].feeder_id, KINDS[kind], Freshness(fresh).name.lower())
-                counts[key] = int(count)
+            code, count = np.unique(codes, return_counts=True)
+            rest, fresh = np.divmod(code, len(Freshness))
+            columns = (*np.divmod(rest, len(KINDS)), fresh, count)
+            for node, kind, at, number in zip(*(column.tolist() for column in columns), strict=True):
+                counts[tree.feeders[node].feeder_id, KINDS[kind], freshness[at]] = number
         self._metrics.set_devices(counts)
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.tree import Tree
+from derms.control.tree import Picks, Tree, picks
 
 _Column = TypeVar("_Column", Floats, Ints, Bools)
 
@@ -33,6 +33,15 @@ class Depth:
     """The different parents, ascending."""
     first: Ints
     """Where in `place` the children of each of `above` begin."""
+    places: Picks
+    """What picks `place`..."""
+    parents: Picks
+    """...and `above` out of all places."""
+
+    def add_up(self, total: Floats) -> None:
+        """Add what stands here to the parents, in place; roots have none."""
+        if self.parent[0] >= 0:
+            total[self.parents] += np.add.reduceat(total[self.places], self.first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +76,7 @@ class Seats:
         """Sum each place with everything below it; by place."""
         total = own.copy()
         for depth in self.depths[:0:-1]:
-            total[depth.above] += np.add.reduceat(total[depth.place], depth.first)
+            depth.add_up(total)
         return total
 
     def overfull(self, own: Floats, left: Floats) -> Bools:
@@ -75,22 +84,22 @@ class Seats:
         total = own.copy()
         for depth in reversed(self.depths):
             if depth.parent[0] >= 0:
-                passed = np.minimum(total[depth.place], left[depth.place])
-                total[depth.above] += np.add.reduceat(passed, depth.first)
+                passed = np.minimum(total[depth.places], left[depth.places])
+                total[depth.parents] += np.add.reduceat(passed, depth.first)
         return total > left
 
     def down_min(self, own: Floats) -> Floats:
         """The smallest value on the way from each place to its root, itself included; by place."""
         least = own.copy()
         for depth in self.depths[1:]:
-            least[depth.place] = np.minimum(least[depth.place], least[depth.parent])
+            least[depth.places] = np.minimum(least[depth.places], least[depth.parent])
         return least
 
     def down_any(self, own: Bools) -> Bools:
         """Whether it holds anywhere on the way from each place to its root, itself included; by place."""
         held = own.copy()
         for depth in self.depths[1:]:
-            held[depth.place] |= held[depth.parent]
+            held[depth.places] |= held[depth.parent]
         return held
 
     def down_argmin(self, own: Floats) -> Ints:
@@ -98,7 +107,7 @@ class Seats:
         least = own.copy()
         where = np.arange(own.size)
         for depth in self.depths[1:]:
-            tighter = least[depth.parent] < least[depth.place]
+            tighter = least[depth.parent] < least[depth.places]
             inherits, bequeaths = depth.place[tighter], depth.parent[tighter]
             least[inherits] = least[bequeaths]
             where[inherits] = where[bequeaths]
@@ -139,7 +148,7 @@ class Seats:
 def sums_between(value: Floats, edge: Ints) -> Floats:
     """Sum each slice ``value[edge[k]:edge[k + 1]]``; an empty one sums to 0."""
     total = np.zeros(edge.size - 1)
-    filled = np.flatnonzero(edge[1:] > edge[:-1])
+    filled = (edge[1:] > edge[:-1]).nonzero()[0]
     if filled.size:
         total[filled] = np.add.reduceat(value, edge[filled])
     return total
@@ -159,7 +168,10 @@ def _depth_first(tree: Tree) -> tuple[Ints, Ints, Ints, tuple[Depth, ...]]:
         # A node comes right after its parent and everything below its elder siblings.
         elder = before - np.repeat(before[first], np.diff(np.append(first, parent.size)))
         place[nodes] = parent + 1 + elder
-        depths.append(Depth(place=place[nodes], parent=parent, above=parent[first], first=first))
+        here, above = place[nodes], parent[first]
+        depths.append(
+            Depth(place=here, parent=parent, above=above, first=first, places=picks(here), parents=picks(above))
+        )
     order = np.empty_like(place)
     order[place] = np.arange(place.size)
     return order, place, np.arange(place.size) + size[order], tuple(depths)

@@ -91,14 +91,15 @@ def _rise(ceiling: Floats, weight: Floats, slices: Slices, room: Floats) -> Floa
     passing it, and it ends on the answer's own piece.
     """
     level, close = room / slices.sums(weight), _EXACT * room
+    rising, share = np.empty_like(weight), np.empty_like(weight)
     for _ in range(_MOST_STEPS):
-        rising = weight * slices.spread(level)
-        share = np.minimum(rising, ceiling)
+        np.multiply(weight, slices.spread(level), out=rising)
+        np.minimum(rising, ceiling, out=share)
         short = room - slices.sums(share)
         move = short > close
         if not move.any():
             break
-        slope = slices.sums(weight * (rising < ceiling))
+        slope = slices.sums(np.multiply(weight, rising < ceiling, out=rising))
         level = level + np.where(move & (slope > 0.0), short / slope, 0.0)
     return share
 
@@ -167,22 +168,33 @@ def in_order(rank: Floats, size: Floats) -> Ints:
         Indices, shape (k,).
     """
     first = -rank
-    order = np.argsort(first)
+    order = first.argsort()
     ranked = first[order]
-    if (ranked[1:] > ranked[:-1]).all():
+    same = ranked[1:] == ranked[:-1]
+    if not same.any():
         return order
-    key = dense(first, order)
     bits = rank.size.bit_length()
     if 3 * bits > 63:
         return np.lexsort((size, first))
-    return np.sort((((key << bits) | dense(size, np.argsort(size))) << bits) | np.arange(rank.size)) & ((1 << bits) - 1)
+    # Only those that have equals are sorted again, each group where it stands.
+    tied = np.zeros(rank.size, dtype=bool)
+    tied[1:] |= same
+    tied[:-1] |= same
+    place = tied.nonzero()[0]
+    row = order[place]
+    sizes = size[row]
+    key = (dense(ranked[place]) << bits) | dense(sizes, sizes.argsort())
+    order[place] = np.sort((key << bits) | row) & ((1 << bits) - 1)
+    return order
 
 
-def dense(value: Floats | Ints, order: Ints) -> Ints:
-    """Number values: how many different ones are smaller, for each, shape (k,); `order` sorts them."""
-    sorted_value = value[order]
+def dense(value: Floats | Ints, order: Ints | None = None) -> Ints:
+    """Number values: how many different ones are smaller, for each, shape (k,); `order` sorts them; None: they are."""
+    ascending = value if order is None else value[order]
     count = np.zeros(value.size, dtype=np.int64)
-    np.cumsum(sorted_value[1:] != sorted_value[:-1], out=count[1:])
+    (ascending[1:] != ascending[:-1]).cumsum(out=count[1:])
+    if order is None:
+        return count
     dense = np.empty_like(count)
     dense[order] = count
     return dense

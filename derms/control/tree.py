@@ -14,6 +14,16 @@ import numpy as np
 
 from derms.columns import Bools, Floats, Ints
 
+Picks = Ints | slice
+"""What picks rows out of an array: a slice where they stand side by side, which spares a copy, else their numbers."""
+
+
+def picks(row: Ints) -> Picks:
+    """What picks some rows, in their order."""
+    if row.size and row[-1] - row[0] == row.size - 1 and (row[1:] > row[:-1]).all():
+        return slice(int(row[0]), int(row[-1]) + 1)
+    return row
+
 
 @dataclass(frozen=True, slots=True)
 class Depth:
@@ -24,6 +34,10 @@ class Depth:
     """The different parents, in the order of their children."""
     first: Ints
     """Where in `row` the children of each of `above` begin."""
+    rows: Picks
+    """What picks `row`..."""
+    parents: Picks
+    """...and `above` out of all nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,8 @@ class Tree:
         while row.size:
             row = row[np.argsort(parent[row], kind="stable")]
             first = np.flatnonzero(np.diff(parent[row], prepend=-2))
-            depths.append(Depth(row, parent[row][first], first))
+            above = parent[row][first]
+            depths.append(Depth(row, above, first, picks(row), picks(above)))
             inside = np.zeros(parent.size, dtype=bool)
             inside[row] = True
             joins = inside[parent[below]]
@@ -66,11 +81,11 @@ class Tree:
         """Sum each node with everything below it.
 
         Args:
-            own: Each node's own values, shape (m,) or (m, k).
+            own: Each node's own values, shape (m,) or (k, m).
         """
         total = own.astype(np.float64, copy=True)
         for depth in self.depths[:0:-1]:
-            total[depth.above] += np.add.reduceat(total[depth.row], depth.first, axis=0)
+            total[..., depth.parents] += np.add.reduceat(total[..., depth.rows], depth.first, axis=-1)
         return total
 
     def down_min(self, own: Floats) -> Floats:

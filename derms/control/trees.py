@@ -21,6 +21,8 @@ class TreeState:
     memory: Memory
     rows: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Fleet rows of its devices: in the order of the nodes, and of their ids."""
+    device_ids: list[str] = field(default_factory=list)
+    """Of `rows`."""
     node: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """The node each of them hangs on."""
     layout: Layout | None = None

@@ -54,6 +54,7 @@ class Wants:
     seats: Seats
     """The layout of `tree` and `node`."""
     dt_s: float
+    """Since the last tick [s]; the next one comes in about `params.interval_s`."""
     params: Params
 
 
@@ -88,8 +89,10 @@ class Wish:
 
     Who is on is settled with these as far as there is room. None: the smallest powers, so that as many as possible are
     on."""
+    weight: Floats | None = None
+    """By what its bucket is credited, shape (n,); None: not worked out."""
     fair_kw: Floats | None = None
-    """What each would have by the weight that its bucket is credited with, shape (n,) [kW]; None: not worked out."""
+    """What each would have by that weight, shape (n,) [kW]; None: not worked out."""
 
 
 Plug = Callable[[Wants], Wish]

@@ -55,6 +55,15 @@ def test_renewing_at_the_same_power_keeps_the_acknowledgement() -> None:
     assert not fleet.acknowledged(0)
 
 
+def test_a_device_that_reacts_more_slowly_than_it_is_told_follows_any_lease_of_the_same_power() -> None:
+    # 5 kW, then 2 kW three times in a row: naming the first of those it follows 2 kW, whatever the renewals did
+    fleet = _with_lease(lease(p_setpoint_kw=5.0, seq=1), *(lease(p_setpoint_kw=2.0, seq=seq) for seq in (2, 3, 4)))
+    fleet.observe(0, _reading(applied_epoch=7, applied_seq=1), now_s=102.0)
+    assert _may_kw(fleet, 102.0) == 5.0
+    fleet.observe(0, _reading(at_ms=NOW_MS + 1, applied_epoch=7, applied_seq=2), now_s=103.0)
+    assert _may_kw(fleet, 103.0) == 2.0
+
+
 @pytest.mark.parametrize(
     ("said", "follows"),
     [

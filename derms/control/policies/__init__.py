@@ -41,6 +41,8 @@ def settle(policy: Policy, wants: Wants, wish: Wish, given_kw: Floats) -> Floats
     """
     fair = wish.fair_kw
     if fair is None:
-        weight = np.ones_like(wants.cap_kw) if policy in _ALIKE else rotation.weights(wants)
+        weight = wish.weight
+        if weight is None:
+            weight = np.ones_like(wants.cap_kw) if policy in _ALIKE else rotation.weights(wants)
         fair = rotation.fair_kw(wants, weight)
     return rotation.settle(wants, given_kw, fair)

@@ -21,7 +21,8 @@ AHEAD_H: tuple[float, ...] = (
 """How far ahead is looked [h]; whole twelfths of an hour."""
 _TWELFTHS = 12.0
 FORESIGHT_H = 12.0
-"""Room that lies so far ahead [h] counts for 1/e, because cars that come later will want some of it."""
+"""Room that lies so far ahead [h] counts for 1/e, because cars that come later will want some of it.
+A policy may say otherwise."""
 MANY = 2000
 """With more devices than this every other moment is looked at."""
 SLACK_KWH = 1e-9
@@ -56,10 +57,13 @@ class Moments:
         """
         columns = self.ahead_h.size + 1
         twelfth = np.ceil(np.minimum(np.maximum(start_h * _TWELFTHS, 0.0), self.slot.size - 1.0))
-        cell = node * columns + self.slot[twelfth.astype(np.int64)]
+        cell = self.slot[twelfth.astype(np.int64)]
+        if nodes > 1:
+            cell += node * columns
         power = np.bincount(cell, weights=cap_kw, minlength=nodes * columns).reshape(nodes, columns)[:, :-1]
         before = np.bincount(cell, weights=cap_kw * start_h, minlength=nodes * columns).reshape(nodes, columns)[:, :-1]
-        had: Floats = self.ahead_h * np.cumsum(power, axis=1) - np.cumsum(before, axis=1)
+        had: Floats = self.ahead_h * power.cumsum(axis=1)
+        had -= before.cumsum(axis=1)
         return had
 
 
@@ -87,11 +91,13 @@ class Crowd:
     """What its devices would have had by then had they started when they must be ready, shape (nodes, k)."""
 
     @staticmethod
-    def of(row: Ints, inside: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats, moments: Moments) -> "Crowd":
+    def of(
+        row: Ints, inside: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats, moments: Moments, foresight_h: float
+    ) -> "Crowd":
         """Of devices sorted by node; `room_kw` is one a node."""
         size = np.bincount(inside, minlength=room_kw.size)
         ahead = moments.ahead_h
-        line = room_kw[:, None] * (FORESIGHT_H * -np.expm1(-ahead / FORESIGHT_H))
+        line = room_kw[:, None] * (foresight_h * -np.expm1(-ahead / foresight_h))
         return Crowd(
             row=row,
             inside=inside,
@@ -107,7 +113,7 @@ class Crowd:
 
     def spread(self, value: Floats) -> Floats:
         """One value a node -> one value a device; a single one is left to broadcasting."""
-        return value if value.size == 1 else np.repeat(value, self.size)
+        return value if value.size == 1 else value.repeat(self.size)
 
     def sums(self, value: Floats) -> Floats:
         """One value a device -> one value a node."""
@@ -141,7 +147,9 @@ class Crowd:
         )
 
 
-def crowds_of(tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats) -> tuple[Crowd, ...]:
+def crowds_of(
+    tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: Floats, foresight_h: float = FORESIGHT_H
+) -> tuple[Crowd, ...]:
     """Find the nodes below which more is wanted than there is room, deepest first.
 
     Args:
@@ -150,6 +158,7 @@ def crowds_of(tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: F
         cap_kw: What each can take, shape (n,) [kW].
         left_h: Hours until each must be ready, shape (n,).
         room_kw: Of each node, shape (m,) [kW].
+        foresight_h: Room that lies so far ahead counts for 1/e [h].
     """
     wanted = tree.at_nodes(node, cap_kw)
     found: list[Crowd] = []
@@ -160,7 +169,7 @@ def crowds_of(tree: Tree, node: Ints, cap_kw: Floats, left_h: Floats, room_kw: F
             over = level.row[full]
             moments = moments or Moments.of(node.size)
             row, inside = _below(tree, depth, over, node, cap_kw)
-            found.append(Crowd.of(row, inside, cap_kw[row], left_h[row], room_kw[over], moments))
+            found.append(Crowd.of(row, inside, cap_kw[row], left_h[row], room_kw[over], moments, foresight_h))
             wanted[over] = room_kw[over]
         if depth:
             wanted[level.above] += np.add.reduceat(wanted[level.row], level.first)

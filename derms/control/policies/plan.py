@@ -24,7 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from derms.columns import Bools, Floats, Ints
-from derms.control.policies.crowds import MANY, SLACK_KWH, Crowd, crowds_of
+from derms.control.choice import choose, keep
+from derms.control.policies.crowds import FORESIGHT_H, MANY, SLACK_KWH, Crowd, crowds_of
+from derms.control.policies.rotation import LEAST_KW
 from derms.control.squeeze import dense
 from derms.control.wants import Wants
 
@@ -46,22 +48,25 @@ class Outlook:
     """Deepest first; empty where all can have all they can take."""
 
     @staticmethod
-    def of(wants: Wants, who: Bools | None = None, room_kw: Floats | None = None) -> "Outlook":
+    def of(
+        wants: Wants, who: Bools | None = None, room_kw: Floats | None = None, foresight_h: float = FORESIGHT_H
+    ) -> "Outlook":
         """Look ahead.
 
         Args:
             wants: The devices.
             who: Whom to plan for, shape (n,); the others are left out.
             room_kw: What each node has for them, shape (m,) [kW]; all its room unless said otherwise.
+            foresight_h: Room that lies so far ahead counts for 1/e [h].
         """
-        cap = wants.cap_kw if who is None else np.where(who, wants.cap_kw, 0.0)
+        cap = wants.cap_kw if who is None else keep(who, wants.cap_kw)
         room = np.maximum(wants.room_kw if room_kw is None else room_kw, 0.0)
         left_h = wants.time_left_s / 3600.0
         return Outlook(
             cap_kw=cap,
             left_h=left_h,
-            can_kwh=np.minimum(np.where(cap > 0.0, wants.left_kwh, 0.0), cap * left_h),
-            crowds=crowds_of(wants.tree, wants.node, cap, left_h, room),
+            can_kwh=np.minimum(keep(cap > 0.0, wants.left_kwh), cap * left_h),
+            crowds=crowds_of(wants.tree, wants.node, cap, left_h, room, foresight_h),
         )
 
     def laxity_h(self, energy_kwh: Floats) -> Floats:
@@ -71,7 +76,7 @@ class Outlook:
         (least laxity first).
         """
         wants = (energy_kwh > SLACK_KWH) & (self.cap_kw > 0.0)
-        return np.where(wants, self.left_h - energy_kwh / np.where(wants, self.cap_kw, 1.0), np.inf)
+        return choose(wants, self.left_h - energy_kwh / choose(self.cap_kw > LEAST_KW, self.cap_kw, 1.0), np.inf)
 
 
 def admit(outlook: Outlook, promised_kwh: Floats, *merits: Floats, whole: bool = False) -> Floats:
@@ -95,7 +100,7 @@ def admit(outlook: Outlook, promised_kwh: Floats, *merits: Floats, whole: bool =
             continue
         crowd = _in_order(crowd.only(crossed), merits)
         took, least = energy[crowd.row], promised_kwh[crowd.row]
-        for k in np.flatnonzero(over.any(axis=0)).tolist():
+        for k in np.flatnonzero(np.any(over, axis=0)).tolist():
             late = crowd.cap_kw * np.maximum(crowd.left_h - crowd.moments.ahead_h[k], 0.0)
             more, line = np.maximum(took - late, 0.0), crowd.line_kwh[:, k]
             if (crowd.sums(more) <= line).all():
@@ -105,7 +110,7 @@ def admit(outlook: Outlook, promised_kwh: Floats, *merits: Floats, whole: bool =
             slack = np.maximum(line - crowd.sums(base), SLACK_KWH)
             given = _whole(more, slack, crowd) if whole else _in_turn(more, slack, crowd)
             kept = least if whole else np.maximum(late + base + given, least)
-            took = np.where(more > given + SLACK_KWH, kept, took)
+            took = choose(more > given + SLACK_KWH, kept, took)
         energy[crowd.row] = took
     return energy
 
@@ -146,7 +151,7 @@ def _highest(crowd: Crowd, own: Floats, least_kwh: Floats, rise_kwh: Floats, can
         part *= 0.5
         level = np.minimum(own, crowd.spread(low + part))
         need = crowd.need_kwh(_at_level(least_kwh, rise_kwh, can_kwh, level))
-        low += part * np.all(need <= crowd.line_kwh, axis=1)
+        low += part * (need <= crowd.line_kwh).all(axis=1)
     return low
 
 
@@ -172,21 +177,24 @@ def _in_order(crowd: Crowd, merits: Sequence[Floats]) -> Crowd:
 def _ranked(keys: Sequence[Floats]) -> Ints:
     """Rows from the largest to the smallest, by the first key, ties by the next."""
     bits = keys[0].size.bit_length()
-    order = np.argsort(-keys[0])
-    code = dense(-keys[0], order)
+    first = -keys[0]
+    order = first.argsort()
+    code = dense(first, order)
     for key in keys[1:]:
         if code.max(initial=0) + 1 == code.size:
             return order
         # The fast sort of numpy leaves equals as it likes, so they are told apart by the numbers of their values.
-        code = (code << bits) | dense(-key, np.argsort(-key))
-        order = np.argsort(code)
+        code = (code << bits) | dense(key, key.argsort()[::-1])
+        order = code.argsort()
         code = dense(code, order)
+    if code.max(initial=0) + 1 == code.size:
+        return order
     return np.sort((code << bits) | np.arange(code.size)) & ((1 << bits) - 1)
 
 
 def _before(value: Floats, crowd: Crowd) -> Floats:
     """The sum of those before each one at its node."""
-    total = np.cumsum(value) - value
+    total = value.cumsum() - value
     return total - crowd.spread(total[crowd.first])
 
 

@@ -12,11 +12,16 @@ Source: Waldspurger and Weihl, Stride Scheduling: Deterministic Proportional-Sha
 import numpy as np
 
 from derms.columns import Bools, Floats
+from derms.control.choice import choose, keep
 from derms.control.fill import serve_seated
 from derms.control.wants import Round, Wants, Wish
 
 _NEED_FLOOR = 0.05
 """Need of a device that has its target but would still take more."""
+LEAST_KW = 1e-9
+"""Nothing is divided by less."""
+_STARTS, _STAYS = 0.5, -0.5
+"""Who is to be on for a part of the time starts when it is owed so many turns, and rests when it is owed so few."""
 _LEAST_SHARE = 1e-3
 """Fair shares below this part of what a device can take are not told apart."""
 OVERDUE = 1e4
@@ -29,9 +34,9 @@ def weights(wants: Wants) -> Floats:
     ``need = gap + required / cap``: the SOC still missing, plus the share of its power that a car must use from now on
     to be ready in time (1: no slack left). A battery does not leave, so that part is not counted for it.
     """
-    able = np.where(wants.cap_kw > 0.0, wants.cap_kw, 1.0)
+    able = choose(wants.cap_kw > LEAST_KW, wants.cap_kw, 1.0)
     required = np.minimum(wants.left_kwh / (wants.time_left_s / 3600.0) / able, 1.0)
-    need = wants.gap + np.where(wants.is_ev, required, 0.0)
+    need = wants.gap + keep(wants.is_ev, required)
     return np.maximum(wants.priority, _NEED_FLOOR) * np.maximum(need, _NEED_FLOOR)
 
 
@@ -53,17 +58,20 @@ def by_level(wants: Wants, weight: Floats) -> Wish:
 def turn_h(wants: Wants, fair: Floats) -> Floats:
     """Hours of its fair share that each is owed, with a bonus for those who run, shape (n,) [h]."""
     share = np.maximum(fair, _LEAST_SHARE * np.maximum(wants.cap_kw, 1e-9))
-    owed = wants.bucket_kwh / share + np.where(wants.drawing_kw > 0.0, wants.params.turn_s / 3600.0, 0.0)
-    return owed + np.where(overdue(wants), OVERDUE, 0.0)
+    owed = wants.bucket_kwh / share + (wants.drawing_kw > 0.0) * (wants.params.turn_s / 3600.0)
+    owed += overdue(wants) * OVERDUE
+    return owed
 
 
 def claims(wants: Wants, fair: Floats, owed_h: Floats) -> Floats:
     """Who is to be on, as claims of the smallest power, shape (n,) [kW].
 
     Whose fair share is less than its smallest power is on for a part of the time, even where all could be on at once.
+    Once it is on it stays a while longer unless others are due: a place that nobody takes over is room lost twice.
     """
-    rests = (fair < wants.minimum_kw) & (owed_h < 0.5 * wants.params.turn_s / 3600.0)
-    return np.where(rests, 0.0, wants.minimum_kw)
+    turn_h = wants.params.turn_s / 3600.0
+    rests = (fair < wants.minimum_kw) & (owed_h < np.where(wants.drawing_kw > 0.0, _STAYS, _STARTS) * turn_h)
+    return keep(~rests, wants.minimum_kw)
 
 
 def overdue(wants: Wants) -> Bools:
@@ -86,4 +94,4 @@ def settle(wants: Wants, given_kw: Floats, fair: Floats) -> Floats:
     bound = wants.params.bucket_bound_h * wants.cap_kw
     moved = wants.bucket_kwh + (fair - np.maximum(given_kw, 0.0)) * wants.dt_s / 3600.0
     faded = wants.bucket_kwh * np.exp(-wants.dt_s / wants.params.bucket_fade_s)
-    return np.where(wants.cap_kw > 0.0, np.clip(moved, -bound, bound), faded)
+    return choose(wants.cap_kw > 0.0, np.clip(moved, -bound, bound), faded)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from derms.columns import Floats
+from derms.control.choice import choose, keep
 from derms.control.policies.plan import Outlook
 from derms.control.wants import Round, Wants, Wish
 
@@ -16,7 +17,7 @@ _NEVER_H = -1e4
 
 def now_kw(wants: Wants, energy_kwh: Floats) -> Floats:
     """The most of an energy that can go out before the next tick, shape (n,) [kW]."""
-    return np.minimum(wants.cap_kw, energy_kwh * 3600.0 / wants.dt_s)
+    return np.minimum(wants.cap_kw, energy_kwh * 3600.0 / wants.params.interval_s)
 
 
 def urgency_h(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
@@ -24,17 +25,17 @@ def urgency_h(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
 
     Where nobody has said by when, the horizon counts from when the device began to wait.
     """
-    laxity = outlook.laxity_h(energy_kwh) - np.where(wants.departs, 0.0, wants.waited_s / 3600.0)
-    spare = np.where(np.isfinite(laxity), laxity, -_NEVER_H)
-    stay = np.where(wants.drawing_kw > 0.0, np.where(wants.departs, _STAY_H, _STAY_OPEN_H), 0.0)
+    laxity = outlook.laxity_h(energy_kwh) - keep(~wants.departs, wants.waited_s / 3600.0)
+    spare = choose(np.isfinite(laxity), laxity, -_NEVER_H)
+    stay = np.array([_STAY_OPEN_H, _STAY_H])[wants.departs.view(np.int8)] * (wants.drawing_kw > 0.0)
     # Nobody stays at the cost of one who cannot wait for the next tick.
-    step = wants.dt_s / 3600.0
-    return -np.where(spare > step, np.maximum(spare - stay, step), spare)
+    step = wants.params.interval_s / 3600.0
+    return -choose(spare > step, np.maximum(spare - stay, step), spare)
 
 
 def must_kw(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
     """What of an energy cannot wait for the next tick, shape (n,) [kW]."""
-    step = wants.dt_s / 3600.0
+    step = wants.params.interval_s / 3600.0
     later = outlook.cap_kw * np.maximum(outlook.left_h - step, 0.0)
     return np.minimum(np.maximum(energy_kwh - later, 0.0) / step, wants.cap_kw)
 
@@ -58,4 +59,5 @@ def by_laxity_only(wants: Wants, outlook: Outlook, energy_kwh: Floats, *more: Ro
 
 def rest_of(wants: Wants, *given_kw: Floats) -> Floats:
     """What is left of each cap, shape (n,) [kW]."""
-    return np.maximum(wants.cap_kw - sum(given_kw, start=np.zeros_like(wants.cap_kw)), 0.0)
+    given = sum(given_kw[1:], start=given_kw[0])
+    return np.maximum(wants.cap_kw - given, 0.0)
