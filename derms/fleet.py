@@ -215,7 +215,7 @@ class Fleet:
         device = self.devices[row]
         # Without a lease PV makes what the sun gives, whatever its default control says.
         free_kw = -device.p_export_max_kw if device.kind is DeviceKind.PV else device.default_power_kw
-        high_kw, low_kw = (f["may_kw"][row], f["may_low_kw"][row]) if alive else (device.default_power_kw, free_kw)
+        high_kw, low_kw = (f["may_kw"][row], f["may_low_kw"][row]) if alive else (free_kw, free_kw)
         f["may_kw"][row] = max(lease.p_setpoint_kw, high_kw)
         f["may_low_kw"][row] = min(lease.p_setpoint_kw, low_kw)
         f["may_until_s"][row] = max(until_s + REVERT_S, f["may_until_s"][row])

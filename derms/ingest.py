@@ -64,6 +64,8 @@ class Ingest:
         self._topics = topics
         self._clock = clock
         self._metrics = metrics
+        self._counters: dict[Outcome, Callable[[], None]] = {}
+        """To count one message of each outcome met so far: looking a label up costs more than counting."""
         self._first_sight = first_sight
         self._feeder_ids = feeder_ids
         self._on_registered = on_registered
@@ -83,7 +85,7 @@ class Ingest:
                 kept = self._take_one(message)
             except Exception:
                 log.exception("A message on %s could not be handled and is dropped", message.topic[:200])
-                self._metrics.messages_total.labels(outcome=Outcome.INVALID.value).inc()
+                self._count(Outcome.INVALID)
                 kept = False
             if not kept:
                 done.append(message)
@@ -144,7 +146,7 @@ class Ingest:
     def _observe(self, row: int, decoded: Decoded) -> Sample | None:
         reading, device = decoded.telemetry, self._fleet.devices[row]
         outcome = self._fleet.observe(row, reading, now_s=self._clock.monotonic_s())
-        self._metrics.messages_total.labels(outcome=outcome.value).inc()
+        self._count(outcome)
         learnt = self._fleet.devices[row] is not device
         if decoded.spoke_percent and not device.soc_in_percent:
             self._fleet.register(replace(self._fleet.devices[row], soc_in_percent=True))
@@ -175,7 +177,7 @@ class Ingest:
         if isinstance(status, Refusal):
             self._refuse(status)
             return
-        self._metrics.messages_total.labels(outcome=Outcome.ACCEPTED.value).inc()
+        self._count(Outcome.ACCEPTED)
         row = self._fleet.row(status.device_id)
         if row is not None:
             self._fleet.heard(row, online=status.online)
@@ -184,8 +186,14 @@ class Ingest:
         row = self._fleet.row(device_id)
         return row is not None and self._fleet.devices[row].soc_in_percent
 
+    def _count(self, outcome: Outcome) -> None:
+        count = self._counters.get(outcome)
+        if count is None:
+            count = self._counters[outcome] = self._metrics.messages_total.labels(outcome=outcome.value).inc
+        count()
+
     def _refuse(self, refusal: Refusal) -> None:
-        self._metrics.messages_total.labels(outcome=refusal.outcome.value).inc()
+        self._count(refusal.outcome)
         key = (refusal.device_id or "?", refusal.outcome)
         now_s = self._clock.monotonic_s()
         if now_s - self._quiet.get(key, -_QUIET_S) < _QUIET_S:

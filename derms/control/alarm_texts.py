@@ -80,7 +80,9 @@ def _defaults_kw(devices: DeviceColumns, *, exports: bool) -> Floats:
     """How much each default control adds in one direction, shape (n,) [kW]."""
     storage = (devices.kind == EV) | (devices.kind == BATTERY)
     if exports:
-        return np.where(storage | (devices.kind == PV), np.maximum(-devices.default_power_kw, 0.0), 0.0)
+        told = np.maximum(-devices.default_power_kw, 0.0)
+        free = np.where(told > 0.0, told, devices.p_export_max_kw)
+        return np.where(devices.kind == PV, free, np.where(storage, told, 0.0))
     return np.where(storage, np.maximum(devices.default_power_kw, 0.0), 0.0)
 
 

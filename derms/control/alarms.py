@@ -120,9 +120,14 @@ def _findings(
         yield _Finding(kind=AlarmKind.DISOBEDIENT, subject=device_ids[row], raises=True, cause=cause)
     yield from _dead_man(picture, decision, on, tree, node_ids, device_ids)
     nodes = picture.nodes
-    silent = on & np.isfinite(nodes.metered_kw) & (nodes.metered_age_s > params.stale_after_s)
-    for row in np.flatnonzero(silent).tolist():
-        cause = f"its head meter has not been heard for {wait_text(float(nodes.metered_age_s[row]))}"
+    blind = on & np.isfinite(nodes.metered_kw) & ~np.isfinite(decision.nodes.measured_kw)
+    for row in np.flatnonzero(blind).tolist():
+        age_s = float(nodes.metered_age_s[row])
+        cause = f"its head meter has not been heard for {wait_text(age_s)}"
+        if age_s <= params.stale_after_s:
+            cause = (
+                f"its head meter stands at {load_text(float(nodes.metered_kw[row]))} although what is below it moves"
+            )
         yield _Finding(kind=AlarmKind.METER_SILENT, subject=node_ids[row], raises=True, cause=cause)
     lost = (decision.freshness >= Freshness.LOST) & on[picture.devices.node]
     for row, cause in silent_texts(lost, picture.devices, device_ids, params):

@@ -21,8 +21,10 @@ from derms.columns import (
     Override,
     Params,
 )
+from derms.control.layout import Layout
 from derms.control.needs import Needs
 from derms.control.obedience import Obedience
+from derms.control.wants import Round
 from derms.model import DeviceStatus
 
 
@@ -60,6 +62,8 @@ class Bounds:
     """Of those, the merely stale or disobedient ones that hold a lease: it is renewed as it is, never raised."""
     reserve_kw: Floats
     """What is kept for each held device [kW]; 0 for the others."""
+    backfeed_kw: Floats
+    """What each held device may be pushing out [kW], a magnitude; 0 for the others."""
     capability_kw: Floats
     """The smaller of rating and what it says it can do [kW]."""
     cap_kw: Floats
@@ -89,7 +93,7 @@ def device_bounds(
     needs: Needs,
     uptake_kw: Floats,
     export_over: Bools,
-    dt_s: float,
+    step_s: float,
 ) -> Bounds:
     """Work out each device's bounds from its registration, its newest reading and its leases.
 
@@ -101,7 +105,7 @@ def device_bounds(
         needs: What they need.
         uptake_kw: The most each takes by what it was seen to take, shape (n,) [kW]; inf: not known.
         export_over: Behind which node export is over its limit, shape (n,).
-        dt_s: Since the last tick [s].
+        step_s: Until the next tick, as far as is known [s].
     """
     good = (fresh == Freshness.GOOD) & commanded
     storage = (devices.kind == EV) | (devices.kind == BATTERY)
@@ -119,7 +123,7 @@ def device_bounds(
     full = _is_full(devices, needs) & ~(absorbing & (devices.soc < 1.0))
     capability = np.fmin(np.where(storage, devices.p_import_max_kw, devices.p_export_max_kw), devices.available_kw)
     cap, uptake = _cap_kw(devices, flexible, np.fmin(devices.p_import_max_kw, devices.available_kw), full, needs,
-                          uptake_kw, dt_s)  # fmt: skip
+                          uptake_kw, step_s)  # fmt: skip
     offered = np.where(uptake, cap, np.nan)
     held_down = blocked | (hold <= 0.0)
     cap = np.where(held_down, 0.0, np.fmin(cap, hold))
@@ -133,6 +137,7 @@ def device_bounds(
         held=held,
         waiting=waiting,
         reserve_kw=np.where(held, _worst_kw(devices, fresh, obedience), 0.0),
+        backfeed_kw=np.where(held, _backfeed_kw(devices, fresh, obedience), 0.0),
         capability_kw=capability,
         cap_kw=cap,
         minimum_kw=devices.p_min_kw,
@@ -146,6 +151,26 @@ def device_bounds(
     )
 
 
+def within_export(bounds: Bounds, room_kw: Floats, layout: Layout) -> Bounds:
+    """Let batteries discharge, as ordered or for relief, only as far as no export limit is passed.
+
+    Args:
+        bounds: What each could do.
+        room_kw: What may flow out of each node on top of what does now, shape (m,) [kW]; inf: no limit.
+        layout: Where they hang.
+    """
+    if np.all(np.isinf(room_kw)) or not np.any(bounds.discharge_kw > 0.0):
+        return bounds
+    ordered = -bounds.forced_kw
+    first = Round(ceiling_kw=ordered, weight=ordered)
+    relief = Round(ceiling_kw=bounds.discharge_kw - ordered, weight=bounds.discharge_kw)
+    return replace(
+        bounds,
+        discharge_kw=layout.serve(room_kw, [first, relief]),
+        forced_kw=-layout.serve(room_kw, [first]) + 0.0,
+    )
+
+
 def _is_full(devices: DeviceColumns, needs: Needs) -> Bools:
     """A battery is full at its target, a car when the battery is; one that asked for energy when it has that."""
     by_soc = devices.soc >= np.where(devices.kind == BATTERY, devices.target_soc, 1.0)
@@ -155,10 +180,11 @@ def _is_full(devices: DeviceColumns, needs: Needs) -> Bools:
 def _worst_kw(devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
     """The worst a device that cannot be told may be drawing, shape (n,) [kW].
 
-    While its lease lives, or while it is merely stale, the worse of what it drew and what it was allowed; once both
-    are over the contract says it is on its default control. One that never spoke has promised nothing.
+    While its lease lives, or while it is merely stale, the worst of what it drew, what it was allowed, and its default
+    control, since a renewal may not reach it; once both are over the contract says it is on its default control. One
+    that never spoke has promised nothing.
     """
-    may = np.where(np.isfinite(devices.may_kw), devices.may_kw, devices.default_power_kw)
+    may = np.fmax(devices.may_kw, devices.default_power_kw)
     last = np.where(np.isfinite(obedience.draw_kw), obedience.draw_kw, -np.inf)
     alive = np.isfinite(devices.may_kw)
     worst = np.where(alive | (fresh <= Freshness.STALE), np.maximum(may, last), devices.default_power_kw)
@@ -168,6 +194,15 @@ def _worst_kw(devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floa
     return np.where(astray, np.fmax(last, devices.lease_kw), worst)
 
 
+def _backfeed_kw(devices: DeviceColumns, fresh: Ints, obedience: Obedience) -> Floats:
+    """The most a device that cannot be told may be pushing out, shape (n,) [kW], a magnitude: `_worst_kw` mirrored."""
+    least = np.fmin(np.fmin(devices.may_low_kw, devices.default_power_kw), obedience.draw_kw)
+    alive = np.isfinite(devices.may_low_kw)
+    least = np.where(alive | (fresh <= Freshness.STALE), least, devices.default_power_kw)
+    least = np.where(fresh == Freshness.NEVER, -devices.p_export_max_kw, least)
+    return np.maximum(-least, 0.0) + 0.0
+
+
 def _cap_kw(
     devices: DeviceColumns,
     flexible: Bools,
@@ -175,12 +210,12 @@ def _cap_kw(
     full: Bools,
     needs: Needs,
     uptake_kw: Floats,
-    dt_s: float,
+    step_s: float,
 ) -> tuple[Floats, Bools]:
     """The most each device can take now [kW], and whom what it is seen to take has capped; shape (n,) each."""
     cap = np.where(full | (devices.status == STATUS_CODE[DeviceStatus.UNAVAILABLE]), 0.0, capability_kw)
-    # No more than what finishes within this step: in steps of minutes the rest would be room nobody uses.
-    finishing = np.maximum(needs.left_kwh * 3600.0 / max(dt_s, 1e-3), devices.p_min_kw)
+    # No more than what finishes before the next tick: in steps of minutes the rest would be room nobody uses.
+    finishing = np.maximum(needs.left_kwh * 3600.0 / max(step_s, 1e-3), devices.p_min_kw)
     cap = np.where(needs.states_energy, np.minimum(cap, finishing), cap)
     took = np.maximum(uptake_kw, devices.p_min_kw)
     uptake = flexible & (took < cap)

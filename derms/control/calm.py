@@ -37,6 +37,8 @@ _KEPT = 0.1
 """A device that was switched on less than this part of `turn_s` ago is not switched off for another's sake."""
 _UNSEATED_S = 30.0
 """...and not before others have come before it for so long [s]."""
+_ROUNDING_KW = 1e-9
+"""What is missing by less than this is not missing."""
 _MUST = 0.5
 """One that has no slack may stay below its target by so much at the most [share of the rating]."""
 
@@ -84,6 +86,8 @@ def calmed(
         Targets, shape (n,) [kW]; below every node they sum to its room at the most.
     """
     runs = flexible & (devices.lease_kw > 0.0) & (devices.override == Override.NONE)
+    # A lease below the smallest power, of other days or of another car, is none that anybody runs at.
+    runs &= devices.lease_kw >= devices.p_min_kw - _ROUNDING_KW
     seated = runs & (target_kw > 0.0)
     recent = (memory.running_s < _KEPT * params.turn_s) | (memory.unseated_s < _UNSEATED_S)
     kept = runs & (target_kw == 0.0) & (cap_kw > 0.0) & recent

@@ -25,6 +25,7 @@ from derms.columns import (
     Freshness,
     Ints,
     Memory,
+    NodeColumns,
     NodeDecision,
     Override,
     Params,
@@ -32,11 +33,11 @@ from derms.columns import (
 )
 from derms.control.allocate import Allocation, allocate
 from derms.control.background import Background, background_of
-from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps
+from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_steps, within_export
 from derms.control.calm import calmed, remember_shares
 from derms.control.caution import standing
 from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
-from derms.control.envelope import Envelope, envelope_of, lease_lives
+from derms.control.envelope import Envelope, envelope_of, followed, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
 from derms.control.meters import believe_meters
@@ -127,7 +128,7 @@ def _decide(
     pace = Pace(
         dt_s=picture.dt_s,
         lockstep=picture.lockstep,
-        frozen=layout.below(seen.background.blind),
+        frozen=layout.below(seen.background.blind) | (memory.devices.strikes > 0.0),
     )
     wants = _wants(picture, memory.devices, seen, params)
     wish = _held_first(PLUGS[picture.policy](wants), devices, bounds)
@@ -148,12 +149,13 @@ def _decide(
     kept = keep_silent(bounds.waiting, devices, layout, seen.headroom_kw, params)
     export_room = _export_room(picture, seen, told.p_kw)
     cap = _generation_caps(export_room, bounds, layout)
-    curtailed = shape_export(cap, bounds.curtailable, devices, params, pace)
+    curtailed = shape_export(cap, bounds.curtailable, devices, export_room, layout, params, pace)
     p_kw = np.where(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw))
     life, outlive = lease_lives(p_kw, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, params)
     send = told.send | curtailed.send | kept.send | outlive | (np.isfinite(p_kw) & (devices.lease_left_s > life))
+    out = followed(devices, p_kw, send) if picture.lockstep else devices
     envelope = envelope_of(
-        p_kw, send, life, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
+        p_kw, send, life, out, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,
         params,
     )  # fmt: skip
     export_short = np.maximum(-export_room, 0.0)
@@ -164,6 +166,7 @@ def _decide(
         share_kw=share,
         p_kw=told.p_kw,
         room_kw=wants.room_kw,
+        kept_kw=kept.p_kw,
         curtailed=curtailed,
         generation_cap_kw=cap,
         export_room_kw=export_room,
@@ -202,11 +205,12 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
     good = fresh == Freshness.GOOD
     obedience, device_memory = judge(devices, good & commanded, memory.devices, params, dt_s)
     uptake, idle, device_memory = uptake_of(
-        devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params
-    )
+        devices, good & commanded, obedience.draw_kw, memory.devices.last_kw, device_memory, params,
+        lockstep=picture.lockstep,
+    )  # fmt: skip
     needs, device_memory = needs_of(devices, obedience.draw_kw, good, device_memory, params, dt_s)
     export_over = layout.below(memory.nodes.export_over > 0.0)
-    bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, dt_s)
+    bounds = device_bounds(devices, commanded, fresh, obedience, needs, uptake, export_over, params.interval_s)
     meters, node_memory = believe_meters(
         nodes, layout, obedience.draw_kw, memory.devices.last_kw, memory.nodes, params, dt_s
     )
@@ -224,6 +228,7 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         params=params,
         dt_s=dt_s,
     )
+    bounds = within_export(bounds, _outflow_kw(nodes, limits, background, bounds, devices, fresh, layout), layout)
     reserved = layout.sums(bounds.reserve_kw)
     unseen = unseen_rise_kw(background.import_kw, background.blind, memory.nodes)
     taken = nodes.margin_kw + background.import_kw + unseen + reserved
@@ -256,6 +261,22 @@ def _look(picture: Picture, memory: Memory, params: Params, layout: Layout, comm
         reserved_kw=reserved,
     )
     return seen, replace(memory, devices=device_memory, nodes=node_memory)
+
+
+def _outflow_kw(
+    nodes: NodeColumns, limits: Limits, background: Background, bounds: Bounds, devices: DeviceColumns, fresh: Ints,
+    layout: Layout,
+) -> Floats:  # fmt: skip
+    """What batteries may push out below each node beside what flows out already, shape (m,) [kW]; inf: no limit.
+
+    What EVs and batteries take is not counted on: it can be told away in this very tick.
+    """
+    # Where no meter sees them, panels that have gone quiet are in nothing that is believed.
+    quiet = (devices.kind == PV) & (fresh != Freshness.GOOD)
+    made = np.where(np.isfinite(devices.p_actual_kw), np.abs(devices.p_actual_kw), devices.p_export_max_kw)
+    unseen = np.where(background.metered, 0.0, layout.sums(np.where(quiet, made, 0.0)))
+    held = layout.sums(bounds.backfeed_kw)
+    return limits.export_kw - nodes.margin_kw + background.belief.level_kw - unseen - held
 
 
 def _wants(picture: Picture, memory: DeviceMemory, seen: _Seen, params: Params) -> Wants:
@@ -322,11 +343,13 @@ def _export_room(picture: Picture, seen: _Seen, told_kw: Floats) -> Floats:
     """What curtailable PV may generate below each node, shape (m,) [kW]; negative: export is over without any."""
     devices, bounds = picture.devices, seen.bounds
     # PV that cannot be told makes what it makes; what EVs and batteries are told they may not all take, so the
-    # smaller of told and measured is counted on.
+    # smaller of told and measured is counted on; and what a battery may still discharge counts until it is over.
     loose = (devices.kind == PV) & ~bounds.curtailable
     made = np.where(np.isfinite(devices.p_actual_kw), -np.abs(devices.p_actual_kw), -devices.p_export_max_kw)
-    consumed = np.where(bounds.flexible, np.fmin(told_kw, seen.obedience.draw_kw), 0.0)
-    net = seen.background.export_kw + seen.layout.sums(np.where(loose, made, 0.0) + consumed)
+    discharge = np.where(devices.may_low_kw < 0.0, devices.may_low_kw, np.inf)
+    consumed = np.minimum(np.fmin(told_kw, seen.obedience.draw_kw), np.inf if picture.lockstep else discharge)
+    consumed = np.where(bounds.flexible, consumed, 0.0)
+    net = seen.background.export_kw + seen.layout.sums(np.where(loose, made, 0.0) + consumed - bounds.backfeed_kw)
     return seen.limits.export_kw - picture.nodes.margin_kw + net
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derms.columns import Bools, DeviceColumns, Floats, Params
+from derms.columns import Bools, DeviceColumns, Floats, Override, Params
 from derms.control.layout import Layout
 from derms.control.wants import Round
 
-_ROUNDING_KW = 1e-9
-"""What is missing by less than this is not missing."""
+_ROUNDING_KW = 2e-6
+"""What is missing by less than this is not missing: setpoints go out in milliwatts [kW]."""
+_ROUNDING = 1e-5
+"""The same for whole steps [steps]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Pace:
     lockstep: bool
     """`Picture.lockstep`."""
     frozen: Bools
-    """Raise nothing here: a head meter above is silent; shape (n,)."""
+    """Raise nothing here: a head meter above is silent, or its own last reading contradicts its lease; shape (n,)."""
 
 
 def occupied_kw(devices: DeviceColumns, draw_kw: Floats) -> Floats:
@@ -89,12 +91,15 @@ def shape_import(
     rise = np.where(flexible & ~pace.frozen, np.maximum(want - own, 0.0), 0.0)
     free = headroom_kw - layout.sums(busy)
     granted = layout.serve(free, [Round(ceiling_kw=rise, rank=rank)])
-    granted = np.where(np.maximum(own, 0.0) + granted < devices.p_min_kw - _ROUNDING_KW, 0.0, granted)
+    cut = (rise > 0.0) & (np.maximum(own, 0.0) + granted < devices.p_min_kw - _ROUNDING_KW)
+    granted = np.where(cut, 0.0, granted)
     # Up to what it may draw anyway, a device is not "raised": that room is already its own.
     p_kw = np.where(granted > 0.0, own + granted, np.minimum(want, own))
     p_kw = lawful(p_kw, devices)
     p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
-    p_kw = _settle_small_changes(p_kw, floor_kw, devices, flexible, headroom_kw, layout, params)
+    cut |= (devices.p_step_kw > 0.0) & (granted < rise - _ROUNDING_KW)
+    claim = np.where(cut, np.maximum(lawful(want, devices) - np.maximum(p_kw, 0.0), 0.0), 0.0)
+    p_kw = _settle_small_changes(p_kw, claim, floor_kw, devices, flexible, headroom_kw, layout, params)
     return Leases(
         p_kw=np.where(flexible, p_kw, np.nan),
         send=flexible & due(p_kw, devices, params),
@@ -106,8 +111,8 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
     """Renew the leases of devices that have gone quiet a moment ago, or do not follow, as they are.
 
     A device that reports more slowly than others must not fall off its lease between two reports. It is never raised
-    on an old reading; when there is no room at all it is told to go to its default control, in case it listens. Its
-    room stays reserved either way.
+    on an old reading; when there is no room at all it is told to go to its default control, and where an operator
+    blocks it or holds it lower, to that, in case it listens. Its room stays reserved either way.
 
     Args:
         waiting: Which rows are meant.
@@ -118,27 +123,59 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
     """
     lowest = np.minimum(devices.lease_kw, np.maximum(devices.default_power_kw, 0.0))
     roomy = ~layout.below(headroom_kw < 0.0)
-    p_kw = np.where(waiting, np.where(roomy, devices.lease_kw, lowest), np.nan)
+    p_kw = np.minimum(np.where(roomy, devices.lease_kw, lowest), ordered_kw(devices))
+    p_kw = np.where(waiting, p_kw, np.nan)
     return Leases(p_kw=p_kw, send=waiting & due(p_kw, devices, params), ramping=np.zeros_like(waiting))
 
 
-def shape_export(cap_kw: Floats, curtailable: Bools, devices: DeviceColumns, params: Params, pace: Pace) -> Leases:
-    """Turn generation caps (magnitudes) into leases for PV: tighter at once, looser by ramp.
+def ordered_kw(devices: DeviceColumns) -> Floats:
+    """The most an operator lets each charge, shape (n,) [kW]; inf: nobody says."""
+    hold = np.where(devices.override == Override.HOLD, lawful(np.maximum(devices.override_kw, 0.0), devices), np.inf)
+    return np.where(devices.override == Override.BLOCK, 0.0, hold)
+
+
+def generated_kw(devices: DeviceColumns) -> Floats:
+    """The most each PV may be making at this moment, shape (n,) [kW], a magnitude: measured, or still allowed."""
+    allowed = np.where(np.isfinite(devices.may_low_kw), -devices.may_low_kw, devices.p_export_max_kw)
+    return np.fmax(np.abs(devices.p_actual_kw), allowed)
+
+
+def shape_export(
+    cap_kw: Floats,
+    curtailable: Bools,
+    devices: DeviceColumns,
+    room_kw: Floats,
+    layout: Layout,
+    params: Params,
+    pace: Pace,
+) -> Leases:
+    """Turn generation caps (magnitudes) into leases for PV: tighter at once, looser by ramp and into room that is free.
 
     Args:
         cap_kw: What each may generate, shape (n,) [kW], a magnitude.
         curtailable: Which rows are meant.
         devices: The columns.
+        room_kw: What they may generate together below each node, shape (m,) [kW]; inf: no limit.
+        layout: Where they hang.
         params: The engine's constants.
         pace: How fast.
     """
     step = devices.p_export_max_kw * pace.dt_s / params.ramp_up_s
     before = np.where(np.isfinite(devices.lease_kw), -devices.lease_kw, devices.p_export_max_kw)
-    p_kw = -np.minimum(cap_kw, before + step) + 0.0  # + 0.0: a cap of nothing is 0, not -0
+    want, lowered = np.minimum(cap_kw, before + step), np.minimum(cap_kw, before)
+    busy = np.where(curtailable, generated_kw(devices), 0.0)
+    if pace.lockstep:
+        busy = np.minimum(busy, lowered)
+    own = np.maximum(busy, lowered)
+    rise = np.where(curtailable, np.maximum(want - own, 0.0), 0.0)
+    if not np.all(np.isinf(room_kw)):
+        rise = layout.serve(np.maximum(room_kw - layout.sums(busy), 0.0), [Round(ceiling_kw=rise, weight=rise)])
+    made = np.where(rise > 0.0, own + rise, np.minimum(want, own))
+    p_kw = -made + 0.0  # + 0.0: a cap of nothing is 0, not -0
     return Leases(
         p_kw=np.where(curtailable, p_kw, np.nan),
         send=curtailable & due(p_kw, devices, params),
-        ramping=curtailable & (cap_kw > before + step),
+        ramping=curtailable & (made < cap_kw - 1e-6),
     )
 
 
@@ -151,22 +188,25 @@ def due(p_kw: Floats, devices: DeviceColumns, params: Params) -> Bools:
 def lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:
     """Down to a power the device can run at: whole steps, nothing between 0 and its smallest power."""
     step = np.where(devices.p_step_kw > 0.0, devices.p_step_kw, 1.0)
-    whole = np.floor(p_kw / step + 1e-6) * step
-    p_kw = np.where((devices.p_step_kw > 0.0) & (p_kw > 0.0), np.minimum(whole, p_kw), p_kw)
+    whole = np.floor(p_kw / step + _ROUNDING) * step
+    p_kw = np.where((devices.p_step_kw > 0.0) & (p_kw > 0.0), whole, p_kw)
     least = devices.p_min_kw
     return np.where(p_kw > 0.0, np.where(p_kw < least - _ROUNDING_KW, 0.0, np.maximum(p_kw, least)), p_kw)
 
 
 def _settle_small_changes(
-    p_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats, layout: Layout,
-    params: Params,
+    p_kw: Floats, claim_kw: Floats, floor_kw: Floats, devices: DeviceColumns, flexible: Bools, headroom_kw: Floats,
+    layout: Layout, params: Params,
 ) -> Floats:  # fmt: skip
-    """Keep leases that would change by less than the deadband, unless keeping them breaks a limit."""
+    """Keep leases that would change by less than the deadband, unless that breaks a limit or keeps a claim waiting.
+
+    A claim is what a smallest power or a whole step that waits for room would take on top, shape (n,) [kW].
+    """
     band = params.deadband * devices.p_import_max_kw
     lawful = (devices.lease_kw >= devices.p_min_kw) | (devices.lease_kw <= 0.0)
     keep = flexible & lawful & (devices.lease_kw >= floor_kw) & (np.abs(p_kw - devices.lease_kw) < band)
     kept = np.where(keep, devices.lease_kw, p_kw)
-    broken = layout.sums(np.where(flexible, kept, 0.0)) > headroom_kw
+    broken = layout.sums(np.where(flexible, kept + claim_kw, 0.0)) > headroom_kw
     if not broken.any():
         return kept
     down_only = layout.below(broken)

@@ -13,7 +13,7 @@ of leases whose sum could peak above a limit is reshaped: those that end in a ri
 end before them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,15 +74,28 @@ def lease_lives(
         Lives, shape (n,) [s], and whose leases are to be renewed now so that they outlive the others.
     """
     leased = bounds.flexible & np.isfinite(p_kw)
-    worse = np.where(leased, np.maximum(p_kw, devices.default_power_kw), 0.0)
+    default = np.maximum(devices.default_power_kw, 0.0)
+    worse = np.where(leased, np.maximum(p_kw, default), 0.0)
     mixed = tree.subtree(devices.node, worse + bounds.reserve_kw) + background.import_kw
     tight = mixed > import_kw + _NOTHING_KW
     under = tree.down_any(tight)[devices.node] & leased
-    falls = under & (p_kw > devices.default_power_kw)
-    rises = under & (p_kw < devices.default_power_kw)
+    falls = under & (p_kw > default)
+    rises = under & (p_kw < default)
     slot_s = (params.lease_s + REVERT_S) / _SLOTS
     short_s = max(params.lease_s - REVERT_S - 2.0 * slot_s, params.lease_s / 3.0)
     return np.where(falls, short_s, params.lease_s), rises
+
+
+def followed(devices: DeviceColumns, p_kw: Floats, send: Bools) -> DeviceColumns:
+    """The same devices once all that goes out is followed, as it is in lockstep: no older lease counts any more."""
+    lowered = send & (devices.kind != PV) & (devices.p_actual_kw > p_kw)
+    return replace(
+        devices,
+        p_actual_kw=np.where(lowered, p_kw, devices.p_actual_kw),
+        may_kw=np.where(send, np.nan, devices.may_kw),
+        may_low_kw=np.where(send, np.nan, devices.may_low_kw),
+        may_left_s=np.where(send, -np.inf, devices.may_left_s),
+    )
 
 
 def envelope_of(
@@ -106,7 +119,9 @@ def envelope_of(
     storage = (devices.kind == EV) | (devices.kind == BATTERY)
     told = storage & bounds.flexible
     is_pv = devices.kind == PV
-    default = devices.default_power_kw
+    # Without a lease a panel makes what the sun gives, unless a default control is told of it.
+    free = is_pv & ~(devices.default_power_kw < 0.0)
+    default = np.where(free, -devices.p_export_max_kw, devices.default_power_kw)
     draw = np.where(np.isfinite(devices.p_actual_kw), devices.p_actual_kw, default)
     new = np.where(send, p_kw, np.nan)
     leased = np.isfinite(devices.may_kw) | np.isfinite(new)
@@ -118,25 +133,28 @@ def envelope_of(
     earliest = np.where(np.isfinite(devices.may_kw), earliest, ends)
     latest = np.maximum(ends + np.where(send, REVERT_S, 0.0), np.maximum(devices.may_left_s, 0.0))
     held = np.where(bounds.held, np.maximum(bounds.reserve_kw, default), 0.0)
+    # A battery that discharges by default does so until it is empty, and may be so already.
+    idle = np.maximum(default, 0.0)
     up = _Course(
-        granted_kw=np.where(told, np.maximum(highest, draw), np.where(is_pv, draw, held)),
-        default_kw=np.where(told, default, np.where(is_pv, np.maximum(draw, default), held)),
+        granted_kw=np.where(told | bounds.curtailable, np.maximum(highest, draw), np.where(is_pv, draw, held)),
+        default_kw=np.where(told, idle, np.where(is_pv, np.maximum(draw, default), held)),
         earliest_s=earliest,
         latest_s=latest,
     )
     import_peak, import_s = _peak(_above(up, is_pv, draw), devices, tree, background.import_kw, params)
-    # Towards export a charger counts with what it takes, not with what it may take; silent ones with nothing.
-    takes = np.where(told, np.minimum(np.maximum(draw, lowest), np.maximum(lowest, 0.0)) + np.minimum(lowest, 0.0), 0.0)
+    # Towards export a charger counts with what it takes, not with what it may take, and a silent one with nothing.
+    takes = np.where(told, np.minimum(draw, lowest), -bounds.backfeed_kw)
+    rests = np.where(told, np.minimum(default, np.maximum(draw, 0.0)), -bounds.backfeed_kw)
     pv_low = np.where(is_pv, np.where(leased & bounds.curtailable, lowest, -devices.p_export_max_kw), 0.0)
     down = _Course(
         granted_kw=-np.where(is_pv, pv_low, takes),
-        default_kw=-np.where(is_pv, np.where(bounds.curtailable, default, pv_low), np.where(told, default, 0.0)),
+        default_kw=-np.where(is_pv, np.where(bounds.curtailable, default, pv_low), rests),
         earliest_s=earliest,
         latest_s=latest,
     )
     export_peak, export_s = _peak(down, devices, tree, -background.export_kw, params)
-    at_default = tree.subtree(devices.node, np.where(told, default, held)) + background.import_kw
-    made = tree.subtree(devices.node, np.where(is_pv, down.default_kw, np.where(told, -default, 0.0)))
+    at_default = tree.subtree(devices.node, np.where(told, idle, held)) + background.import_kw
+    made = tree.subtree(devices.node, down.default_kw)
     over_import, over_export = at_default - import_kw, made - background.export_kw - export_kw
     return Envelope(
         import_kw=import_peak,
@@ -144,14 +162,14 @@ def envelope_of(
         export_kw=export_peak,
         export_s=export_s,
         default_over_kw=np.maximum(np.maximum(over_import, over_export), 0.0) + 0.0,
-        default_over_exports=over_export > np.maximum(over_import, 0.0),
+        default_over_exports=over_export > np.maximum(over_import, _NOTHING_KW),
     )
 
 
 def _above(course: _Course, is_pv: Bools, draw_kw: Floats) -> _Course:
-    """PV is in the background already as it draws; only what it would lose on its default control comes on top."""
+    """PV is in the background already as it draws; what it would lose under a lease or its default is on top."""
     return _Course(
-        granted_kw=np.where(is_pv, 0.0, course.granted_kw),
+        granted_kw=np.where(is_pv, course.granted_kw - draw_kw, course.granted_kw),
         default_kw=np.where(is_pv, course.default_kw - draw_kw, course.default_kw),
         earliest_s=course.earliest_s,
         latest_s=course.latest_s,

@@ -46,6 +46,10 @@ _REMEMBER_S = 10.0
 """What the engine remembers is written down at most this often [s]."""
 _MIN_GAP_S = 0.2
 """Between ticks that were asked for, so that a storm of wishes is one tick [s]."""
+_FOLLOW_S = 0.5
+"""What a head meter reads so long after a tick shows what that tick has brought [s]."""
+_CLEARLY = 0.005
+"""An excess of more than this share of the limit is more than a meter's error."""
 
 log = logging.getLogger(__name__)
 
@@ -187,13 +191,20 @@ class ControlLoop:
         return row
 
     def observed_load(self, feeder_id: str, metered_kw: float) -> None:
-        """Ask for a tick when a head meter reads above the limit in force: that cannot wait for the interval."""
+        """Ask for a tick when a head meter reads above the limit in force: that cannot wait for the interval.
+
+        Where the last tick knew of it, its setpoints are given time to be followed, and a load that lies at its limit
+        is left to the interval.
+        """
         state = self.feeders.get(feeder_id)
         if state is None or state.tree.decision is None:
             return
-        nodes = state.tree.decision.nodes
-        over = metered_kw > nodes.import_limit_kw[state.node] or -metered_kw > nodes.export_limit_kw[state.node]
-        if over and feeder_id not in state.tree.over:
+        nodes, node = state.tree.decision.nodes, state.node
+        upper_kw, lower_kw = float(nodes.import_limit_kw[node]), float(nodes.export_limit_kw[node])
+        excess_kw, limit_kw = max((metered_kw - upper_kw, upper_kw), (-metered_kw - lower_kw, lower_kw))
+        followed = self.last_tick_s is None or self._clock.monotonic_s() - self.last_tick_s >= _FOLLOW_S
+        known = feeder_id in state.tree.over
+        if excess_kw > (_CLEARLY * limit_kw if known else 0.0) and (followed or not known):
             self.wake()
 
     async def run(self) -> None:

@@ -4,7 +4,7 @@ Several things may lie in a device's way; the one named is the one without which
 limit is named only where the setpoint lies on it, and what is closer to the wire goes before what it hides::
 
     export absorbed < uptake < import limit < smallest power < full, unavailable < held < relief, export limit
-        < ramp and room not free yet < blocked < silent < disobedient
+        < ramp and room not free yet < blocked < silent < disobedient < told by an operator all the same
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 from derms.columns import STATUS_CODE, Bools, DeviceColumns, Floats, Freshness, Ints, Override, Reason
 from derms.control.allocate import Allocation
 from derms.control.bounds import Bounds
-from derms.control.dynamics import Leases, lawful
+from derms.control.dynamics import Leases, lawful, ordered_kw
 from derms.control.layout import Layout
 from derms.model import DeviceStatus
 
@@ -32,6 +32,8 @@ class Course:
     """What it is leased [kW]; NaN: nothing."""
     room_kw: Floats
     """What allocation had to give at each node [kW]; negative: relief was due."""
+    kept_kw: Floats
+    """What the silent and disobedient are leased [kW]; NaN: nothing."""
     curtailed: Leases
     """Of PV."""
     generation_cap_kw: Floats
@@ -80,6 +82,8 @@ def reasons_of(
     reason[told & (devices.override == Override.BLOCK)] = Reason.BLOCKED
     reason[bounds.waiting] = Reason.SILENT
     reason[disobedient & (fresh == Freshness.GOOD)] = Reason.DISOBEDIENT
+    ordered = bounds.waiting & (np.abs(course.kept_kw - ordered_kw(devices)) <= _SLIGHT_KW)
+    reason[ordered] = np.where(devices.override == Override.BLOCK, Reason.BLOCKED, Reason.HELD)[ordered]
     return reason, _nodes_of(reason, course, layout)
 
 

@@ -119,7 +119,7 @@ def seated(seats: Seats, left: Floats, lumps: Lumps, turn: Floats) -> Bools:
 def whole_steps(
     seats: Seats, left: Floats, share: Floats, lumps: Lumps, turn: Floats, drawing: Floats
 ) -> tuple[Floats, Floats]:
-    """Floor shares to whole steps, and give the room that frees out again step by step.
+    """Floor shares to whole steps, and give the room that frees out again: a step to each, then all that still fits.
 
     Who loses the largest part of a step is first, one that draws that step already before others, equals by `turn`.
 
@@ -144,19 +144,28 @@ def whole_steps(
     lost /= step
     span = np.ptp(turn[who])
     among_equals = (turn[who] - np.min(turn[who])) / (2.0 * span) if 0.0 < span < np.inf else np.zeros(who.size)
+    one_each = True
     while True:
-        after = (counts + 1.0) * step
-        asks = np.flatnonzero((after <= top) & (step <= seats.down_min(left)[seats.place[who]]))
+        fit = np.floor(np.minimum(top - counts * step, seats.down_min(left)[seats.place[who]]) / step + _CLOSE)
+        asks = np.flatnonzero(fit >= 1.0)
         if not asks.size:
             break
-        keeps = draws[asks] >= after[asks] * (1.0 - _CLOSE)
+        after = (counts[asks] + 1.0) * step[asks]
+        keeps = draws[asks] >= after * (1.0 - _CLOSE)
         rank = np.round((lost[asks] + _KEEPS * keeps) * 1e6) + among_equals[asks]
-        taken = asks[served_whole(seats, left, who[asks], step[asks], rank)]
+        if one_each:
+            steps = 1.0 * served_whole(seats, left, who[asks], step[asks], rank)
+        else:
+            # What is left lets few take more, and those all of it: who is first among them is then done.
+            given, _ = pour_to(seats, left, who[asks], Pouring(fit[asks] * step[asks], rank=rank))
+            steps = np.floor(given / step[asks] + _CLOSE)
+        one_each = False
+        taken, steps = asks[steps > 0.0], steps[steps > 0.0]
         if not taken.size:
             break
-        counts[taken] += 1.0
+        counts[taken] += steps
         lost[taken] = 0.0
-        left = spend(seats, left, who[taken], step[taken])
+        left = spend(seats, left, who[taken], steps * step[taken])
     share = share.copy()
     share[who] = counts * step
     return share, left

@@ -17,13 +17,16 @@ _ON_TOP, _ON_TOP_OF_RATING = 0.02, 0.01
 """Room to show more: this share of what it takes, and this share of its rating."""
 _STEPS_UP = 4.0
 """A device that takes what is on top is believed to take this many times as much more."""
+_MOST = 0.9
+"""Who takes this share of what is on top has shown that it takes all of it."""
 _STILL = 0.02
 """A reading that rose by more than this share of the rating since the last tick is on its way."""
 
 
 def uptake_of(
-    devices: DeviceColumns, good: Bools, draw_kw: Floats, last_kw: Floats, memory: DeviceMemory, params: Params
-) -> tuple[Floats, Floats, DeviceMemory]:
+    devices: DeviceColumns, good: Bools, draw_kw: Floats, last_kw: Floats, memory: DeviceMemory, params: Params,
+    *, lockstep: bool,
+) -> tuple[Floats, Floats, DeviceMemory]:  # fmt: skip
     """Learn who takes less than it may.
 
     Args:
@@ -33,6 +36,7 @@ def uptake_of(
         last_kw: The same at the last tick; NaN: unknown.
         memory: What was remembered.
         params: The engine's constants.
+        lockstep: `Picture.lockstep`.
 
     Returns:
         What each is granted at the most on these grounds, shape (n,) [kW], inf where there are none; what each
@@ -46,8 +50,10 @@ def uptake_of(
     before = np.where(gone, np.nan, memory.takes_kw)
     shown = np.where(good, np.fmax(draw_kw - before, 0.0), 0.0)
     takes = np.where(short, np.maximum(draw_kw, 0.0), before + (1.0 + _STEPS_UP) * shown)
+    # Where ticks are minutes long, who takes most of what is on top is offered everything: at worst for one of them.
+    all_of_it = lockstep & ~short & (shown >= _MOST * (_on_top(before, rating) - before))
     # Once it is offered all it can ever take, there is no limit left to remember.
-    takes = np.where(takes >= rating, np.nan, takes)
+    takes = np.where(all_of_it | (takes >= rating), np.nan, takes)
     idle = np.where(settled & ~rising, np.fmax(devices.lease_kw - np.maximum(draw_kw, 0.0), 0.0), 0.0)
     return np.fmin(np.inf, _on_top(takes, rating)), idle, replace(memory, takes_kw=takes)
 

@@ -54,6 +54,7 @@ class Wants:
     seats: Seats
     """The layout of `tree` and `node`."""
     dt_s: float
+    """Since the last tick [s]; the next one comes in about `params.interval_s`."""
     params: Params
 
 

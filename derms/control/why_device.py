@@ -151,8 +151,8 @@ def energy(case: Case) -> Bound:
     else:
         words = f"needs {left:.1f} kWh" + ("" if states or np.isnan(soc) else f": SOC {soc:.0%}, target {target:.0%}")
         if states and case.shares:
-            dt_s = max(case.picture.dt_s, 1e-3)
-            limit = max(left * 3600.0 / dt_s, case.at(devices.p_min_kw))
+            step_s = max(case.params.interval_s, 1e-3)
+            limit = max(left * 3600.0 / step_s, case.at(devices.p_min_kw))
     binding = case.binds(BoundKind.ENERGY)
     return Bound(
         kind=BoundKind.ENERGY,
@@ -214,14 +214,13 @@ def override(case: Case) -> tuple[Bound, ...]:
 
 
 def _held_at_kw(case: Case) -> float:
-    """Where holding it comes to rest: a battery cannot give more than it has, a charger runs in its steps."""
+    """Where holding it comes to rest: a battery gives what it has and export limits let it, a charger runs in steps."""
     devices, hold = case.devices, case.hold_kw
     if case.is_pv:
         return min(hold, 0.0)
     if hold <= 0.0:
-        able = float(np.fmin(case.at(devices.p_export_max_kw), case.at(devices.available_kw)))
-        gives = case.kind == BATTERY and case.at(devices.soc) > case.at(devices.min_soc_reserve)
-        return -min(able, -hold) + 0.0 if gives else 0.0
+        # One that is silent or does not follow is only brought down, never sent to discharge.
+        return min(case.share_kw, 0.0) if case.shares else 0.0
     step = case.at(devices.p_step_kw)
     lawful = float(np.floor(hold / step + _SLIGHT_KW)) * step if step > 0.0 else hold
     return 0.0 if lawful < case.at(devices.p_min_kw) - _SLIGHT_KW else lawful

@@ -39,17 +39,16 @@ def _slowed(case: Case) -> tuple[str, tuple[str, ...]]:
             "it rises when it is further off its share, or when there is more room",
         )
     nodes, devices, params = case.picture.nodes, case.devices, case.params
+    unheard = np.isfinite(nodes.metered_kw) & ~np.isfinite(case.decision.nodes.measured_kw)
     lease, missing = case.at(devices.lease_kw), abs(case.share_kw - case.setpoint_kw)
-    blind = [
-        node
-        for node in case.path
-        if np.isfinite(nodes.metered_kw[node]) and nodes.metered_age_s[node] > params.stale_after_s
-    ]
+    blind = [node for node in case.path if unheard[node]]
     if blind and not case.is_pv:
-        name = case.names.nodes[blind[0]]
-        age = wait_text(float(nodes.metered_age_s[blind[0]]))
-        return f"{course}: the head meter of {name} is silent for {age}, so nothing is raised", (
-            f"it rises when the head meter of {name} is heard again",
+        name, age_s = case.names.nodes[blind[0]], float(nodes.metered_age_s[blind[0]])
+        frozen = age_s <= params.stale_after_s
+        state = "stands still although what is below it moves" if frozen else f"is silent for {wait_text(age_s)}"
+        again = "moves" if frozen else "is heard"
+        return f"{course}: the head meter of {name} {state}, so nothing is raised", (
+            f"it rises when the head meter of {name} {again} again",
         )
     rating = case.at(devices.p_export_max_kw if case.is_pv else devices.p_import_max_kw)
     if not case.is_pv and abs(case.setpoint_kw - lease) <= _SLIGHT_KW and missing < params.deadband * rating:

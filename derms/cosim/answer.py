@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from derms.columns import Bools, Decision, Floats, NodeColumns, Reason
+from derms.control.alarm_kinds import AlarmKind
 from derms.control.words import reason_text
 from derms.cosim.clock import EPOCH_MS, as_said
 from derms.cosim.wrong import WrongLine
@@ -124,17 +125,24 @@ def _alarms(told: Told) -> list[dict[str, Any]]:
     """What a person should look at."""
     decision, at = told.decision, told.decision.nodes
     alarms: list[dict[str, Any]] = [
-        {"alarm": "disobedient", "device": told.devices[row]} for row in np.flatnonzero(decision.disobedient).tolist()
+        {"alarm": AlarmKind.DISOBEDIENT.value, "device": told.devices[row]}
+        for row in np.flatnonzero(decision.disobedient).tolist()
     ]
     blind = np.isfinite(told.columns.metered_kw) & ~np.isfinite(at.measured_kw)
-    alarms += [{"alarm": "meter-silent", "node": told.nodes[row]} for row in np.flatnonzero(blind).tolist()]
-    for name, kw in (
-        ("shortfall", at.shortfall_kw),
-        ("export-shortfall", at.export_shortfall_kw),
-        ("defaults-over-limit", at.default_over_kw),
+    alarms += [
+        {"alarm": AlarmKind.METER_SILENT.value, "node": told.nodes[row]} for row in np.flatnonzero(blind).tolist()
+    ]
+    nothing = np.zeros_like(at.default_over_exports)
+    for kind, kw, exports in (
+        (AlarmKind.SHORTFALL, at.shortfall_kw, nothing),
+        (AlarmKind.SHORTFALL, at.export_shortfall_kw, ~nothing),
+        (AlarmKind.DEFAULTS_OVER, at.default_over_kw, at.default_over_exports),
     ):
-        rows = np.flatnonzero(kw > _NOTHING_KW).tolist()
-        alarms += [{"alarm": name, "node": told.nodes[row], "kw": float(kw[row])} for row in rows]
+        alarms += [
+            {"alarm": kind.value, "node": told.nodes[row], "kw": float(kw[row]),
+             "direction": "export" if exports[row] else "import"}
+            for row in np.flatnonzero(kw > _NOTHING_KW).tolist()
+        ]  # fmt: skip
     return alarms
 
 

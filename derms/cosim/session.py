@@ -61,6 +61,10 @@ class Session:
     early: TickSaid
     """Measurements in the first line; they are made at the first tick."""
     last_ms: int | None = None
+    step_s: float | None = None
+    """Between the last two ticks [s]; None: there were no two."""
+    before_s: float | None = None
+    """Between the two before [s]."""
     loads_kw: dict[str, float] = field(default_factory=dict)
     """What each node drew at the last tick [kW]."""
 
@@ -99,6 +103,7 @@ class Session:
             known.first_ms = now_ms
         late = known.take(line)
         dt_s = step_of(self.parameters, None if self.last_ms is None else (now_ms - self.last_ms) / 1000.0)
+        self.before_s, self.step_s = self.step_s, None if self.last_ms is None else dt_s
         self.last_ms = now_ms
         loads = self.loads_kw or dict(
             zip(known.forest.ids, np.nan_to_num(known.forest.metered_kw).tolist(), strict=True)
@@ -138,7 +143,10 @@ class Session:
             lockstep=lockstep,
         )
         decision, tree.memory = decide(
-            picture, tree.memory, params_for(self.parameters, dt_s, lockstep=lockstep), tree.layout
+            picture,
+            tree.memory,
+            params_for(self.parameters, dt_s, lockstep=lockstep, before_s=self.before_s),
+            tree.layout,
         )
         for row in np.flatnonzero(decision.send).tolist():
             known.told(names[row], float(decision.target_kw[row]), float(decision.life_s[row]), now_ms)

@@ -17,6 +17,7 @@ from derms.model import (
     ProgramKind,
 )
 from tests.scenarios import story
+from tests.scenarios.chance import Session, sessions
 
 if TYPE_CHECKING:
     from tests.scenarios.stage import Stage
@@ -76,6 +77,9 @@ def agenda(stage: "Stage") -> list[Entry]:
             entries.append((laid.release_s, _release(stage, laid.device)))
     for fault in told.fault:
         entries += _fault(stage, fault)
+    for one in sessions(told):
+        stage.devices.plugged[one.charger] = False
+        entries += [(max(one.arrives_s, 0.0), _do(_arrives, stage, one)), (one.leaves_s, _do(_leaves, stage, one))]
     return sorted(entries, key=lambda entry: entry[0])
 
 
@@ -94,6 +98,26 @@ def _join(stage: "Stage", row: int, device: story.Device) -> Deed:
             stage.controller.register(registration(device))
 
     return deed
+
+
+def _arrives(stage: "Stage", one: Session) -> None:
+    devices, row = stage.devices, one.charger
+    devices.plugged[row], devices.taken_kwh[row] = True, 0.0
+    devices.soc[row], devices.accepts_kw[row], devices.ready_by_s[row] = one.soc, one.takes_kw, one.says_s
+    stage.speaks_now[row] = True
+
+
+def _leaves(stage: "Stage", one: Session) -> None:
+    """Gone, with what it got of what it could have had: up to its target, at its own pace."""
+    devices, row = stage.devices, one.charger
+    told = devices.told[row]
+    hours = (one.leaves_s - max(one.arrives_s, 0.0)) / 3600.0
+    gap_kwh = max(told.target - one.soc, 0.0) * told.capacity_kwh
+    could_kwh = min(gap_kwh, min(told.rating_kw, one.takes_kw) * hours)
+    stage.could_kwh += could_kwh
+    stage.got_kwh += min(could_kwh, float(devices.taken_kwh[row]))
+    devices.plugged[row] = False
+    stage.speaks_now[row] = True
 
 
 def _instant(stage: "Stage", at_s: float) -> datetime:
@@ -167,7 +191,7 @@ def _fault(stage: "Stage", fault: story.Fault) -> list[Entry]:
     begin, end = fault.at_s, fault.at_s + fault.for_s
     match fault.kind:
         case "broker":
-            return [(begin, _do(setattr, stage.wire, "down", True)), (end, _do(setattr, stage.wire, "down", False))]
+            return [(begin, _do(setattr, stage.wire, "down", True)), (end, lambda: _broker_back(stage))]
         case "store":
             return [(begin, _do(setattr, stage.books, "away", True)), (end, _do(setattr, stage.books, "away", False))]
         case "clock_step":
@@ -180,6 +204,11 @@ def _fault(stage: "Stage", fault: story.Fault) -> list[Entry]:
             return [(begin, lambda: _meter_fault(stage, fault, True)), (end, lambda: _meter_fault(stage, fault, False))]
         case _:
             return [(begin, lambda: device_fault(stage, fault, True)), (end, lambda: device_fault(stage, fault, False))]
+
+
+def _broker_back(stage: "Stage") -> None:
+    stage.wire.down = False
+    stage.speaks_now[:] = True
 
 
 def _step_clock(stage: "Stage", fault: story.Fault) -> None:

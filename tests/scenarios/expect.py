@@ -86,6 +86,10 @@ def _values(stage: Stage, expect: Expect) -> Floats | float:
             return values if expect.each else float(values.sum())
         case "setpoints":
             return float(len(_sent(stage, expect)))
+        case "delivered":
+            return stage.got_kwh / stage.could_kwh
+        case "excused":
+            return observer.excused_s
         case "reversals":
             return observer.reversals_per_hour(stage.story.seconds)
         case "fully_met":

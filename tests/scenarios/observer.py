@@ -4,7 +4,7 @@ It believes no telemetry and asks the controller nothing. A *violation* is a str
 the true load of a node that is commanded lies above its limit by more than 0.5 % of it (and `slack_kw`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,9 @@ TOLERANCE = 0.005
 """Of the limit: below this an excess is the meter's, not the controller's."""
 _TURN = 0.02
 """A setpoint that comes back by more than this share of the rating has turned round."""
+
+
+_Limits = tuple[Floats, Floats]
 
 
 @dataclass(slots=True)
@@ -82,6 +85,8 @@ class Observer:
     unlawful: list[Sent] = field(default_factory=list)
     reversals: int = 0
     """By all devices."""
+    excused_s: float = 0.0
+    """Above a limit as no controller could have prevented, of all nodes together [s]; see `excuse`."""
     keep_all: bool = True
     """Keep every setpoint and every load; else only the verdicts."""
     times_s: list[float] = field(default_factory=list)
@@ -116,17 +121,24 @@ class Observer:
                 lower[row] = min(lower[row], np.inf if event.export_kw is None else event.export_kw)
         return upper, lower
 
-    def look(self, now_s: float, dt_s: float, load_kw: Floats, excuse_kw: Floats | None = None) -> None:
-        """Judge the true loads of an instant, shape (m,) [kW], less what is excused, shape (m,) [kW]."""
-        upper, lower = self.limits_kw(now_s)
-        excuse = np.zeros_like(load_kw) if excuse_kw is None else excuse_kw
+    def look(
+        self, now_s: float, dt_s: float, load_kw: Floats, excused_kw: Callable[[_Limits], _Limits] | None = None
+    ) -> None:
+        """Judge the true loads of an instant, shape (m,) [kW].
+
+        `excused_kw` is asked where there is an excess; from the limits it tells what of the import and of the export
+        is excused, shape (m,) each [kW].
+        """
+        upper, lower = limits = self.limits_kw(now_s)
         slack = self.story.allow.slack_kw
-        for direction, excess in (
-            ("import", load_kw - upper * (1.0 + TOLERANCE) - slack - excuse),
-            ("export", -load_kw - lower * (1.0 + TOLERANCE) - slack - excuse),
-        ):
+        excess = np.array([load_kw - upper * (1.0 + TOLERANCE), -load_kw - lower * (1.0 + TOLERANCE)]) - slack
+        over = excess > 0.0
+        if excused_kw is not None and over.any():
+            excess -= np.array(excused_kw(limits))
+            self.excused_s += dt_s * float(np.sum((over & (excess <= 0.0))[:, self._judged]))
+        for direction, beyond in zip(("import", "export"), excess, strict=True):
             for index in self._judged:
-                self._extend(index, direction, float(excess[index]), now_s, dt_s)
+                self._extend(index, direction, float(beyond[index]), now_s, dt_s)
         if self.keep_all:
             self.times_s.append(now_s)
             self.loads_kw.append(load_kw)

@@ -42,6 +42,10 @@ class Devices:
         self.asked_kwh = np.array(
             [np.inf if d.energy_kwh is None else d.energy_kwh for d in told], dtype=np.float64
         ).reshape(size)
+        self.ready_by_s = np.array(
+            [np.inf if d.ready_by_s is None else d.ready_by_s for d in told], dtype=np.float64
+        ).reshape(size)
+        """When the driver says it leaves; inf: it does not say."""
         self.taken_kwh = np.zeros(size)
         """Charged since the session began."""
         self.plugged = np.ones(size, dtype=bool)
@@ -55,6 +59,8 @@ class Devices:
         self._lease_kw = self.default_kw.copy()
         self._deadline_s = np.full(size, -np.inf)
         self._leased = np.zeros(size, dtype=bool)
+        self.unleased = np.ones(size, dtype=bool)
+        """On its default control, or falling to it."""
         self._ramp_kw_per_s = np.maximum((self.rating_kw + self.export_kw) / RAMP_S, 1e-9)
         self.endpoints = [Endpoint(device_id=device.id, capabilities=_capabilities(device)) for device in told]
         self.row = {device.id: row for row, device in enumerate(told)}
@@ -81,8 +87,8 @@ class Devices:
         draw = np.where(can_take, np.minimum(draw, self.accepts_kw), np.minimum(draw, 0.0))
         draw = np.where(self.soc <= 0.0, np.maximum(draw, 0.0), draw)
         # Without a lease PV runs freely; under one the lease is a cap.
-        free = ~self._leased | (now_s >= self._deadline_s)
-        cap = np.where(free, self.natural_kw, np.minimum(self.natural_kw, np.maximum(-wish, 0.0)))
+        self.unleased = ~self._leased | (now_s >= self._deadline_s)
+        cap = np.where(self.unleased, self.natural_kw, np.minimum(self.natural_kw, np.maximum(-wish, 0.0)))
         power = np.where(self.is_pv, -cap, np.where(self.is_load, self.natural_kw, draw))
         power = np.where(np.isfinite(self.defies_kw), self.defies_kw, power)
         self.p_kw = np.where(self.plugged, power, 0.0)

@@ -1,12 +1,13 @@
 """A scenario on a virtual clock: true devices, the real controller, and the judge between them."""
 
 import asyncio
-from collections.abc import Callable
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from agent.endpoint import Verdict
 from derms.contract import Refusal, Topics, decode_setpoint, encode_telemetry
 from derms.contract.setpoint import Order
 from derms.control.trees import NodeView
@@ -14,6 +15,9 @@ from derms.model import Device as Registration
 from derms.model import DeviceKind, DeviceStatus, Dialect, Telemetry
 from tests.fakes_contract import LoopClock
 from tests.scenarios.agenda import agenda, feeder, registration
+from tests.scenarios.chance import drawn
+from tests.scenarios.course import Course
+from tests.scenarios.excuse import Excuses
 from tests.scenarios.observer import Forest, Observer, Sent
 from tests.scenarios.physics import Devices, Floats
 from tests.scenarios.story import Device, Story
@@ -33,19 +37,10 @@ class Said:
 
 
 class Stage:
-    """Plays a story. `direct` may change the true devices at every step; `background` overrides the nodes' steps."""
+    """Plays a story; without `keep_all` it keeps no more than the verdicts, so that a day fits into memory."""
 
-    def __init__(
-        self,
-        story: Story,
-        spool: Path,
-        *,
-        keep_all: bool = True,
-        direct: Callable[["Stage", float], None] | None = None,
-        background: Callable[[float], Floats] | None = None,
-        excuse: Callable[["Stage", float], Floats] | None = None,
-    ) -> None:
-        self.story = story
+    def __init__(self, story: Story, spool: Path, *, keep_all: bool = True) -> None:
+        self.story = story = drawn(story)
         self.devices = Devices(story.devices())
         self.forest = Forest(story.node)
         self.node = np.array([self.forest.row[device.node] for device in self.devices.told], dtype=np.int64)
@@ -67,8 +62,17 @@ class Stage:
             params=story.constants(),
             spool=spool,
         )
-        self._direct, self._background, self._excuse = direct, background, excuse
         size = len(self.devices.ids)
+        self._course = Course(story, self.forest.ids, self.devices.ids)
+        self._excuses = Excuses(
+            self.devices, self.forest, self.node, hearing_s=max((d.report_s for d in self.devices.told), default=0.0)
+        )
+        self._period = np.array([max(round(d.report_s / story.step_s), 1) for d in self.devices.told], dtype=np.int64)
+        self._joins_s = np.array([d.joins_s for d in self.devices.told])
+        self.devices.plugged = self._joins_s <= 0.0
+        self._prompt = np.array([d.prompt for d in self.devices.told], dtype=bool)
+        self.speaks_now = np.zeros(size, dtype=bool)
+        """It reports at the next step, whatever its interval."""
         self.silent = np.zeros(size, dtype=bool)
         self.reports_as = np.full(size, np.nan)
         """What it reports instead of the truth [kW]; NaN: the truth."""
@@ -78,8 +82,10 @@ class Stage:
         self.broken = np.zeros(size, dtype=bool)
         self.meter_silent = np.zeros(len(story.node), dtype=bool)
         self.meter_frozen_kw = np.full(len(story.node), np.nan)
-        self.meter_noise = 0.0
-        self._rng = np.random.default_rng(1)
+        self.could_kwh = 0.0
+        """What the cars that have left could have had [kWh]."""
+        self.got_kwh = 0.0
+        self._rng = np.random.default_rng(story.seed)
         self._seq = 0
         self._agenda = agenda(self)
 
@@ -90,18 +96,16 @@ class Stage:
 
     async def play(self) -> Observer:
         """Play it to the end."""
-        told = self.devices.told
-        self.devices.plugged = np.array([device.joins_s <= 0.0 for device in told], dtype=bool)
         await self.start_controller()
         dt_s = self.story.step_s
         for step in range(round(self.story.seconds / dt_s)):
             now_s = step * dt_s
-            while self._agenda and self._agenda[0][0] <= now_s + 1e-9:
-                done = self._agenda.pop(0)[1]()
+            due = bisect_right(self._agenda, now_s + 1e-9, key=lambda entry: entry[0])
+            entries, self._agenda = self._agenda[:due], self._agenda[due:]
+            for _, deed in entries:
+                done = deed()
                 if done is not None:
                     await done
-            if self._direct is not None:
-                self._direct(self, now_s)
             self._live(now_s, dt_s)
             self._report(step, now_s, dt_s)
             await asyncio.sleep(self._start_s + (step + 1) * dt_s - self.clock.monotonic_s())
@@ -109,7 +113,15 @@ class Stage:
         return self.observer
 
     async def start_controller(self) -> None:
-        """Start it with the registry as it stands: every device that has joined, and the head meters."""
+        """Start it with the registry as it stands: every device that has joined, and the head meters.
+
+        A daemon that finds no store waits for it.
+        """
+        if self.controller.loop is not None:
+            return
+        if self.books.away:
+            self._agenda.insert(0, (self.now_s, self.start_controller))
+            return
         now_s = self.now_s
         known = [(registration(d), d.priors or now_s > 0.0) for d in self.devices.told if d.joins_s <= now_s]
         meters = [
@@ -120,15 +132,29 @@ class Stage:
         await self.controller.start([*known, *meters])
 
     def _live(self, now_s: float, dt_s: float) -> None:
+        self.background_kw = _steps(self.story, now_s)
+        self._course.step(now_s, self.background_kw, self.devices.natural_kw)
         self.devices.step(self._start_s + now_s, dt_s)
-        self.background_kw = self._background(now_s) if self._background else _steps(self.story, now_s)
         own = self.background_kw + np.bincount(self.node, weights=self.devices.p_kw, minlength=len(self.story.node))
         self.load_kw = self.forest.sums(own)
-        self.observer.look(now_s, dt_s, self.load_kw, self._excuse(self, now_s) if self._excuse else None)
         loop = self.controller.loop
+        self._excuses.watch(
+            now_s,
+            broker_away=self.wire.down,
+            controller_down=loop is None,
+            background_kw=self.background_kw,
+            limits_kw=lambda: self.observer.limits_kw(now_s),
+        )
+        self.observer.look(now_s, dt_s, self.load_kw, self._excused_kw)
         if loop is None or not self.observer.keep_all:
             return
         self.said.append(_said(now_s, [loop.feeders[node.id].view for node in self.story.node], self.flagged()))
+
+    def _excused_kw(self, limits_kw: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        loop = self.controller.loop
+        views = [None if loop is None else loop.feeders[node.id].view for node in self.story.node]
+        shortfall_kw = np.array([0.0 if view is None else view.shortfall_kw for view in views])
+        return self._excuses.excused_kw(self.background_kw, self.load_kw, limits_kw, shortfall_kw)
 
     def flagged(self) -> list[str]:
         """Whom the controller now calls disobedient."""
@@ -144,12 +170,11 @@ class Stage:
 
     def _report(self, step: int, now_s: float, dt_s: float) -> None:
         at_ms, monotonic_s = self.device_clock.now_ms(), self.clock.monotonic_s()
-        for row, told in enumerate(self.devices.told):
-            every = max(round(told.report_s / dt_s), 1)
-            joined = told.joins_s <= now_s
-            if (step + row) % every == 0 and joined and not self.silent[row]:
-                self._seq += 1
-                self.wire.put(*self._reading(row, told, at_ms, monotonic_s))
+        due = ((step + np.arange(self.silent.size)) % self._period == 0) | (self.speaks_now & self._prompt)
+        for row in np.flatnonzero(due & ~self.silent & (self._joins_s <= now_s)).tolist():
+            self._seq += 1
+            self.wire.put(*self._reading(row, self.devices.told[row], at_ms, monotonic_s))
+        self.speaks_now[:] = False
         if step % max(round(1.0 / dt_s), 1) == 0:
             for index, node in enumerate(self.story.node):
                 if node.metered and not self.meter_silent[index]:
@@ -157,7 +182,7 @@ class Stage:
 
     def _meter(self, index: int, node_id: str, at_ms: int) -> None:
         self._seq += 1
-        true_kw = float(self.load_kw[index]) * (1.0 + self.meter_noise * float(self._rng.standard_normal()))
+        true_kw = float(self.load_kw[index]) * (1.0 + self.story.meter_noise * float(self._rng.standard_normal()))
         frozen = self.meter_frozen_kw[index]
         reading = Telemetry(
             device_id=f"meter-{node_id}",
@@ -191,9 +216,9 @@ class Stage:
             feeder_id=told.node,
             p_max_kw=max(told.rating_kw, told.export_kw) or None,
             capacity_kwh=told.capacity_kwh,
-            ready_by_ms=None
-            if told.ready_by_s is None
-            else at_ms + round((self._start_s + told.ready_by_s - monotonic_s) * 1000.0),
+            ready_by_ms=at_ms + round((self._start_s + self.devices.ready_by_s[row] - monotonic_s) * 1000.0)
+            if np.isfinite(self.devices.ready_by_s[row])
+            else None,
             energy_needed_kwh=told.energy_kwh,
             status=DeviceStatus.UNAVAILABLE if unavailable else status,
             applied_epoch=None if following is None else following.epoch,
@@ -209,7 +234,9 @@ class Stage:
         told = self.devices.told[row]
         lease = decode_setpoint(self._topics, topic, payload, kind=told.kind)
         assert not isinstance(lease, Refusal | Order), f"{told.id} cannot read {payload!r}"
+        before = self.devices.wish_kw[row]
         verdict = self.devices.offer(lease, now_ms=self.device_clock.now_ms(), now_s=self.clock.monotonic_s())
+        self.speaks_now[row] |= verdict is Verdict.ACCEPTED and lease.p_setpoint_kw != before
         self.observer.hear(Sent(self.now_s, row, lease, verdict))
 
 

@@ -6,6 +6,8 @@
     [[node]]      id, parent, limits, margin, mode, background as steps [[from_s, kW], ...], metered
     [[device]]    id, count, node, kind, ratings, what it truly does
     [[event]] [[program]] [[override]] [[fault]]      each from `at_s` for `for_s`
+    [[traffic]]   cars that come and go      [[course]]   what load and sun do over the day
+    [[often]]     faults at random instants  [[call]]     events at random instants; all drawn from `seed`
     [allow]       over_s: the longest stretch above a limit that is excused [s]
     [[expect]]    what must have been true in a window
 """
@@ -69,6 +71,8 @@ class Device(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     natural_kw: float = 0.0
     """What PV could make now, what a load draws: a magnitude."""
     report_s: float = 1.0
+    prompt: bool = False
+    """It reports a changed setpoint at once, and itself when the broker is back."""
     joins_s: float = 0.0
     """Unknown to the controller, and drawing nothing, before."""
     first_sight: bool = False
@@ -134,16 +138,73 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     step_s: float = 0.0
 
 
+class Traffic(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Cars that come to chargers and leave; each figure is drawn evenly between its two ends."""
+
+    at: str
+    """The chargers, by the id they share."""
+    arrive_h: tuple[float, float]
+    """Hour of the day."""
+    stay_h: tuple[float, float]
+    soc: tuple[float, float] = (0.1, 0.6)
+    takes_kw: tuple[float, float] = (FOREVER, FOREVER)
+    """The most the car itself takes."""
+    says: float = 0.0
+    """This share of them says when it leaves."""
+
+
+class Course(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What nobody controls, over the day: of a node, or of each of the devices that share an id."""
+
+    at: list[str]
+    kw: list[tuple[float, float]]
+    """Hour of the day and power, a magnitude for devices; straight between two, round the clock."""
+    swing: float = 0.0
+    """Standard deviation of what comes and goes around that, as a share of it."""
+    swing_s: float = 60.0
+    """How long a swing lasts."""
+    shared: float = 0.0
+    """How much of the swing, 0..1, all of them have together, as under one cloud."""
+    least: float = 0.0
+    """It never falls below this share of the course."""
+    most: float = FOREVER
+
+
+class Often(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Faults of one kind, so many in each hour, at random instants, each at one device drawn from those named."""
+
+    kind: str
+    among: list[str] = []
+    per_hour: int
+    for_s: tuple[float, float]
+    of_rating: tuple[float, float] = (0.0, 1.0)
+    """Where a fault has a power: between these shares of the device's rating."""
+
+
+class Call(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """DR events, so many in each hour, at random instants, each on one node drawn from those named."""
+
+    among: list[str]
+    per_hour: int
+    for_s: tuple[float, float]
+    notice_s: tuple[float, float] = (0.0, 0.0)
+    import_share: tuple[float, float] | None = None
+    """Of the node's import limit."""
+    export_share: tuple[float, float] | None = None
+
+
 class Expect(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One thing that must have been true, in ``[from_s, to_s]``."""
 
     what: Literal[
         "load", "power", "charging", "generation", "energy", "soc", "served", "told", "flagged", "reason", "shortfall",
-        "headroom", "limit", "reversals", "setpoints", "fully_met", "envelope",
+        "headroom", "limit", "reversals", "setpoints", "fully_met", "envelope", "delivered", "excused",
     ]  # fmt: skip
     """load: of a node [kW]; power, charging, generation: true power of devices together, or of each [kW];
     energy [kWh] and soc: at `to_s`; served: how many of them had power at some time; told: the newest lease of each
-    [kW]; flagged: named as disobedient; reason: the newest lease's words; setpoints: how many went out to them."""
+    [kW]; flagged: named as disobedient; reason: the newest lease's words; setpoints: how many went out to them;
+    delivered: the share of what its cars could have taken that they got; excused: seconds above a limit that no
+    controller could have prevented, of all nodes together."""
     at: str = ""
     """A node or device; for devices also the id that several share."""
     from_s: float = 0.0
@@ -175,6 +236,11 @@ class Story(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seconds: float
     step_s: float = 0.5
     """Between two looks at the physics."""
+    seed: int = 1
+    from_h: float = 0.0
+    """The hour of the day at which it begins."""
+    meter_noise: float = 0.0
+    """Standard deviation of the head meters' error, as a share of the reading."""
     params: dict[str, float] = {}
     node: list[Node]
     device: list[Device] = []
@@ -182,6 +248,10 @@ class Story(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     program: list[Program] = []
     override: list[Laid] = []
     fault: list[Fault] = []
+    traffic: list[Traffic] = []
+    course: list[Course] = []
+    often: list[Often] = []
+    call: list[Call] = []
     allow: Allow = msgspec.field(default_factory=Allow)
     expect: list[Expect] = []
 

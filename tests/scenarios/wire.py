@@ -16,7 +16,7 @@ from derms.fleet import Fleet
 from derms.ingest import Ingest
 from derms.metrics import Metrics
 from derms.model import Device, Enrolment, Feeder, Setpoint
-from derms.ports import Clock, Message, RecordBatch
+from derms.ports import Clock, MemoryRecord, Message, RecordBatch
 from derms.recorder import Recorder
 from derms.runtime import running
 from derms.spool import Spool
@@ -60,11 +60,12 @@ class Wire:
 
 
 class Books:
-    """A store that keeps the newest lease of each device and counts the rest."""
+    """A store that keeps the newest lease of each device and memory of each tree, and counts the rest."""
 
     def __init__(self) -> None:
         self.away = False
         self.leases: dict[str, Setpoint] = {}
+        self.memories: dict[str, MemoryRecord] = {}
         self.samples = 0
         self.decisions = 0
 
@@ -73,6 +74,7 @@ class Books:
             raise StoreError("the store is away")
         self.samples += len(batch.samples)
         self.decisions += len(batch.decisions)
+        self.memories |= {memory.feeder_id: memory for memory in batch.memories}
         self.leases |= {lease.device_id: lease for lease in batch.setpoints}
 
 
@@ -135,6 +137,7 @@ class Controller:
             on_registered=lambda _: None,
             on_metered=loop.observed_load,
         )
+        loop.recall(self._books.memories.values())
         for deed in self._asked:
             deed(loop)
         tasks = {"recorder": recorder.run, "ingest": ingest.run, "outbox": outbox.run, "loop": loop.run}

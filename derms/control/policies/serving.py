@@ -16,7 +16,7 @@ _NEVER_H = -1e4
 
 def now_kw(wants: Wants, energy_kwh: Floats) -> Floats:
     """The most of an energy that can go out before the next tick, shape (n,) [kW]."""
-    return np.minimum(wants.cap_kw, energy_kwh * 3600.0 / wants.dt_s)
+    return np.minimum(wants.cap_kw, energy_kwh * 3600.0 / wants.params.interval_s)
 
 
 def urgency_h(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
@@ -28,13 +28,13 @@ def urgency_h(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
     spare = np.where(np.isfinite(laxity), laxity, -_NEVER_H)
     stay = np.where(wants.drawing_kw > 0.0, np.where(wants.departs, _STAY_H, _STAY_OPEN_H), 0.0)
     # Nobody stays at the cost of one who cannot wait for the next tick.
-    step = wants.dt_s / 3600.0
+    step = wants.params.interval_s / 3600.0
     return -np.where(spare > step, np.maximum(spare - stay, step), spare)
 
 
 def must_kw(wants: Wants, outlook: Outlook, energy_kwh: Floats) -> Floats:
     """What of an energy cannot wait for the next tick, shape (n,) [kW]."""
-    step = wants.dt_s / 3600.0
+    step = wants.params.interval_s / 3600.0
     later = outlook.cap_kw * np.maximum(outlook.left_h - step, 0.0)
     return np.minimum(np.maximum(energy_kwh - later, 0.0) / step, wants.cap_kw)
 

@@ -154,6 +154,17 @@ def test_an_envelope_above_the_limit_gives_the_figure_and_the_moment() -> None:
     assert alarm.cause == "without a controller it could import 62.0 kW 12 s from now, 12.0 kW above its limit"
 
 
+def test_a_meter_that_stands_still_although_devices_move_is_told_from_a_silent_one() -> None:
+    plant = Plant([Row(p_import_max_kw=11.0) for _ in range(2)], feeder(30.0, metered_kw=5.0, metered_age_s=0.5),
+                  metered=False)  # fmt: skip
+    found: tuple[Alarm, ...] = ()
+    for second in range(4):
+        picture = plant.picture()
+        found = alarms(picture, plant.step(), found, 1000 * second)
+    assert [(alarm.kind, alarm.subject) for alarm in found] == [(AlarmKind.METER_SILENT, "node-0")]
+    assert found[0].cause == "its head meter stands at import 5.0 kW although what is below it moves"
+
+
 def test_a_silent_meter_and_silent_devices_are_alarms_of_their_node() -> None:
     rows = [Row(node=1), Row(node=1, age_s=40.0), Row(node=1, age_s=np.inf, spoke=False), Row(node=0, age_s=20.0)]
     state = nodes({}, {"metered_kw": 4.0, "metered_age_s": 40.0})

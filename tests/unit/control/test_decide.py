@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from derms.columns import Constraint, Freshness, Memory, Reason
+from derms.columns import Constraint, Freshness, Memory, Override, Reason
 from derms.control.decide import decide
 from derms.model import DeviceKind, DeviceStatus
 from tests.unit.control.fleets import PARAMS, Plant, Row, columns, feeder, tick
@@ -209,6 +209,39 @@ def test_a_car_that_takes_less_than_it_was_granted_frees_the_rest() -> None:
     assert decision.reason[0] == Reason.UPTAKE
 
 
+def test_after_a_long_gap_a_session_is_given_what_the_coming_tick_can_take() -> None:
+    # 1 kWh is left and 600 s have passed without a tick: in the 2 s to come it takes 7 kW, not 1 x 3600 / 600 = 6
+    charging = Row(energy_needed_kwh=1.0, p_actual_kw=7.0, lease_kw=7.0, may_kw=7.0, lease_left_s=5.0)
+    assert tick([charging], feeder(10.0), dt_s=600.0)[0].target_kw[0] == pytest.approx(7.0)
+    # and just what is left when it is less: 0.002 x 3600 / 2
+    finishing = replace(charging, energy_needed_kwh=0.002)
+    assert tick([finishing], feeder(10.0), dt_s=600.0)[0].cap_kw[0] == pytest.approx(3.6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told_kw", "reason"),
+    [
+        ({"override": Override.BLOCK}, 0.0, Reason.BLOCKED),
+        ({"override": Override.HOLD, "override_kw": 2.0}, 2.0, Reason.HELD),
+        ({"override": Override.HOLD, "override_kw": 5.0}, 3.0, None),  # never raised on an old reading
+        ({"override": Override.HOLD, "override_kw": 0.5, "p_min_kw": 1.4}, 0.0, Reason.HELD),
+    ],
+)
+@pytest.mark.parametrize("astray", [False, True])
+def test_what_an_operator_says_reaches_a_silent_and_a_disobedient_device_that_hold_a_lease(
+    changes: dict[str, object], told_kw: float, reason: Reason | None, astray: bool
+) -> None:
+    leased = Row(p_actual_kw=3.0, lease_kw=3.0, may_kw=3.0, lease_left_s=15.0, age_s=1.0 if astray else 10.0)
+    memory = Memory.empty(1)
+    memory.devices.strikes[0] = -1.0 if astray else 0.0
+    row = replace(leased, **changes)  # type: ignore[arg-type]  # a table's words, checked by the dataclass
+    decision, _ = tick([row], feeder(50.0), memory=memory)
+    assert decision.target_kw[0] == pytest.approx(told_kw)
+    assert decision.send[0] == (told_kw != 3.0)
+    assert decision.reason[0] == (reason or (Reason.DISOBEDIENT if astray else Reason.SILENT))
+    assert decision.nodes.reserved_kw[0] == pytest.approx(3.0)  # it may not listen
+
+
 def _fleet() -> st.SearchStrategy[list[Row]]:
     maybe = st.floats(0.0, 1.0) | st.just(float("nan"))
     row = st.builds(
@@ -235,11 +268,33 @@ def _fleet() -> st.SearchStrategy[list[Row]]:
     return st.lists(row, min_size=1, max_size=12)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(rows=_fleet(), limit_kw=st.floats(0.0, 100.0), metered_kw=st.floats(-50.0, 100.0), meter=st.booleans())
+ANYTHING = {
+    "rows": _fleet(),
+    "limit_kw": st.floats(0.0, 100.0),
+    "metered_kw": st.floats(-50.0, 100.0),
+    "meter": st.booleans(),
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(**ANYTHING)
 def test_whatever_comes_in_the_leases_fit_the_headroom_and_no_device_is_asked_the_impossible(
     rows: list[Row], limit_kw: float, metered_kw: float, meter: bool
 ) -> None:
+    check_the_possible(rows, limit_kw, metered_kw, meter=meter)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(**ANYTHING)
+def test_twenty_thousand_times_the_leases_fit_the_headroom_and_no_device_is_asked_the_impossible(
+    rows: list[Row], limit_kw: float, metered_kw: float, meter: bool
+) -> None:
+    check_the_possible(rows, limit_kw, metered_kw, meter=meter)
+
+
+def check_the_possible(rows: list[Row], limit_kw: float, metered_kw: float, *, meter: bool) -> None:
     state = feeder(limit_kw, metered_kw=metered_kw if meter else np.nan, metered_age_s=0.5 if meter else np.inf)
     before = Memory.empty(len(rows), 1)
     before = replace(before, devices=replace(before.devices, bucket_kwh=np.linspace(-1.0, 1.0, len(rows))))

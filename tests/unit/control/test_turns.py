@@ -1,4 +1,5 @@
 from math import inf
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derms.columns import Bools, Floats
+from derms.control import turns
 from derms.control.seats import Seats
 from derms.control.tree import Tree
-from derms.control.turns import Lumps, seated, whole_steps
+from derms.control.turns import Lumps, seated, spend, whole_steps
 from tests.unit.control.forests import Forest, forests
 from tests.unit.control.reference import path
 
@@ -106,6 +108,21 @@ def test_room_freed_by_whole_steps_goes_to_who_lost_most(
     expected: list[float],
 ) -> None:
     assert stepped(room_kw, share, step, turn, drawing) == pytest.approx(expected)
+
+
+def test_a_step_of_a_watt_beside_steps_of_a_kilowatt_takes_as_few_passes_as_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 7.8 + 2.0005: floored 7 and 2.0; the 0.8005 kW that free fit no whole kilowatt, but 800 steps of a watt
+    passes = []
+
+    def counted(*args: Any) -> Floats:
+        passes.append(1)
+        return spend(*args)
+
+    monkeypatch.setattr(turns, "spend", counted)
+    assert stepped(9.8005, [7.8, 2.0005], [1.0, 0.001], [0, 0], [0, 0]) == pytest.approx([7.0, 2.8])
+    assert len(passes) < 5
 
 
 SIZES = st.lists(st.tuples(st.sampled_from([1.4, 2.0, 4.1, 6.0]), st.floats(0.0, 1.0)), min_size=1, max_size=6)

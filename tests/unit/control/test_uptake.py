@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from derms.columns import Reason
-from tests.unit.control.fleets import Plant, Row, feeder
+from derms.columns import Memory, Params, Picture, Reason
+from derms.control.decide import decide
+from tests.unit.control.fleets import Plant, Row, columns, feeder
 
 
 def _offers(takes_kw: float, ticks: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -39,3 +40,19 @@ def test_it_is_offered_more_again_as_soon_as_it_takes_what_it_is_offered() -> No
             capped = decision.reason[0] == Reason.UPTAKE
     assert capped
     assert decision.target_kw[0] == pytest.approx(7.0, abs=0.3)
+
+
+def test_in_lockstep_a_car_that_takes_what_is_on_top_has_everything_two_steps_later() -> None:
+    # steps of 5 min: a car that takes 3 kW is offered 1.02 x 3 + 1 % of 11 = 3.17; from the sixth step on it takes all
+    rows = [Row(p_import_max_kw=11.0, capacity_kwh=1e4)]
+    offered: list[float] = []
+    memory = Memory.empty(1)
+    for step in range(10):
+        picture = Picture(dt_s=300.0, nodes=feeder(14.0), constraints=(), devices=columns(rows), lockstep=True)
+        decision, memory = decide(picture, memory, Params(interval_s=300.0, lease_s=750.0, stale_after_s=450.0))
+        told = float(decision.target_kw[0])
+        offered.append(told)
+        takes = min(told, 3.0 if step < 6 else 11.0)
+        rows = [replace(rows[0], p_actual_kw=takes, lease_kw=told, may_kw=told, may_low_kw=told, lease_left_s=450.0,
+                        told_s=300.0, acknowledged_s=300.0)]  # fmt: skip
+    assert offered[4:] == pytest.approx([3.17, 3.17, 3.17, 11.0, 11.0, 11.0])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from derms.columns import Constraint, Decision, Memory, Override, Picture, Reason
@@ -192,12 +192,7 @@ def texts(bound: Bound) -> tuple[str, ...]:
     return (bound.words, bound.subject, bound.source, *bound.remedies)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(scenes())
-def test_whatever_was_decided_one_bound_agrees_with_it_and_none_lies_below_the_setpoint(
-    scene: tuple[Picture, Memory],
-) -> None:
-    picture, memory = scene
+def check_every_device(picture: Picture, memory: Memory) -> None:
     for _ in range(2):  # the second time with what the first remembers
         decision, memory = decide(picture, memory, PARAMS)
         for row in range(picture.devices.kind.size):
@@ -208,3 +203,46 @@ def test_whatever_was_decided_one_bound_agrees_with_it_and_none_lies_below_the_s
                 assert text
                 assert not BARE.search(text), text
             assert len(reason_text(decision, row, names_of(picture).nodes)) <= MAX_TEXT
+
+
+@settings(max_examples=150, deadline=None)
+@given(scenes())
+def test_whatever_was_decided_one_bound_agrees_with_it_and_none_lies_below_the_setpoint(
+    scene: tuple[Picture, Memory],
+) -> None:
+    check_every_device(*scene)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(scenes())
+def test_in_twenty_thousand_scenes_one_bound_agrees_and_none_lies_below_the_setpoint(
+    scene: tuple[Picture, Memory],
+) -> None:
+    check_every_device(*scene)
+
+
+def test_a_lease_of_less_than_the_smallest_power_is_none_that_a_device_stays_on() -> None:
+    # 0.5 kW of another car's lease, a smallest power of 1.4 and room for 1.0: it waits, at the node that is too full
+    leftover = Row(p_min_kw=1.4, p_actual_kw=0.5, lease_kw=0.5, may_kw=0.5, lease_left_s=3.0, acknowledged_s=60.0)
+    picture = Picture(dt_s=2.0, nodes=nodes({"import_limit_kw": 1.0}), constraints=(), devices=columns([leftover]))
+    decision, _ = decide(picture, Memory.empty(1), PARAMS)
+    answer = explained(picture, decision, 0)
+    assert (decision.target_kw[0], decision.reason[0]) == (0.0, Reason.MINIMUM_POWER)
+    assert answer.binding is not None
+    assert (answer.binding.kind, answer.binding.limit_kw) == (BoundKind.MINIMUM, 0.0)
+
+
+@pytest.mark.parametrize("override", [Override.BLOCK, Override.HOLD])
+def test_a_silent_battery_that_is_ordered_off_its_lease_says_who_ordered_it(override: Override) -> None:
+    # ordered to discharge or to rest, it is brought down from 3 kW, and never sent to discharge on an old reading
+    silent = Row(kind=DeviceKind.BATTERY, p_export_max_kw=7.0, p_actual_kw=3.0, lease_kw=3.0, may_kw=3.0,
+                 lease_left_s=15.0, age_s=10.0, override=override, override_kw=-4.0)  # fmt: skip
+    picture = Picture(dt_s=2.0, nodes=nodes({"import_limit_kw": 20.0}), constraints=(), devices=columns([silent]))
+    decision, _ = decide(picture, Memory.empty(1), PARAMS)
+    answer = explained(picture, decision, 0)
+    check_agrees(picture, decision, 0, answer)
+    assert answer.setpoint_kw == 0.0
+    assert answer.binding is not None
+    assert answer.binding.kind is BoundKind.OVERRIDE

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from derms.columns import Constraint, Memory, Override, Picture, Reason
@@ -349,11 +349,25 @@ chargers = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None)
 @given(trees, chargers)
 def test_on_any_tree_raising_what_is_said_gives_a_limited_charger_all_it_can_take(
     shape: list[tuple[int, float]], rows: list[Row]
 ) -> None:
+    check_remedy(shape, rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(trees, chargers)
+def test_on_five_thousand_trees_raising_what_is_said_gives_a_limited_charger_all_it_can_take(
+    shape: list[tuple[int, float]], rows: list[Row]
+) -> None:
+    check_remedy(shape, rows)
+
+
+def check_remedy(shape: list[tuple[int, float]], rows: list[Row]) -> None:
     told = [
         {"import_limit_kw": kw} | ({"parent": min(parent, row - 1)} if row else {})
         for row, (parent, kw) in enumerate(shape)

@@ -51,3 +51,19 @@ def test_the_first_step_is_what_the_driver_expects() -> None:
     assert step_of({}, None) == Params().interval_s
     assert step_of({"interval_s": 60.0}, None) == 60.0
     assert step_of({"interval_s": 60.0}, 45.0) == 45.0
+
+
+@pytest.mark.parametrize(
+    ("given", "dt_s", "before_s", "coming_s"),
+    [
+        ({}, 300.0, 300.0, 300.0),
+        ({}, 3600.0, 300.0, 300.0),  # a gap is no step
+        ({}, 300.0, 3600.0, 300.0),
+        ({}, 300.0, None, 300.0),
+        ({"interval_s": 60.0}, 3600.0, 60.0, 60.0),
+    ],
+)
+def test_the_next_step_is_expected_to_be_as_long_as_steps_are_when_there_is_no_gap(
+    given: dict[str, float], dt_s: float, before_s: float | None, coming_s: float
+) -> None:
+    assert params_for(given, dt_s, lockstep=True, before_s=before_s).interval_s == coming_s

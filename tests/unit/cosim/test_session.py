@@ -267,13 +267,13 @@ def test_one_that_does_as_it_likes_is_named_and_others_make_room() -> None:
 
 def test_defaults_that_alone_are_over_the_limit_are_an_alarm() -> None:
     answer = Session(10.0, {key: ev(p_actual_kw=0, default_power_kw=6.0) for key in "ab"}).tick()
-    assert {"alarm": "defaults-over-limit", "node": "feeder", "kw": 2.0} in answer["alarms"]
+    assert {"alarm": "defaults-over", "node": "feeder", "kw": 2.0, "direction": "import"} in answer["alarms"]
 
 
 def test_a_load_that_nothing_can_relieve_is_a_shortfall() -> None:
     answer = Session(10.0, {"house": {"type": "load", "p_actual_kw": 12.0}}).tick()
     assert answer["nodes"]["feeder"]["shortfall"] == pytest.approx(2.0)
-    assert {"alarm": "shortfall", "node": "feeder", "kw": 2.0} in answer["alarms"]
+    assert {"alarm": "shortfall", "node": "feeder", "kw": 2.0, "direction": "import"} in answer["alarms"]
 
 
 def test_a_child_binds_before_its_parent_and_roots_are_apart() -> None:
