@@ -238,8 +238,6 @@ class DeviceMemory:
     """Since others came before it while it runs [s]; 0: none did."""
     share_kw: Floats
     """What allocation has lately given it while it runs, on average [kW]; NaN: it does not run."""
-    least_kw: Floats
-    """The least it has lately given it while it runs: falls at once, rises slowly [kW]; NaN: it does not run."""
     heading: Floats
     """Which way its lease last moved: 1.0 up, -1.0 down; 0.0: it never did."""
     stated_kwh: Floats
@@ -353,7 +351,7 @@ class NodeMemory:
 
 
 _UNKNOWN = dict.fromkeys(
-    ("last_kw", "takes_kw", "share_kw", "least_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw",
+    ("last_kw", "takes_kw", "share_kw", "stated_kwh", "left_kwh", "fixed_import_kw", "fixed_export_kw",
      "peak_kw", "peak_before_kw", "event_kw", "event_peak_kw", "since_event_s", "level_kw", "seen_kw", "meter_age_s",
      "known_kw", "room_kw", "soft_room_kw", "meter_kw", "mean_kw", "high_kw", "high_before_kw", "meter_drawn_kw"),
     np.nan,
