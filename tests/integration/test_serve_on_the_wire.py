@@ -1,10 +1,13 @@
 """One running feeder, judged from outside: by the wire, by what the API says and by what the database holds."""
 
 import itertools
+import shutil
+import subprocess
 import time
 from collections import defaultdict
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.processes import eventually
 from tests.stage import DEVICES, Stack, query, stored_samples
@@ -170,3 +173,14 @@ def test_nothing_unexpected_was_logged(stack: Stack) -> None:
 
 
 pytestmark = pytest.mark.timeout(180)
+
+
+def test_the_metrics_page_is_what_prometheus_reads(stack: Stack) -> None:
+    page = stack.daemon.ask("/metrics")
+    families = {family.name for family in text_string_to_metric_families(page)}
+    assert {"derms_feeder_load_kw", "derms_feeder_allocated_kw", "process_resident_memory_bytes"} <= families
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed; the client library has read the page")
+    checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True, timeout=30)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
