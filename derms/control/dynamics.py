@@ -99,9 +99,9 @@ def shape_import(
     granted = keep(~cut, granted)
     # Up to what it may draw anyway, a device is not "raised": that room is already its own.
     p_kw = choose(granted > 0.0, own + granted, np.minimum(want, own))
-    p_kw = lawful(p_kw, devices)
     if pace.frozen.any():
         p_kw = np.where(pace.frozen, np.minimum(p_kw, base), p_kw)
+    p_kw = lawful(p_kw, devices)
     cut |= (devices.p_step_kw > 0.0) & (granted < rise - _ROUNDING_KW)
     claim = keep(cut, np.maximum(lawful(want, devices) - np.maximum(p_kw, 0.0), 0.0))
     p_kw = _settle_small_changes(p_kw, claim, floor_kw, devices, flexible, headroom_kw, layout, params)
@@ -131,7 +131,8 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
     lowest = np.minimum(devices.lease_kw, np.maximum(devices.default_power_kw, 0.0))
     roomy = ~layout.below(headroom_kw < 0.0)
     p_kw = np.minimum(np.where(roomy, devices.lease_kw, lowest), ordered_kw(devices))
-    p_kw = np.where(waiting, p_kw, np.nan)
+    # A lease from when the smallest power or the step was another is not renewed as it is.
+    p_kw = np.where(waiting, lawful(p_kw, devices), np.nan)
     return Leases(p_kw=p_kw, send=waiting & due(p_kw, devices, params), ramping=np.zeros_like(waiting))
 
 

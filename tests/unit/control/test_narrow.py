@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from derms.columns import Override, Reason
+from derms.columns import Memory, Override, Reason
 from derms.control.dynamics import lawful
 from derms.model import Device, DeviceKind, OverrideKind, Policy
 from tests.unit.control.fleets import Plant, Row, columns, feeder, nodes, tick
@@ -131,3 +131,15 @@ def test_a_discharge_by_default_is_not_counted_on_when_leases_end() -> None:
     found = tick([Row(kind=LOAD, p_actual_kw=6.0), battery], feeder(10.0))[0].nodes
     assert found.envelope_import_kw[0] >= 6.0
     assert np.isfinite(found.envelope_import_s[0])
+
+
+def test_a_lease_that_is_below_the_smallest_power_is_not_renewed_where_nobody_follows_it() -> None:
+    # registered anew with 1.4 kW as the smallest, while a lease of 1.0 lives; it draws 2.0 all the same, and nobody
+    # knows its state of charge
+    row = Row(kind=BATTERY, p_import_max_kw=5.0, p_export_max_kw=5.0, p_min_kw=1.4, p_actual_kw=2.0, soc=np.nan,
+              lease_kw=1.0, may_kw=1.0, lease_left_s=20.0, acknowledged_s=60.0, told_s=60.0)  # fmt: skip
+    memory = Memory.empty(1, 1)
+    for _ in range(5):
+        decision, memory = tick([row], feeder(20.0), memory=memory)
+        assert not 0.0 < decision.target_kw[0] < 1.4
+    assert decision.disobedient[0]
