@@ -8,6 +8,9 @@ from urllib.parse import quote, urlsplit
 
 ENV_PREFIX = "DERMS_"
 
+CLIENTS = frozenset({"DERMS_URL", "DERMS_CONTEXT", "DERMS_TOKEN", "DERMS_OUTPUT"})
+"""Variables of the commands that ask a controller; they are no settings of the daemon's, and not wrong."""
+
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
         "JWT_SECRET": "jwt_secret",
@@ -81,7 +84,7 @@ def resolve_names(
     found |= {field: Named(there[name], name) for name, field in ALIASES.items() if name in there}
     ours = {ENV_PREFIX + field.upper(): field for field in fields}
     for name, value in there.items():
-        if name.startswith(ENV_PREFIX):
+        if name.startswith(ENV_PREFIX) and name not in CLIENTS:
             found[ours.get(name, name)] = Named(value, name)
     return found
 

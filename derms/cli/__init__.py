@@ -5,7 +5,26 @@ from typing import Annotated
 
 import typer
 
-from derms.cli import agent, bench, cosim, demo, serve, sim, token
+from derms.cli import (
+    agent,
+    alarm,
+    audit,
+    bench,
+    context,
+    cosim,
+    demo,
+    device,
+    dr,
+    feeder,
+    history,
+    login,
+    program,
+    serve,
+    sim,
+    token,
+    tracking,
+    user,
+)
 
 app = typer.Typer(
     name="derms",
@@ -20,6 +39,22 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("cosim")(cosim.cosim)
 app.command("token")(token.token)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.command("whoami")(login.whoami)
+app.command("status")(feeder.status)
+app.command("why")(device.why)
+app.command("tracking-error")(tracking.tracking_error)
+app.command("audit")(audit.audit)
+feeder.app.command("history")(history.feeder_history)
+device.app.command("telemetry")(history.device_telemetry)
+app.add_typer(feeder.app, name="feeder")
+app.add_typer(device.app, name="device")
+app.add_typer(dr.app, name="dr")
+app.add_typer(program.app, name="program")
+app.add_typer(alarm.app, name="alarm")
+app.add_typer(user.app, name="user")
+app.add_typer(context.app, name="context")
 app.add_typer(agent.app, name="agent")
 app.add_typer(bench.app, name="bench")
 app.add_typer(sim.app, name="sim")
@@ -46,4 +81,6 @@ def main() -> None:
     """Run the command line and exit with its code."""
     from derms.cli.output import exit_code_of
 
-    sys.exit(exit_code_of(lambda: app(standalone_mode=False)))
+    # Looked for here, because what is wrong may be the words themselves.
+    debug = "--debug" in sys.argv[1:]
+    sys.exit(exit_code_of(lambda: app(standalone_mode=False, prog_name="derms"), debug=debug))

@@ -1,10 +1,12 @@
 """What the command line says when something is wrong, and the one table of exit codes.
 
-Data goes to stdout, narration and errors to stderr. An error is one line: what, why, next step.
+Data goes to stdout, narration and errors to stderr. An error is one line: what, why, next step. With `--debug` the
+traceback stands above it.
 """
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -30,6 +32,7 @@ class ExitCode(IntEnum):
     AUTH = 4
     CONFLICT = 5
     UNAVAILABLE = 6
+    UNMET = 7
     INTERRUPTED = 130
 
 
@@ -42,11 +45,12 @@ _CODES: tuple[tuple[type[DermsError], ExitCode], ...] = (
 )
 
 
-def exit_code_of(run: Callable[[], object]) -> int:
+def exit_code_of(run: Callable[[], object], *, debug: bool = False) -> int:
     """Run a command and turn whatever ends it into a line and a code.
 
     Args:
         run: The command; an `int` it returns is its exit code.
+        debug: Show where an error came from.
     """
     try:
         result = run()
@@ -55,30 +59,44 @@ def exit_code_of(run: Callable[[], object]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except typer.TyperException as error:
-        # What the library itself finds wrong with the words of a command; it says so with the command's usage.
-        show = getattr(error, "show", None)
-        typer.echo(f"derms: {error.format_message()}", err=True) if show is None else show()
+        typer.echo(_about_words(error), err=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has had enough. Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_no_more()
         return ExitCode.OK
     except DermsError as error:
-        return report(error)
+        return report(error, debug=debug)
     except BaseExceptionGroup as group:
         # One of the daemon's tasks failed; what a person can act upon comes first.
         known = group.subgroup(DermsError)
         if known is None:
             raise
-        return report(_first(known))
+        return report(_first(known), debug=debug)
 
 
-def report(error: DermsError) -> ExitCode:
+def write_no_more() -> None:
+    """Whoever read stdout has had enough. Without this Python would complain once more when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def report(error: DermsError, *, debug: bool = False) -> ExitCode:
     """Say an error on stderr and give its exit code."""
+    if debug:
+        traceback.print_exception(error)
     typer.echo(f"derms: {error} [{error.code}]", err=True)
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILURE)
+
+
+def _about_words(error: typer.TyperException) -> str:
+    """What the library itself finds wrong with the words of a command, in the form of every other error."""
+    message = str(error.format_message()).strip()
+    if "\n" in message:  # a group without a command is its help
+        return message
+    context = getattr(error, "ctx", None)
+    see = "" if context is None else f"; see `{context.command_path} -h`"
+    return f"derms: {message[:1].lower()}{message[1:].rstrip('.')}{see} [usage]"
 
 
 def _first(group: BaseExceptionGroup[DermsError]) -> DermsError:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from derms.cli.command import Run, asking
+
 app = typer.Typer(help="A simulated feeder.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -73,3 +75,27 @@ def run(
         )
 
     asyncio.run(until_stopped())
+
+
+@app.command()
+@asking
+async def mode(
+    run: Run,
+    wanted: Annotated[str | None, typer.Argument(metavar="[day|night|auto]", help="Left out: show it.")] = None,
+) -> None:
+    """Show or set which hour the simulators play: day is noon, night ten in the evening, auto goes with the clock."""
+    from derms.contract import SimulationProfile
+    from derms.errors import UsageError
+
+    known = [one.value for one in SimulationProfile]
+    if wanted is not None and wanted not in known:
+        raise UsageError(
+            f"the mode is {wanted!r}", why=f"it is one of {', '.join(known)}", next_step="name one of them"
+        )
+    async with run.client() as client:
+        if wanted is None:
+            told = await client.simulation_mode()
+        else:
+            told = await client.set_simulation_mode(SimulationProfile(wanted))
+    name = "-" if told.mode is None else told.mode.value
+    run.thing(told, name, lambda: f"{name}\n")

@@ -224,6 +224,12 @@ class Caller:
                     raise _UnknownError(error) if response.status == HTTPStatus.UNAUTHORIZED else error
         except TimeoutError as error:
             raise self._silent(f"no answer within {self._timeout.total:g} s") from error
+        except aiohttp.ClientSSLError as error:
+            raise UnavailableError(
+                f"{self.url} is not trusted",
+                why=str(error),
+                next_step="name the certificate authority that signed it: `derms context set NAME --ca-file FILE`",
+            ) from error
         except (aiohttp.ClientError, ValueError) as error:
             raise self._silent(str(error)) from error
         async with response:
@@ -272,4 +278,6 @@ def _error_of(status: int, raw: bytes, url: str) -> DermsError:
             kind = UsageError
         case _:
             kind = UnavailableError
-    return kind(problem.detail, why=problem.rule, next_step=problem.next_step)
+    error = kind(problem.detail, why=problem.rule, next_step=problem.next_step)
+    error.add_note(f"request {problem.request_id} of {url}")  # stands below a traceback
+    return error

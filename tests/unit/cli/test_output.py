@@ -1,8 +1,9 @@
 import pytest
 import typer
 
+from derms.cli import app
 from derms.cli.output import ExitCode, exit_code_of
-from derms.cli.values import parse_duration
+from derms.cli.values import parse_duration, parse_limit, parse_magnitude, parse_power, parse_price, parse_share
 from derms.cli.words import activity, direction
 from derms.errors import (
     AccessError,
@@ -50,6 +51,43 @@ def test_an_error_is_one_line_with_what_why_next_step_and_code(capsys: pytest.Ca
     assert capsys.readouterr().err == "derms: the value is 3; it must be 2; write 2 [config]\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("devcie", "derms: no such command 'devcie'. Did you mean 'device'?; see `derms -h` [usage]\n"),
+        ("dr lst", "derms: no such command 'lst'. Did you mean 'list'?; see `derms dr -h` [usage]\n"),
+        (
+            "dr list --stat",
+            "derms: no such option: --stat (Possible options: --state); see `derms dr list -h` [usage]\n",
+        ),
+        ("why", "derms: missing argument 'device_id'; see `derms why -h` [usage]\n"),
+    ],
+)
+def test_wrong_words_are_one_line_with_what_may_have_been_meant(
+    words: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = exit_code_of(lambda: app(words.split(), standalone_mode=False, prog_name="derms"))
+    assert code == ExitCode.USAGE
+    assert capsys.readouterr().err == line
+
+
+def test_a_group_without_a_command_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code_of(lambda: app(["dr"], standalone_mode=False, prog_name="derms")) == ExitCode.USAGE
+    assert "Usage: derms dr" in "".join(capsys.readouterr())
+
+
+def test_debug_puts_the_traceback_and_its_notes_above_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        error = NotFoundError("nothing is there")
+        error.add_note("request r-1")
+        raise error
+
+    assert exit_code_of(fail, debug=True) == ExitCode.NOT_FOUND
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-2:] == ["request r-1", "derms: nothing is there [not-found]"]
+
+
 def test_what_nobody_expected_is_not_hidden() -> None:
     def fail() -> None:
         raise ExceptionGroup("tasks", [ZeroDivisionError()])
@@ -80,3 +118,42 @@ def test_power_is_said_with_its_direction_and_never_with_a_minus(kw: float, word
 
 def test_storage_charges_discharges_or_idles() -> None:
     assert [activity(kw) for kw in (1.0, -1.0, 0.0)] == ["charging", "discharging", "idle"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kw"), [("150", 150.0), ("-3.5", -3.5), ("150kW", 150.0), ("1.2 MW", 1200.0), ("900W", 0.9), ("+.5", 0.5)]
+)
+def test_powers_are_read_as_people_write_them(text: str, kw: float) -> None:
+    assert parse_power(text) == pytest.approx(kw)
+
+
+@pytest.mark.parametrize("text", ["", "nan", "inf", "-inf", "1e3", "5 kg", "kW", "1,5", "9" * 400])
+def test_what_json_would_make_null_of_is_no_power(text: str) -> None:
+    for parse in (parse_power, parse_magnitude, parse_limit):
+        with pytest.raises(UsageError, match="is no power"):
+            parse(text)
+
+
+def test_limits_have_no_sign_and_none_takes_one_away() -> None:
+    assert parse_magnitude("0") == 0.0
+    assert parse_limit("none") is None
+    with pytest.raises(UsageError, match="below 0"):
+        parse_limit("-3")
+
+
+@pytest.mark.parametrize(("text", "share"), [("0", 0.0), ("0.8", 0.8), ("80%", 0.8), ("100 %", 1.0)])
+def test_shares_are_fractions_or_percents(text: str, share: float) -> None:
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "nan", "80", "-0.1", "101%", "%", "50%%"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no share"):
+        parse_share(text)
+
+
+def test_a_price_is_finite_and_not_below_0() -> None:
+    assert parse_price("0.15") == 0.15
+    for text in ("-1", "nan", "inf", "dear"):
+        with pytest.raises(UsageError, match="is no price"):
+            parse_price(text)

@@ -1,0 +1,160 @@
+"""`derms program`: demand-response programs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from derms.cli.command import Run, asking
+from derms.cli.formats import Column, Listing
+from derms.cli.instants import parse_instant
+from derms.cli.values import parse_magnitude, parse_price
+from derms.model import ProgramKind
+
+if TYPE_CHECKING:
+    from derms.api.schemas.programs import ProgramOut
+
+app = typer.Typer(help="Demand-response programs.", no_args_is_help=True, rich_markup_mode=None)
+
+_Id = Annotated[str, typer.Argument(help="The program's id.")]
+_Yes = Annotated[bool, typer.Option("--yes", help="Without asking.")]
+_Price = Annotated[float | None, typer.Option(parser=parse_price, metavar="PRICE", help="Currency per kWh.")]
+
+
+@app.command("list")
+@asking
+async def list_(
+    run: Run,
+    kind: Annotated[ProgramKind | None, typer.Option(help="Only of this kind.")] = None,
+    feeder: Annotated[str | None, typer.Option(help="Only those that bear on it.")] = None,
+) -> None:
+    r"""List the programs.
+
+    \b
+    Example: derms program list -o json
+    """
+    from derms.api.schemas.programs import ProgramOut, ProgramsQuery
+    from derms.cli.paging import pages
+
+    async with run.client() as client:
+        got = await pages(client.programs, ProgramsQuery(kind=kind, feeder_id=feeder))
+    columns: list[Column[ProgramOut]] = [
+        Column(name="program_id", title="PROGRAM", value=lambda one: one.program_id),
+        Column(name="name", title="NAME", value=lambda one: one.name),
+        Column(name="kind", title="KIND", value=lambda one: one.kind),
+        Column(name="state", title="STATE", value=lambda one: one.state,
+               tone=lambda one: "good" if one.state.value == "bearing" else ""),
+        Column(name="feeder_ids", title="FEEDERS", value=lambda one: " ".join(one.feeder_ids),
+               shown=lambda one: " ".join(one.feeder_ids) or "all"),
+        Column(name="start", title="START", value=lambda one: one.start, shown=lambda one: run.local(one.start)),
+        Column(name="end", title="END", value=lambda one: one.end, shown=lambda one: run.local(one.end)),
+        Column(name="target_shed_kw", title="SHED kW", value=lambda one: one.target_shed_kw),
+        Column(name="incentive_per_kwh", title="INCENTIVE /kWh", value=lambda one: one.incentive_per_kwh, digits=3),
+        Column(name="penalty_per_kwh", title="PENALTY /kWh", value=lambda one: one.penalty_per_kwh, digits=3),
+    ]  # fmt: skip
+    rows = [one for page in got for one in page.programs]
+    run.rows(
+        Listing(
+            kind="programs", rows=rows, columns=columns, name=lambda one: one.program_id, nothing="there is no program"
+        )
+    )
+
+
+@app.command()
+@asking
+async def show(run: Run, program_id: _Id) -> None:
+    """Show one program."""
+    async with run.client() as client:
+        program = await client.program(program_id)
+    run.thing(program, program.program_id, lambda: _lines(run, program))
+
+
+@app.command()
+@asking
+async def create(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    kind: Annotated[ProgramKind, typer.Option(help="fixed_cap or price_elastic.")],
+    end: Annotated[str, typer.Option(help="When it is over: 19:00, tomorrow 06:00, 2027-03-01 00:00, RFC 3339.")],
+    start: Annotated[str, typer.Option(help="Like --end.")] = "now",
+    feeder: Annotated[list[str] | None, typer.Option(help="On which; may stand several times; left out: all.")] = None,
+    shed: Annotated[
+        float | None,
+        typer.Option(parser=parse_magnitude, metavar="KW", help="Of a fixed cap: to be taken off the load."),
+    ] = None,
+    incentive: _Price = None,
+    penalty: _Price = None,
+    activate: Annotated[bool, typer.Option("--activate", help="Switch it on at once.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it would do.")] = False,
+) -> None:
+    r"""Create a program, and print its id.
+
+    \b
+    Examples:
+      derms program create Evening --kind fixed_cap --shed 40 --start 17:00 --end 19:00
+      derms program create Winter --kind price_elastic --incentive 0.15 --end "2027-03-01 00:00"
+    """
+    from derms.api.schemas.programs import ProgramIn
+    from derms.cli.foreseen import show_preview
+
+    begins = parse_instant(start, run.now, utc=run.shared.utc)
+    wanted = ProgramIn(
+        name=name,
+        kind=kind,
+        feeder_ids=feeder or ([run.context.feeder] if run.context.feeder else []),
+        start=begins,
+        end=parse_instant(end, begins, utc=run.shared.utc),
+        target_shed_kw=shed or 0.0,
+        incentive_per_kwh=incentive or 0.0,
+        penalty_per_kwh=penalty or 0.0,
+        active=activate,
+    )
+    async with run.client() as client:
+        if dry_run:
+            show_preview(run, await client.preview_program(wanted))
+            return
+        made = await client.create_program(wanted)
+    run.thing(made, made.program_id, lambda: f"{made.program_id}\n")
+    run.say(f"{made.name} is {made.state.value}")
+
+
+@app.command()
+@asking
+async def activate(run: Run, program_id: _Id) -> None:
+    """Switch a program on."""
+    async with run.client() as client:
+        program = await client.activate_program(program_id)
+    run.say(f"{program.program_id} is {program.state.value}")
+
+
+@app.command()
+@asking
+async def deactivate(run: Run, program_id: _Id) -> None:
+    """Switch a program off."""
+    async with run.client() as client:
+        program = await client.deactivate_program(program_id)
+    run.say(f"{program.program_id} is {program.state.value}")
+
+
+@app.command()
+@asking
+async def delete(run: Run, program_id: _Id, yes: _Yes = False) -> None:
+    """Remove a program. Needs the role admin."""
+    run.confirm(f"Remove the program {program_id}?", yes=yes)
+    async with run.client() as client:
+        await client.delete_program(program_id)
+    run.say(f"{program_id} is removed")
+
+
+def _lines(run: Run, program: "ProgramOut") -> str:
+    facts = {
+        "program": f"{program.program_id} ({program.state.value})",
+        "name": program.name,
+        "kind": program.kind.value,
+        "feeders": ", ".join(program.feeder_ids) or "all",
+        "start": run.local(program.start),
+        "end": run.local(program.end),
+        "shed": f"{program.target_shed_kw:g} kW",
+        "incentive": f"{program.incentive_per_kwh:g} /kWh",
+        "penalty": f"{program.penalty_per_kwh:g} /kWh",
+    }
+    return "".join(f"{name:<9} {value}\n" for name, value in facts.items())
