@@ -48,13 +48,13 @@ _LATENCY_S = 2.0
 """From a decision until a device does it, about [s]."""
 _LEAD_S = 3.0
 """For so long a rise is expected to go on [s]."""
-_STAY, _LOWER = 0.0, 0.6
+_STAY, _LOWER = 0.0, 1.1
 """Leases may stand beside so much of the spread; they are lowered to fit beside so much [standard deviations]."""
 _RAISE, _RAISE_SPREAD = 0.65, 0.5
 """They are raised when there is this much of noise and spread on top [standard deviations]..."""
 _RAISE_SHARE = 0.004
 """...or of what there was."""
-_ROOMY = 15.0
+_ROOMY = 4.0
 """...and more of it for a while [standard deviations of the noise x s]."""
 
 
