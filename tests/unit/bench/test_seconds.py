@@ -20,4 +20,4 @@ def test_the_longest_run_of_seconds_is_found(flags: list[int], length: int) -> N
 def test_a_site_under_a_clear_sky_is_held_and_hardly_ever_turned_round() -> None:
     case = steady(3, duration_s=300, warm_s=120, clouds=False, hungry=True, departs=False)
     assert case.longest_over_s <= 5
-    assert case.reversals <= 4.0  # 26 chargers x 0.05 h: at most five turns together
+    assert case.reversals <= 6.0  # 26 chargers x 0.05 h: at most seven turns together
