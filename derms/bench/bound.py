@@ -38,11 +38,6 @@ class _Silent(highspy.Highs):
         super().enableCallbacks()  # type: ignore[no-untyped-call]  # its stubs leave it open
 
 
-def solver_version() -> str:
-    """The version of HiGHS."""
-    return str(_Silent().version())  # type: ignore[no-untyped-call]  # its stubs leave the constructor open
-
-
 def most_energy_kwh(week: Week, limit_kw: float) -> float:
     """The most energy that could be delivered [kWh]."""
     return most_weighted_kwh(week, limit_kw, np.ones_like(week.energy_kwh))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from derms.bench.bound import solver_version
 from derms.bench.effort import Effort
 from derms.bench.figures import Section
 from derms.bench.report import Report, machine
@@ -46,4 +45,4 @@ def measure(
         if not keys or key in keys:
             sections.append(section_of(effort, weeks, say))
             done(sections[-1])
-    return Report(machine=(*machine(), ("HiGHS", solver_version())), sections=tuple(sections))
+    return Report(machine=machine(), sections=tuple(sections))

@@ -3,6 +3,8 @@
 import os
 import platform
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ def machine() -> tuple[tuple[str, str], ...]:
         ("system", f"{platform.system()} on {platform.machine()}"),
         ("Python", platform.python_version()),
         ("numpy", np.__version__),
+        *((("HiGHS", version("highspy")),) if find_spec("highspy") else ()),
     )
 
 
