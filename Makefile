@@ -29,7 +29,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 test-slow: $(VENV)/.test ## Run the exhaustive forms of the suites too
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=search
 
 requirements: $(VENV)/.test ## Pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements/build.txt requirements/build.in
