@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Measure the engine.", no_args_is_help=True, rich_markup_mode=None)
+from derms.cli.nouns import Noun
 
-
-@app.callback()
-def bench() -> None:
-    """Measure the engine."""
+app = Noun(
+    "Measure the engine, the API and the command line.",
+    "derms bench api --quick",
+    "derms bench control --quick",
+)
 
 
 @app.command("api")
@@ -19,9 +20,14 @@ def api(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
 ) -> None:
-    """Measure the API: a real controller with 1,000 and with 10,000 devices that speak, and 200 readers of its stream.
+    r"""Measure the API: a real controller with 1,000 and with 10,000 devices that speak, and 200 readers of its stream.
 
     Results go to stdout, what is being done to stderr.
+
+    \b
+    Examples:
+      derms bench api --quick
+      derms bench api --json figures.json
     """
     import json
 
@@ -49,10 +55,15 @@ def control(
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a target is missed.")] = False,
 ) -> int:
-    """Measure how good control is: energy, fairness, a limit held second by second, demand response, cost.
+    r"""Measure how good control is: energy, fairness, a limit held second by second, demand response, cost.
 
     Sections: energy, sessions, fairness, real, starvation, seconds, dr, silence, cost. Results go to stdout, what is
     being done to stderr. Needs the extra `bench`: pip install 'derms[bench]'.
+
+    \b
+    Examples:
+      derms bench control --quick
+      derms bench control --only energy --only seconds --strict
     """
     import json
 

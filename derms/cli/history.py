@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Listing
 from derms.cli.instants import parse_past
+from derms.cli.names import Kind, names_of
 from derms.cli.values import parse_duration
 
 _Since = Annotated[str, typer.Option(help="From when: so long ago (2h), 17:30, or an instant.")]
@@ -15,10 +16,10 @@ _Bucket = Annotated[str | None, typer.Option(help="Length of a bucket, such as 1
 _PAGE = 10_000
 
 
-@asking
+@watching
 async def feeder_history(
     run: Run,
-    feeder_id: Annotated[str, typer.Argument(help="The feeder's id.")],
+    feeder_id: Annotated[str, typer.Argument(help="The feeder's id.", autocompletion=names_of(Kind.FEEDER))],
     since: _Since = "1h",
     until: _Until = "now",
     bucket: _Bucket = None,
@@ -26,7 +27,9 @@ async def feeder_history(
     r"""Show what a feeder drew, what was allowed, and what was held back; means, unless the title says otherwise.
 
     \b
-    Example: derms feeder history feeder-1 --since 24h --bucket 15m -o csv
+    Examples:
+      derms feeder history feeder-1
+      derms feeder history feeder-1 --since 24h --bucket 15m -o csv
     """
     from derms.api.schemas.history import FeederBucketOut, HistoryQuery
 
@@ -64,10 +67,10 @@ async def feeder_history(
     )
 
 
-@asking
+@watching
 async def device_telemetry(
     run: Run,
-    device_id: Annotated[str, typer.Argument(help="The device's id.")],
+    device_id: Annotated[str, typer.Argument(help="The device's id.", autocompletion=names_of(Kind.DEVICE))],
     since: _Since = "1h",
     until: _Until = "now",
     bucket: _Bucket = None,
@@ -75,7 +78,9 @@ async def device_telemetry(
     r"""Show what a device measured: every sample, or with --bucket what they come to.
 
     \b
-    Example: derms device telemetry ev-007 --since 10m -o csv > ev-007.csv
+    Examples:
+      derms device telemetry ev-007
+      derms device telemetry ev-007 --since 10m -o csv > ev-007.csv
     """
     from derms.api.schemas.telemetry import SampleOut, TelemetryBucketOut, TelemetryQuery
     from derms.cli.paging import pages
