@@ -83,10 +83,10 @@ def main() -> None:
 
     # Looked for here, because what is wrong may be the words themselves.
     debug = "--debug" in sys.argv[1:]
-    sys.exit(exit_code_of(lambda: run(sys.argv[1:]), debug=debug))
+    sys.exit(exit_code_of(lambda: invoke(sys.argv[1:]), debug=debug))
 
 
-def run(words: list[str]) -> object:
+def invoke(words: list[str]) -> object:
     """Run one command.
 
     Args:
