@@ -11,7 +11,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow requirements docs bench clean
+.PHONY: help demo test lint test-slow golden requirements docs bench clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: $(VENV)/.test
 
 test-slow: $(VENV)/.test ## Run the exhaustive forms of the suites too
 	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=search
+
+golden: $(VENV)/.test ## Write the golden files of the command line anew; read the difference
+	DERMS_TEST_GOLDEN=write $(BIN)/python -m pytest tests/unit/cli/test_golden.py
 
 requirements: $(VENV)/.test ## Pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements/build.txt requirements/build.in

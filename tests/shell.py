@@ -69,7 +69,7 @@ class Shell:
             contextlib.redirect_stderr(err),
         ):
             code = exit_code_of(lambda: invoke(list(words)), debug="--debug" in words)
-        texts = [one.buffer.getvalue().decode() for one in (out, err)]  # type: ignore[attr-defined]
+        texts = [one.buffer.getvalue().decode() for one in (out, err)]
         return Ran(code=code, out=texts[0], err=texts[1], took_s=time.monotonic() - began_s)
 
     def process(self, *words: str, typed: str = "", **environment: str) -> Ran:

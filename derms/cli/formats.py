@@ -185,7 +185,9 @@ def _cell(column: Column[T], row: T) -> str:
 
 def _is_number(column: Column[T], rows: Sequence[T]) -> bool:
     values = [value for row in rows if (value := column.value(row)) is not None]
-    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if not values:
+        return column.title.endswith(("kW", "%", " s"))
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _fitted(widths: list[int], right: list[bool], width: int) -> list[int]:

@@ -296,8 +296,9 @@ def _exchange(method: str, path: str, answer: Answer | None, took_s: float) -> E
 
 def _about_os(error: OSError) -> str:
     # asyncio puts its own words, with the address, where the system's would be; a name that is not found has no errno.
-    known = isinstance(error.errno, int) and error.errno > 0
-    return (os.strerror(error.errno).lower() if known else error.strerror) or str(error) or "the connection broke off"
+    number = error.errno or 0
+    said = os.strerror(number).lower() if number > 0 else error.strerror
+    return said or str(error) or "the connection broke off"
 
 
 def part(value: str) -> str:

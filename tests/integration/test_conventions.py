@@ -109,8 +109,8 @@ def test_u04_data_goes_to_stdout_and_words_to_stderr(shell: Shell) -> None:
 def test_u05_colour_is_for_terminals_that_did_not_refuse_it(shell: Shell) -> None:
     asked = ("device", "list", "--no-pager")
     assert "\x1b[" in shell.on_terminal(*asked).out
-    for refusal in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
-        assert "\x1b" not in shell.on_terminal(*asked, **refusal).out
+    assert "\x1b" not in shell.on_terminal(*asked, NO_COLOR="1").out
+    assert "\x1b" not in shell.on_terminal(*asked, TERM="dumb").out
     assert "\x1b" not in shell.on_terminal(*asked, "--no-color").out
     for wish in ("FORCE_COLOR", "CLICOLOR_FORCE"):
         assert "\x1b[" in shell.derms(*asked, **{wish: "1"}).out
@@ -627,8 +627,8 @@ def test_u33_what_is_longer_than_the_screen_goes_through_the_pager(shell: Shell)
     pager = "sed s/^/paged:/"
     assert "paged:" in shell.on_terminal("device", "list", lines=8, PAGER=pager).out
     assert "paged:" in shell.on_terminal("device", "list", lines=8, PAGER="cat", DERMS_PAGER=pager).out
-    for more in ({"lines": 60}, {"lines": 8, "PAGER": "cat"}, {"lines": 8, "PAGER": "/nowhere"}):
-        plain = shell.on_terminal("device", "list", **{"PAGER": pager} | more)  # type: ignore[arg-type]
+    for lines, other in ((60, pager), (8, "cat"), (8, "/nowhere")):
+        plain = shell.on_terminal("device", "list", lines=lines, PAGER=other)
         assert ("paged:" in plain.out, "meter-feeder-1" in plain.out) == (False, True)
     assert "paged:" not in shell.on_terminal("device", "list", "--no-pager", lines=8, PAGER=pager).out
     assert "paged:" not in shell.derms("device", "list", PAGER=pager).out
