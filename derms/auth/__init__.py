@@ -6,7 +6,7 @@ from derms.auth.passwords import Passwords
 from derms.auth.principal import Principal
 from derms.auth.sessions import Grant
 from derms.auth.tokens import IssuedToken, Tokens
-from derms.auth.users import Credential, Users
+from derms.auth.users import Credential, Users, check_seeds
 
 __all__ = [
     "MIN_SECRET_BYTES",
@@ -19,5 +19,6 @@ __all__ = [
     "Principal",
     "Tokens",
     "Users",
+    "check_seeds",
     "load_or_create_keys",
 ]

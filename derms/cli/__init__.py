@@ -10,6 +10,7 @@ from derms.cli import (
     alarm,
     audit,
     bench,
+    config,
     context,
     cosim,
     demo,
@@ -55,6 +56,7 @@ app.add_typer(program.app, name="program")
 app.add_typer(alarm.app, name="alarm")
 app.add_typer(user.app, name="user")
 app.add_typer(context.app, name="context")
+app.add_typer(config.app, name="config")
 app.add_typer(agent.app, name="agent")
 app.add_typer(bench.app, name="bench")
 app.add_typer(sim.app, name="sim")
