@@ -14,7 +14,7 @@ from derms.auth import load_or_create_keys
 from derms.errors import ConfigError
 from derms.feeders_file import read_feeders
 from derms.mqtt import TlsFiles
-from derms.mqtt.address import tls_context as broker_tls_context
+from derms.mqtt import tls_context as broker_tls_context
 from derms.runtime import SystemClock
 from derms.serve import address_of, keys_of, seeds_of
 from derms.settings import Settings

@@ -15,6 +15,7 @@ from derms.cli import (
     cosim,
     demo,
     device,
+    doctor,
     dr,
     feeder,
     history,
@@ -47,6 +48,7 @@ app.command("status")(feeder.status)
 app.command("why")(device.why)
 app.command("tracking-error")(tracking.tracking_error)
 app.command("audit")(audit.audit)
+app.command("doctor")(doctor.doctor)
 feeder.app.command("history")(history.feeder_history)
 device.app.command("telemetry")(history.device_telemetry)
 app.add_typer(feeder.app, name="feeder")

@@ -4,20 +4,18 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from derms.cli.command import Run, Shared
 from derms.cli.contexts import Context
 from derms.cli.terminal import here
-
-T = TypeVar("T")
 
 _OPTIONS = ("output", "json", "utc", "no_color", "ascii", "no_input", "quiet", "debug")
 """Of the shared options those that have a meaning here."""
 _PLACE = "this machine"
 
 
-def local(command: Callable[..., T | Coroutine[Any, Any, T]]) -> Callable[..., T]:
+def local(command: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function, or a coroutine, that takes a `Run` into a command that needs neither context nor login.
 
     Args:
@@ -30,7 +28,7 @@ def local(command: Callable[..., T | Coroutine[Any, Any, T]]) -> Callable[..., T
     shared = [known[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in _OPTIONS]
 
     @functools.wraps(command)
-    def wrapped(**given: Any) -> T:
+    def wrapped(**given: Any) -> Any:
         options = Shared(**{name: given.pop(name) for name in _OPTIONS})
         terminal = here(no_color=options.no_color, ascii_only=options.ascii, no_input=options.no_input)
         run = Run(shared=options, terminal=terminal, context=Context(name=_PLACE, url=""), origin="default")
