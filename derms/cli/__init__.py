@@ -13,6 +13,7 @@ from derms.cli import (
     config,
     context,
     cosim,
+    db,
     demo,
     device,
     doctor,
@@ -59,6 +60,7 @@ app.add_typer(alarm.app, name="alarm")
 app.add_typer(user.app, name="user")
 app.add_typer(context.app, name="context")
 app.add_typer(config.app, name="config")
+app.add_typer(db.app, name="db")
 app.add_typer(agent.app, name="agent")
 app.add_typer(bench.app, name="bench")
 app.add_typer(sim.app, name="sim")
