@@ -38,6 +38,7 @@ requirements: $(VENV)/.test ## Pin the dependencies anew
 
 docs: $(VENV)/.run ## Write the generated pages anew
 	$(BIN)/python -m derms.settings_docs
+	$(BIN)/python -m derms.cli.reference
 
 bench: $(VENV)/.test ## Measure the engine anew (takes about half an hour) and write the figures and plots of docs/
 	$(BIN)/derms bench control --page docs/benchmarks.md --plots docs/plots

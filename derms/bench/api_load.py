@@ -94,7 +94,7 @@ async def _streamed(client: ApiClient, load: Load) -> Phase:
     async def read() -> None:
         try:
             async with client.opened("GET", "/api/stream", silence_s=60.0) as response:
-                async for chunk in response.content.iter_any():
+                async for chunk in response.chunks():
                     counts[0] += chunk.count(b"\nevent: ")
                     counts[1] += len(chunk)
         finally:

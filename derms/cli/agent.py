@@ -5,12 +5,18 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The agent beside a device.", no_args_is_help=True, rich_markup_mode=None)
+from derms.cli.nouns import Noun
+
+app = Noun(
+    "What runs beside a device.",
+    "derms agent run --config agent.json",
+    "derms help agent",
+)
 
 
 @app.callback()
 def agent() -> None:
-    """The agent beside a device."""
+    """What runs beside a device."""
 
 
 @app.command("run")
@@ -18,7 +24,13 @@ def run(
     config: Annotated[Path, typer.Option(help="The agent's configuration, a JSON file.")],
     log_level: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "info",
 ) -> None:
-    """Report a device's measurements and follow its setpoints, until SIGTERM or Ctrl-C."""
+    r"""Report a device's measurements and follow its setpoints, until SIGTERM or Ctrl-C.
+
+    \b
+    Examples:
+      derms agent run --config /etc/derms/agent.json
+      derms agent run --config agent.json --log-level debug
+    """
     import asyncio
 
     from agent.config import load_config

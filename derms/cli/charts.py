@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from derms.cli.command import Run
 from derms.cli.formats import Format
+from derms.cli.run import Run
 from derms.errors import UsageError
 from derms.plot import AXIS, NOW, Chart, Row, Series, Stroke, XAxis, chart, plain
 

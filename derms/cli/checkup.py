@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from derms.cli.command import Run
+from derms.cli.run import Run
 from derms.errors import AccessError, BrokerError, ConfigError, DermsError
 
 if TYPE_CHECKING:

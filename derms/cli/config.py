@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from derms.cli.command import Run
 from derms.cli.formats import Column, Format, Listing
 from derms.cli.local import local
+from derms.cli.nouns import Noun
 from derms.cli.output import ExitCode
+from derms.cli.run import Run
 from derms.errors import NotFoundError
 
 if TYPE_CHECKING:
     from derms.settings_explain import Explained
 
-app = typer.Typer(
-    help="See and check settings, on the daemon's own machine.", no_args_is_help=True, rich_markup_mode=None
+app = Noun(
+    "See and check settings, on the daemon's own machine.",
+    "derms config check",
+    "derms config explain lease_s",
 )
 
 _Config = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
@@ -88,7 +91,9 @@ def check(run: Run, config: _Config = None, state_dir: _StateDir = None) -> int:
     Nothing is started, made or connected to: whether a port is free or a database answers is not asked.
 
     \b
-    Example: derms config check --config new.toml && systemctl restart derms
+    Examples:
+      derms config check
+      derms config check --config new.toml && systemctl restart derms
     """
     from derms.settings import Settings
     from derms.settings_load import examine
@@ -161,7 +166,8 @@ def _of_client(run: Run, url: str | None, context: str | None) -> "list[Explaine
     flags = {
         "url": url,
         "context": context,
-        "output": None if chosen is Format.TABLE else chosen.value,
+        "output": None if chosen is None else chosen.value,
+        "utc": True if run.shared.utc else None,
         "color": False if run.shared.no_color else None,
     }
     return client_keys(os.environ, flags)

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from derms.cli.command import Run
 from derms.cli.formats import Column, Format, Listing, written
 from derms.cli.local import local, working_on
+from derms.cli.nouns import Noun
+from derms.cli.run import Run
 from derms.errors import UsageError
 
 if TYPE_CHECKING:
     from derms.store.reach import Reached
 
-app = typer.Typer(
-    help="Look after the daemon's database, on its own machine.", no_args_is_help=True, rich_markup_mode=None
+app = Noun(
+    "Look after the daemon's database, on its own machine.",
+    "derms db status",
+    "derms db backup derms.dump",
 )
 
 _Config = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
@@ -80,7 +83,9 @@ async def status(
     r"""Show versions, pending migrations, sizes, about how many rows, and from when to when there are samples.
 
     \b
-    Example: derms db status --database-url postgresql://derms@db.example/derms -o json
+    Examples:
+      derms db status
+      derms db status --database-url postgresql://derms@db.example/derms -o json
     """
     from derms.store.survey import survey
 
@@ -115,7 +120,9 @@ async def migrate(
     r"""Bring the schema to this program's version, under a lock; `derms serve` does it by itself at its start.
 
     \b
-    Example: derms db migrate --dry-run
+    Examples:
+      derms db migrate --dry-run
+      derms db migrate --config /etc/derms/config.toml
     """
     from derms.store.migrate import migrate as apply
     from derms.store.survey import still_pending

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from derms.cli.checkup import Check, State, broker, configuration, controller, machine
-from derms.cli.command import Run, run_of
 from derms.cli.formats import Column, Format, Listing
 from derms.cli.local import local
 from derms.cli.output import ExitCode
+from derms.cli.run import Run, run_of
 from derms.cli.terminal import printable
 from derms.errors import DermsError
 
@@ -35,7 +35,9 @@ async def doctor(
     Ends with 0 where nothing fails (a warning is no failure), 6 where the controller cannot be reached, else 1.
 
     \b
-    Example: derms doctor -o json | jq '.checks[] | select(.state != "OK")'
+    Examples:
+      derms doctor
+      derms doctor -o json | jq '.checks[] | select(.state != "OK")'
     """
     checks, settings = configuration()
     asking: Run | None = None

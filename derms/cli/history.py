@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Listing
 from derms.cli.instants import parse_past
+from derms.cli.names import Kind, names_of
 from derms.cli.values import parse_duration
 
 _Since = Annotated[str, typer.Option(help="From when: so long ago (2h), 17:30, or an instant.")]
@@ -16,10 +17,10 @@ _Chart = Annotated[bool, typer.Option("--chart", help="Draw lines instead of lis
 _PAGE = 10_000
 
 
-@asking
+@watching
 async def feeder_history(
     run: Run,
-    feeder_id: Annotated[str, typer.Argument(help="The feeder's id.")],
+    feeder_id: Annotated[str, typer.Argument(help="The feeder's id.", autocompletion=names_of(Kind.FEEDER))],
     since: _Since = "1h",
     until: _Until = "now",
     bucket: _Bucket = None,
@@ -29,8 +30,8 @@ async def feeder_history(
 
     \b
     Examples:
-      derms feeder history feeder-1 --since 24h --bucket 15m -o csv
       derms feeder history feeder-1 --since 24h --chart
+      derms feeder history feeder-1 --since 24h --bucket 15m -o csv
     """
     from derms.api.schemas.history import FeederBucketOut, HistoryQuery
     from derms.cli.charts import check_chart, draw_feeder
@@ -75,10 +76,10 @@ async def feeder_history(
     )
 
 
-@asking
+@watching
 async def device_telemetry(
     run: Run,
-    device_id: Annotated[str, typer.Argument(help="The device's id.")],
+    device_id: Annotated[str, typer.Argument(help="The device's id.", autocompletion=names_of(Kind.DEVICE))],
     since: _Since = "1h",
     until: _Until = "now",
     bucket: _Bucket = None,
@@ -88,8 +89,8 @@ async def device_telemetry(
 
     \b
     Examples:
-      derms device telemetry ev-007 --since 10m -o csv > ev-007.csv
       derms device telemetry ev-007 --since 6h --chart
+      derms device telemetry ev-007 --since 10m -o csv > ev-007.csv
     """
     from derms.api.schemas.telemetry import SampleOut, TelemetryBucketOut, TelemetryQuery
     from derms.cli.charts import chart_bucket_s, check_chart, draw_device

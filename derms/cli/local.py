@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from derms.cli.command import Run, Shared
 from derms.cli.contexts import Context
+from derms.cli.run import Run
+from derms.cli.shared import Shared
 from derms.cli.terminal import here
 
 _OPTIONS = ("output", "json", "utc", "no_color", "ascii", "no_input", "quiet", "debug")

@@ -26,6 +26,24 @@ class Terminal:
     """Columns of stdout; very many where nobody looks."""
     columns: int = 80
     """Columns of the terminal itself."""
+    lines: int = 24
+    """Lines of the terminal itself."""
+    dumb: bool = False
+    """It knows no escape sequences at all."""
+    watts: bool = False
+    """Whoever looks reads powers in W instead of kW."""
+
+    def power(self, kw: float | None, digits: int = 1) -> str:
+        """A power as it is read, with its unit; `-` for none.
+
+        Args:
+            kw: [kW].
+            digits: Decimals in kW; in W there are three fewer.
+        """
+        if kw is None:
+            return "-"
+        scaled, digits, unit = (1000.0 * kw, max(digits - 3, 0), "W") if self.watts else (kw, digits, "kW")
+        return f"{round(scaled, digits) + 0.0:.{digits}f} {unit}"  # without the sign of a zero
 
 
 def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = False) -> Terminal:
@@ -36,13 +54,15 @@ def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = F
         ascii_only: Nothing beyond ASCII.
         no_input: Never ask.
     """
+    size = shutil.get_terminal_size()
     return terminal_of(
         os.environ,
         out=sys.stdout.isatty(),
         err=sys.stderr.isatty(),
         asks=sys.stdin.isatty() and sys.stderr.isatty() and not no_input,
         encoding=sys.stdout.encoding or "ascii",
-        width=shutil.get_terminal_size().columns,
+        width=size.columns,
+        lines=size.lines,
         no_color=no_color,
         ascii_only=ascii_only,
     )
@@ -56,6 +76,7 @@ def terminal_of(
     asks: bool,
     encoding: str,
     width: int,
+    lines: int = 24,
     no_color: bool = False,
     ascii_only: bool = False,
 ) -> Terminal:
@@ -68,6 +89,7 @@ def terminal_of(
         asks: A question would be answered.
         encoding: Of stdout.
         width: Columns, where it is a terminal.
+        lines: Its lines.
         no_color: Colour was refused on the command line, which beats the environment.
         ascii_only: Anything beyond ASCII was.
     """
@@ -83,6 +105,8 @@ def terminal_of(
         unicode=not ascii_only and not plain and "utf" in encoding.lower(),
         width=width if out else _WIDE,
         columns=width,
+        lines=lines,
+        dumb=environment.get("TERM", "dumb") == "dumb",
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,7 +32,7 @@ class HealthCalls(Caller):
     async def seen(self) -> Seen:
         """How the daemon does, and its clock; needs no token."""
         async with self.opened("GET", "/api/health") as response:
-            date = response.headers.get("Date", "")
+            date = response.headers.get("date", "")
         said_at = None
         with contextlib.suppress(ValueError):
             said_at = parsedate_to_datetime(date)
@@ -46,11 +45,13 @@ class HealthCalls(Caller):
             OSError: No connection, or the certificate is not trusted.
             TimeoutError: No answer.
         """
+        import ssl
+
         where = urlsplit(self.url)
         if where.scheme != "https" or where.hostname is None:
             return None
         tls = self._tls if self._tls is not None else ssl.create_default_context()
-        async with asyncio.timeout(self._timeout.total):
+        async with asyncio.timeout(self._timeout_s):
             _, writer = await asyncio.open_connection(where.hostname, where.port or _HTTPS_PORT, ssl=tls)
             certificate = writer.get_extra_info("peercert") or {}
             writer.close()

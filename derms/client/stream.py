@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from derms.api.schemas.devices import DeviceOut
@@ -12,6 +11,7 @@ from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.client.base import Caller
+from derms.client.http import FAILURES
 from derms.errors import UnavailableError
 
 _SILENCE_S = 45.0
@@ -83,12 +83,12 @@ class StreamCalls(Caller):
         async with self.opened("GET", "/api/stream", headers=headers, silence_s=_SILENCE_S) as response:
             waiting = b""
             try:
-                async for chunk in response.content.iter_any():
+                async for chunk in response.chunks():
                     *blocks, waiting = (waiting + chunk).split(b"\n\n")
                     for block in blocks:
                         if (event := _event(block)) is not None:
                             yield event
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except FAILURES as error:
                 raise UnavailableError(
                     f"the stream of {self.url} broke off", why=str(error) or "nothing came", next_step="open it again"
                 ) from error

@@ -9,9 +9,10 @@ import pytest
 from derms.api.schemas.history import FeederBucketOut, FeederHistoryOut
 from derms.api.schemas.telemetry import TelemetryBucketOut
 from derms.cli.charts import chart_bucket_s, check_chart, draw_device, draw_feeder
-from derms.cli.command import Run, Shared
 from derms.cli.contexts import Context
 from derms.cli.formats import Format
+from derms.cli.run import Run
+from derms.cli.shared import Shared
 from derms.cli.terminal import Terminal
 from derms.errors import UsageError
 
@@ -19,7 +20,7 @@ NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 def run(*, looks: bool = False, colour: bool = False, unicode: bool = True, output: Format = Format.TABLE) -> Run:
-    terminal = Terminal(looks=looks, narrates=looks, asks=looks, colour=colour, unicode=unicode, width=100)
+    terminal = Terminal(looks=looks, narrates=looks, asks=looks, colour=colour, unicode=unicode, width=100, lines=99)
     shared = Shared(utc=True, output=output)
     return Run(shared=shared, terminal=terminal, context=Context(), origin="default")
 

@@ -21,7 +21,7 @@ def test_every_setting_is_shown_in_every_format(home: Home) -> None:
     assert [row["key"] for row in rows] == keys
     assert [row["key"] for row in csv.DictReader(io.StringIO(home.derms("config", "show", "-o", "csv").out))] == keys
     assert home.derms("config", "show", "-o", "name").out.split() == keys
-    assert home.derms("config", "show", "-o", "yaml").out.startswith("settings:\n  - key: config\n")
+    assert home.derms("config", "show", "-o", "yaml").out.startswith("schema_version: 1\nsettings:\n  - key: config\n")
 
 
 def test_the_source_of_a_value_is_the_one_that_wins(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,11 @@ def test_secrets_are_masked_whoever_gave_them_and_even_when_they_are_refused(
 def test_a_check_says_ok(home: Home) -> None:
     told = home.derms("config", "check")
     assert (told.code, told.out, told.err) == (0, "ok\n", "")
-    assert json.loads(home.derms("config", "check", "-o", "json").out) == {"ok": True, "problems": []}
+    assert json.loads(home.derms("config", "check", "-o", "json").out) == {
+        "schema_version": 1,
+        "ok": True,
+        "problems": [],
+    }
     assert list(home.path.iterdir()) == [], "a check makes nothing"
 
 
