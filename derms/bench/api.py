@@ -105,7 +105,7 @@ def _at(phase: Phase, percent: float) -> float:
 
 
 async def _measured(devices: int, *, quick: bool) -> Answers:
-    async with served(devices) as (running, fleet):
+    async with served(devices, limit_kw=2.0 * devices) as (running, fleet):
         return await _asked(running, fleet, quick=quick)
 
 

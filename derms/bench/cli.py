@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +24,19 @@ _HELP_MS, _LIST_MS = 200.0, 500.0
 _RUNS, _QUICK_RUNS = 40, 8
 _PYTHON = "python -c pass"
 _WAIT_S = 60.0
+_LIMIT_KW = 20.0 * DEVICES
+"""More than they can draw: a controller at its ease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one command took, of each run."""
+
+    ms: list[float] = field(default_factory=list)
+    """From start to end."""
+    cpu_ms: list[float] = field(default_factory=list)
+    """Of a processor, which a busy machine does not stretch."""
+
 
 _ALONE: Mapping[str, list[str]] = {
     _PYTHON: ["-c", "pass"],
@@ -51,7 +66,7 @@ def cli(effort: Effort, say: Callable[[str], None]) -> Section:
     runs = _RUNS if effort.runs is None else _QUICK_RUNS
     say("cli: commands that ask nobody")
     with tempfile.TemporaryDirectory(prefix="derms-bench-") as home:
-        alone = _timed(_ALONE, _environment(home), runs)
+        alone = timed(_ALONE, _environment(home), runs)
         say(f"cli: a controller with {DEVICES} devices")
         asking = asyncio.run(_against_controller(home, runs))
     return Section(
@@ -71,8 +86,8 @@ def cli(effort: Effort, say: Callable[[str], None]) -> Section:
     )
 
 
-async def _against_controller(home: str, runs: int) -> dict[str, list[float]]:
-    async with served(DEVICES) as (running, fleet):
+async def _against_controller(home: str, runs: int) -> dict[str, Took]:
+    async with served(DEVICES, limit_kw=_LIMIT_KW) as (running, fleet):
         load = load_of(running, fleet)
         async with speaking(load), ApiClient(load.api_url, token=load.token) as client:
             await until_heard(client, load)
@@ -80,20 +95,26 @@ async def _against_controller(home: str, runs: int) -> dict[str, list[float]]:
             rows = await asyncio.to_thread(_ran, _ASKING["derms device list"], environment)
             if (lines := rows.count(b"\n")) != DEVICES + 1:
                 raise UnavailableError(f"`derms device list` wrote {lines} lines", why="one a device was due")
-            return await asyncio.to_thread(_timed, _ASKING, environment, runs)
+            return await asyncio.to_thread(timed, _ASKING, environment, runs)
 
 
-def _timed(commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], runs: int) -> dict[str, list[float]]:
+def timed(commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], runs: int) -> dict[str, Took]:
     """Milliseconds by command; in turns, so that whatever else the machine does meets all of them alike."""
     for words in commands.values():
         _ran(words, environment)  # bytecode and files are read once before it counts
-    took: dict[str, list[float]] = {name: [] for name in commands}
+    took = {name: Took() for name in commands}
     for _ in range(runs):
         for name, words in commands.items():
-            started_s = time.perf_counter()
+            started_s, used_s = time.perf_counter(), _used_s()
             _ran(words, environment)
-            took[name].append((time.perf_counter() - started_s) * 1000.0)
+            took[name].ms.append((time.perf_counter() - started_s) * 1000.0)
+            took[name].cpu_ms.append((_used_s() - used_s) * 1000.0)
     return took
+
+
+def _used_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _ran(words: Sequence[str], environment: Mapping[str, str]) -> bytes:
@@ -112,22 +133,23 @@ def _environment(home: str) -> dict[str, str]:
     return kept | {"HOME": home, "LANG": "C.UTF-8"}
 
 
-def _figure(name: str, took: Mapping[str, Sequence[float]], target: float) -> Figure:
+def _figure(name: str, took: Mapping[str, Took], target: float) -> Figure:
     return Figure(
         what=f"`{name}`, median",
-        value=float(np.median(took[name])),
+        value=float(np.median(took[name].ms)),
         unit="ms",
         target=target,
         at_least=False,
-        rivals=((f"`{_PYTHON}`", float(np.median(took[_PYTHON]))),),
+        rivals=((f"`{_PYTHON}`", float(np.median(took[_PYTHON].ms))),),
     )
 
 
-def _table(title: str, took: Mapping[str, Sequence[float]]) -> Table:
+def _table(title: str, took: Mapping[str, Took]) -> Table:
     return Table(
         title=title,
-        header=("command", "least", "median", "p95"),
+        header=("command", "least", "median", "p95", "cpu, median"),
         rows=tuple(
-            (f"`{name}`", *(f"{value:.0f}" for value in np.percentile(ms, (0, 50, 95)))) for name, ms in took.items()
+            (f"`{name}`", *(f"{value:.0f}" for value in (*np.percentile(one.ms, (0, 50, 95)), np.median(one.cpu_ms))))
+            for name, one in took.items()
         ),
     )

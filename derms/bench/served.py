@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import shutil
@@ -23,13 +24,19 @@ _RATINGS = {DeviceKind.EV: 7.4, DeviceKind.BATTERY: 5.0, DeviceKind.PV: 8.0}
 
 
 @contextlib.asynccontextmanager
-async def served(devices: int) -> AsyncIterator[tuple[Controller, list[Device]]]:
+async def served(devices: int, *, limit_kw: float) -> AsyncIterator[tuple[Controller, list[Device]]]:
     """Run a controller with so many devices registered; nobody speaks for them yet.
+
+    Args:
+        devices: How many.
+        limit_kw: The feeder's import limit.
 
     Raises:
         UnavailableError: There is no Mosquitto.
     """
     fleet = _fleet(devices)
+    # What it has to say of a fleet that does not obey is no part of a report.
+    logging.getLogger("derms").addHandler(logging.NullHandler())
     async with contextlib.AsyncExitStack() as stack:
         scratch = stack.enter_context(_scratch())
         settings = load_settings(
@@ -39,7 +46,7 @@ async def served(devices: int) -> AsyncIterator[tuple[Controller, list[Device]]]
             state_dir=scratch / "state",
             api_port=0,
             control_interval_s=INTERVAL_S,
-            feeder_import_limit_kw=2.0 * devices,
+            feeder_import_limit_kw=limit_kw,
             jwt_secret=random.SystemRandom().randbytes(32).hex(),
         )
         running = await stack.enter_async_context(
