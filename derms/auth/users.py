@@ -64,7 +64,7 @@ class Users:
             ConfigError: A user stands in the setting twice, or without a password.
             StoreError: The store is away.
         """
-        _refuse_wrong(seeds)
+        check_seeds(seeds)
         self._known = {user.username: user for user in await self._store.load_users()}
         for seed in seeds:
             await self._seed(seed)
@@ -212,7 +212,12 @@ class Users:
         return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=self._clock.now_ms())
 
 
-def _refuse_wrong(seeds: Sequence[Credential]) -> None:
+def check_seeds(seeds: Sequence[Credential]) -> None:
+    """Refuse users of the setting that cannot be meant.
+
+    Raises:
+        ConfigError: One stands there twice, or has not one password or hash.
+    """
     names = [seed.username for seed in seeds]
     for seed in seeds:
         hash_is_one = seed.password_hash is None or is_hash(seed.password_hash)

@@ -1,11 +1,16 @@
 """`derms bench`: measure the engine, on seeded plants and recorded sessions."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from derms.cli.nouns import Noun
+
+if TYPE_CHECKING:
+    from derms.bench.effort import Effort
+    from derms.bench.figures import Section
 
 app = Noun(
     "Measure the engine, the API and the command line.",
@@ -29,21 +34,29 @@ def api(
       derms bench api --quick
       derms bench api --json figures.json
     """
-    import json
-
     from derms.bench.api import api as measure
-    from derms.bench.effort import FULL, QUICK
-    from derms.bench.figures import lines_of
-    from derms.bench.page import written
-    from derms.bench.report import Report, machine
 
-    section = measure(QUICK if quick else FULL, lambda doing: typer.echo(f"  {doing} ...", err=True))
-    report = Report(machine=machine(), sections=(section,))
-    typer.echo("\n".join(lines_of(section)))
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    if page is not None:
-        page.write_text(written(page.read_text(encoding="utf-8"), report), encoding="utf-8")
+    _one_section(measure, quick, json_file, page)
+
+
+@app.command("cli")
+def cli(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
+) -> None:
+    r"""Measure the command line: how long it takes to start, and to list 1,000 devices of a real controller.
+
+    Results go to stdout, what is being done to stderr.
+
+    \b
+    Examples:
+      derms bench cli --quick
+      derms bench cli --page docs/benchmarks.md
+    """
+    from derms.bench.cli import cli as measure
+
+    _one_section(measure, quick, json_file, page)
 
 
 @app.command("control")
@@ -106,3 +119,25 @@ def control(
     missed = report.missed
     typer.echo(f"{len(missed)} of {sum(len(section.figures) for section in report.sections)} figures miss a target")
     return 1 if strict and missed else 0
+
+
+def _one_section(
+    measure: "Callable[[Effort, Callable[[str], None]], Section]",
+    quick: bool,
+    json_file: Path | None,
+    page: Path | None,
+) -> None:
+    import json
+
+    from derms.bench.effort import FULL, QUICK
+    from derms.bench.figures import lines_of
+    from derms.bench.page import written
+    from derms.bench.report import Report, machine
+
+    section = measure(QUICK if quick else FULL, lambda doing: typer.echo(f"  {doing} ...", err=True))
+    report = Report(machine=machine(), sections=(section,))
+    typer.echo("\n".join(lines_of(section)))
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
+    if page is not None:
+        page.write_text(written(page.read_text(encoding="utf-8"), report), encoding="utf-8")

@@ -76,14 +76,16 @@ def _walk(command: TyperCommand | TyperGroup, context: typer.Context) -> Iterato
 def _entry(command: TyperCommand | TyperGroup, context: typer.Context, below: list[Row]) -> Entry:
     text, _, examples = (command.help or "").partition("\b\n")
     arguments, options = [], []
+    names = {each.name for each in command.params}
+    asks = SHARED_NAMES - {"watch"} <= names
     for each in command.params:
-        if (row := each.get_help_record(context)) is None or each.name in SHARED_NAMES:
+        # Who takes but some of them has them listed as its own.
+        if (row := each.get_help_record(context)) is None or (asks and each.name in SHARED_NAMES):
             continue
         if isinstance(each, TyperArgument):
             arguments.append(row)
         elif isinstance(each, TyperOption):
             options.append(row)
-    names = {each.name for each in command.params}
     return Entry(
         words=context.command_path,
         usage=" ".join([context.command_path, *command.collect_usage_pieces(context)]),
@@ -91,7 +93,7 @@ def _entry(command: TyperCommand | TyperGroup, context: typer.Context, below: li
         examples=[line.strip() for line in examples.splitlines()[1:] if line.strip()],
         arguments=arguments,
         options=options,
-        asks=SHARED_NAMES - {"watch"} <= names,
+        asks=asks,
         watches="watch" in names and "context" in names,
         below=below,
     )

@@ -1,11 +1,13 @@
-"""`derms user`; all of it needs the role admin."""
+"""`derms user`; all of it needs the role admin, but for `hash-password`, which asks no controller."""
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from derms.cli.command import Run, asking, watching
 from derms.cli.formats import Column, Listing
+from derms.cli.local import local
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
 from derms.errors import ConflictError
@@ -133,3 +135,34 @@ async def reset(run: Run, username: _Known, password_stdin: _Stdin = False) -> N
     async with run.client() as client:
         await client.reset_user(username, password)
     run.say(f"{username} has another password")
+
+
+class HashOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A password's hash."""
+
+    password_hash: str
+
+
+@app.command("hash-password")
+@local
+def hash_password(
+    run: Run,
+    username: Annotated[str, typer.Argument(help="Whose it is to be; it must not be in the password.")] = "",
+    password_stdin: _Stdin = False,
+) -> None:
+    r"""Make the hash of a password, for `password_hash` in DERMS_AUTH_USERS; no controller is asked.
+
+    The password is asked for twice, or read from stdin; it is not kept.
+
+    \b
+    Examples:
+      derms user hash-password op
+      pass show derms/op | derms user hash-password op --password-stdin
+    """
+    from derms.auth import Passwords, check_password
+    from derms.cli.asked import new_password
+
+    password = new_password(run, username or "the user", from_stdin=password_stdin)
+    check_password(username, password)
+    made = Passwords().hash(password)
+    run.thing(HashOut(password_hash=made), made, lambda: f"{made}\n")

@@ -104,6 +104,7 @@ class Caller:
         self._connect_s = min(timeout_s, _CONNECT_S)
         self._timeout_s = timeout_s
         self._on_exchange = on_exchange
+        self._tls = tls
         self._http = HttpClient(self.url, connect_s=self._connect_s, tls=tls)
 
     async def __aenter__(self) -> Self:
