@@ -8,10 +8,9 @@ from urllib.parse import quote, urlsplit
 
 ENV_PREFIX = "DERMS_"
 
-CLIENTS = frozenset({
-    "DERMS_CONTEXT", "DERMS_KEYRING", "DERMS_OUTPUT", "DERMS_PAGER", "DERMS_TIMEOUT", "DERMS_TOKEN", "DERMS_UNITS",
-    "DERMS_URL", "DERMS_UTC",
-})  # fmt: skip
+CLIENTS = frozenset(
+    f"DERMS_{name}" for name in ("URL", "CONTEXT", "TOKEN", "OUTPUT", "UNITS", "TIMEOUT", "UTC", "KEYRING", "PAGER")
+)
 """Variables of the commands that ask a controller; they are no settings of the daemon's, and not wrong."""
 
 ALIASES: Mapping[str, str] = MappingProxyType(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from derms.cli import run_words
+from derms.cli import invoke
 from derms.cli.output import exit_code_of
 from derms.settings_names import ALIASES, COMPOSED, ENV_PREFIX
 
@@ -30,7 +30,7 @@ class Home:
     def derms(self, *words: str) -> Ran:
         """Run one."""
         self._capsys.readouterr()
-        code = exit_code_of(lambda: run_words(list(words)))
+        code = exit_code_of(lambda: invoke(list(words)))
         said = self._capsys.readouterr()
         return Ran(code=int(code), out=said.out, err=said.err)
 

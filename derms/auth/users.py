@@ -201,7 +201,11 @@ class Users:
     def _named(self, username: str) -> User:
         user = self._known.get(username)
         if user is None:
-            raise NotFoundError(f"there is no user {username[:64]!r}", next_step="list the users, and name one of them")
+            raise NotFoundError(
+                f"there is no user {username[:64]!r}",
+                why="no user goes by that name",
+                next_step="list the users, and name one of them",
+            )
         return user
 
     def _now(self) -> datetime:

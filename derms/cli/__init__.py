@@ -86,10 +86,10 @@ def main() -> None:
 
     # Looked for here, because what is wrong may be the words themselves.
     debug = "--debug" in sys.argv[1:]
-    sys.exit(exit_code_of(lambda: run_words(sys.argv[1:]), debug=debug))
+    sys.exit(exit_code_of(lambda: invoke(sys.argv[1:]), debug=debug))
 
 
-def run_words(words: list[str]) -> object:
+def invoke(words: list[str]) -> object:
     """Run one command.
 
     Args:

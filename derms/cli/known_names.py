@@ -54,7 +54,9 @@ def _of_controller(kind: Kind, words: Sequence[str]) -> list[str]:
     from derms.cli.shared import Shared
 
     said = _said(words)
-    run = run_of(Shared(context=said.get("--context"), url=said.get("--url"), timeout=_PATIENCE_S))
+    context = said.get("--context") or os.environ.get("DERMS_CONTEXT") or None
+    url = said.get("--url") or os.environ.get("DERMS_URL") or None
+    run = run_of(Shared(context=context, url=url, timeout=_PATIENCE_S))
     path = cache_dir(os.environ) / "names" / f"{run.context.name}.json"
     kept = _read(path, run.context.url)
     at_s, names = kept.get(kind.value, (0.0, []))

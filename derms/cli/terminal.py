@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 _WIDE = 10_000
 """Columns where nobody looks: nothing is cut."""
@@ -56,7 +57,7 @@ def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = F
     """
     size = shutil.get_terminal_size()
     return terminal_of(
-        os.environ,
+        _as_it_was(os.environ),
         out=sys.stdout.isatty(),
         err=sys.stderr.isatty(),
         asks=sys.stdin.isatty() and sys.stderr.isatty() and not no_input,
@@ -66,6 +67,18 @@ def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = F
         no_color=no_color,
         ascii_only=ascii_only,
     )
+
+
+def _as_it_was(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment as the user set it: in a locale of `C` Python makes LC_CTYPE another one (PEP 538)."""
+    if environment.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
+        return environment
+    try:
+        began = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return environment
+    coerced = not any(each.startswith(b"LC_CTYPE=") for each in began)
+    return {name: value for name, value in environment.items() if not (coerced and name == "LC_CTYPE")}
 
 
 def terminal_of(

@@ -7,6 +7,7 @@ once, where there is a refresh token.
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -270,7 +271,7 @@ class Caller:
             case ssl.SSLError():
                 return self._silent(f"no TLS there: {(error.reason or str(error)).replace('_', ' ').lower()}")
             case OSError():
-                return self._silent(error.strerror or str(error) or "the connection broke off")
+                return self._silent(_about_os(error))
             case _ if "ConnectionClosed" in str(error):
                 return self._silent("it closed the connection before the end of its answer")
             case _:
@@ -292,6 +293,12 @@ def _exchange(method: str, path: str, answer: Answer | None, took_s: float) -> E
         received=int(headers.get("content-length", "0")),
         request_id=headers.get("x-request-id", "-"),
     )
+
+
+def _about_os(error: OSError) -> str:
+    # asyncio puts its own words, with the address, where the system's would be; a name that is not found has no errno.
+    number = error.errno or 0
+    return (os.strerror(number).lower() if number > 0 else error.strerror) or str(error) or "the connection broke off"
 
 
 def part(value: str) -> str:

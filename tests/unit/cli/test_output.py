@@ -1,7 +1,7 @@
 import pytest
 import typer
 
-from derms.cli import run_words
+from derms.cli import invoke
 from derms.cli.output import ExitCode, exit_code_of
 from derms.cli.values import parse_duration, parse_limit, parse_magnitude, parse_power, parse_price, parse_share
 from derms.cli.words import activity, direction
@@ -91,12 +91,12 @@ def test_an_error_is_three_lines_what_with_its_code_why_and_next_step(capsys: py
 def test_wrong_words_are_told_with_what_may_have_been_meant(
     words: str, what: str, why: str, next_step: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code_of(lambda: run_words(words.split())) == ExitCode.USAGE
+    assert exit_code_of(lambda: invoke(words.split())) == ExitCode.USAGE
     assert capsys.readouterr().err == f"derms: {what} [usage]\n  why:  {why}\n  next: {next_step}\n"
 
 
 def test_a_group_without_a_command_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code_of(lambda: run_words(["dr"])) == ExitCode.USAGE
+    assert exit_code_of(lambda: invoke(["dr"])) == ExitCode.USAGE
     assert "Usage: derms dr" in "".join(capsys.readouterr())
 
 
