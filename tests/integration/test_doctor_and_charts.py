@@ -37,7 +37,7 @@ def states(home: Home, *words: str) -> tuple[int, dict[str, str], dict[str, str]
     )
 
 
-def test_where_all_is_well_nothing_fails(logged_in: Home, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_u34_where_all_is_well_nothing_fails(logged_in: Home, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMS_MQTT_URL", stack.broker_url)
     code, found, said = states(logged_in)
     assert code == 0, said
@@ -49,20 +49,20 @@ def test_where_all_is_well_nothing_fails(logged_in: Home, stack: Stack, monkeypa
     assert stack.daemon.ask("/api/health")["parts"]["mqtt"]["state"] == "ok", "the doctor threw the controller out"
 
 
-def test_it_needs_no_login(home: Home, stack: Stack) -> None:
+def test_u34_it_needs_no_login(home: Home, stack: Stack) -> None:
     code, found, said = states(home, "--url", stack.daemon.api)
     assert (code, found["login"]) == (0, "WARN")
     assert "run `derms login`" in said["login"]
 
 
-def test_a_token_that_is_refused_fails(home: Home, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_u34_a_token_that_is_refused_fails(home: Home, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMS_TOKEN", "a.b.c")
     code, found, said = states(home, "--url", stack.daemon.api)
     assert (code, found["login"]) == (1, "FAIL")
     assert "run `derms login`" in said["login"]
 
 
-def test_another_program_on_that_port_is_no_controller(home: Home, stack: Stack) -> None:
+def test_u34_another_program_on_that_port_is_no_controller(home: Home, stack: Stack) -> None:
     port = stack.broker_url.rpartition(":")[2].rstrip("/")
     code, found, _ = states(home, "--url", f"http://127.0.0.1:{port}", "--timeout", "1")
     assert (code, found["api"]) == (6, "FAIL")
@@ -87,7 +87,7 @@ def served_with_tls(programs: Programs, broker_url: str, database_url: str, wher
     assert daemon.terminate() == 0
 
 
-def test_a_certificate_that_is_not_trusted_is_told_of_and_one_that_ends_soon(
+def test_u34_a_certificate_that_is_not_trusted_is_told_of_and_one_that_ends_soon(
     home: Home, stack: Stack, programs: Programs, postgres_url: str, tmp_path: Path
 ) -> None:
     with served_with_tls(programs, stack.broker_url, postgres_url, tmp_path) as url:

@@ -24,7 +24,7 @@ def test_every_setting_is_shown_in_every_format(home: Home) -> None:
     assert home.derms("config", "show", "-o", "yaml").out.startswith("schema_version: 1\nsettings:\n  - key: config\n")
 
 
-def test_the_source_of_a_value_is_the_one_that_wins(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_u21_the_source_of_a_value_is_the_one_that_wins(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def source() -> tuple[object, str, str]:
         told = json.loads(home.derms("config", "explain", "state_dir", "-o", "json", *flags).out)
         return told["value"], told["source"], told["origin"].rpartition("/")[2]
@@ -148,7 +148,7 @@ def test_a_setting_that_is_refused_is_explained_all_the_same(home: Home, monkeyp
     assert "needs 20 or more" in told.err
 
 
-def test_the_url_of_the_commands_comes_from_flag_environment_context_or_nobody(
+def test_u21_the_url_of_the_commands_comes_from_flag_environment_context_or_nobody(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told(*flags: str) -> tuple[object, str, str]:
