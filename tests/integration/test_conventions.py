@@ -441,6 +441,9 @@ def test_u21_a_flag_beats_a_variable_beats_a_context_beats_the_machines(shell: S
     assert asked() == "http://127.0.0.1:3"
     assert asked(DERMS_URL="http://127.0.0.1:4") == "http://127.0.0.1:4"
     assert asked("--url", "http://127.0.0.1:5", DERMS_URL="http://127.0.0.1:4") == "http://127.0.0.1:5"
+    told = person.derms("config", "explain", "url", DERMS_URL="http://127.0.0.1:4")
+    assert "http://127.0.0.1:4" in told.out
+    assert "DERMS_URL" in told.out
 
 
 def test_u22_files_stand_where_xdg_says_and_nowhere_else(shell: Shell, tmp_path: Path) -> None:
@@ -632,6 +635,16 @@ def test_u33_what_is_longer_than_the_screen_goes_through_the_pager(shell: Shell)
         assert ("paged:" in plain.out, "meter-feeder-1" in plain.out) == (False, True)
     assert "paged:" not in shell.on_terminal("device", "list", "--no-pager", lines=8, PAGER=pager).out
     assert "paged:" not in shell.derms("device", "list", PAGER=pager).out
+
+
+def test_u34_the_doctor_checks_the_whole_way_and_fails_where_something_does(shell: Shell, closed_port: int) -> None:
+    well = shell.derms("doctor", "-o", "json")
+    assert well.code == 0, well
+    checks = {one["name"]: one["state"] for one in json.loads(well.out)["checks"]}
+    assert {"configuration", "context", "api", "tls", "clock", "version", "mqtt", "login"} <= set(checks)
+    assert set(checks.values()) <= {"OK", "WARN"}
+    down = shell.derms("doctor", "--url", f"http://127.0.0.1:{closed_port}")
+    assert (down.code, "FAIL" in down.out, "derms serve" in down.out) == (6, True, True)
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
