@@ -10,6 +10,7 @@ def takes_value(option: str) -> bool | None:
     """Whether a shared option takes a value; None: it is no shared option."""
     for each in inspect.signature(Shared, eval_str=True).parameters.values():
         kind, said = get_args(each.annotation)
-        if option in said.param_decls:
+        # In an annotation the first name stands where the default would.
+        if option in (said.default, *said.param_decls):
             return kind is not bool and not said.count
     return None
