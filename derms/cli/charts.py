@@ -21,7 +21,7 @@ _ROWS = (10, 30)
 _SOC_ROWS = 8
 _COLOURS = {
     "load": "36",
-    "most": "34",
+    "peak": "34",
     "limit": "31",
     "export": "35",
     "setpoint": "33",
@@ -56,7 +56,7 @@ def draw_feeder(run: Run, told: "FeederHistoryOut") -> None:
     """Draw load, its peaks, and the limits."""
     starts = [one.at for one in told.buckets]
     of_peaks = [one.load_max_kw for one in told.buckets]
-    peaks = _middles("most", "most", starts, of_peaks, told.bucket_s)
+    peaks = _middles("peak", "peak", starts, of_peaks, told.bucket_s)
     series = [
         _steps("limit", "limit", starts, [one.import_limit_kw for one in told.buckets], told.bucket_s),
         _steps("export limit", "export", starts, [_negative(one.export_limit_kw) for one in told.buckets],

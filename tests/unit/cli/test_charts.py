@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,9 +20,11 @@ from derms.errors import UsageError
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
-def run(*, looks: bool = False, colour: bool = False, unicode: bool = True, output: Format = Format.TABLE) -> Run:
+def run(
+    *, looks: bool = False, colour: bool = False, unicode: bool = True, output: Format = Format.TABLE, utc: bool = True
+) -> Run:
     terminal = Terminal(looks=looks, narrates=looks, asks=looks, colour=colour, unicode=unicode, width=100, lines=99)
-    shared = Shared(utc=True, output=output)
+    shared = Shared(utc=utc, output=output)
     return Run(shared=shared, terminal=terminal, context=Context(), origin="default")
 
 
@@ -59,10 +62,25 @@ def test_piped_it_is_80_by_20_without_colours_and_says_who_is_who(capsys: pytest
     assert len(rows) == 20
     assert max(len(row) for row in rows) <= 80
     assert "\x1b" not in "".join(rows)
-    for name in ("kW", "limit", "export limit", "most", "load"):
+    for name in ("kW", "limit", "export limit", "peak", "load"):
         assert name in rows[0]
     assert rows[-1].startswith("+00:00 ")
     assert "12:00" in rows[-1]
+
+
+def test_the_axis_is_in_the_zone_of_who_looks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        with monkeypatch.context() as there:
+            there.setenv("TZ", "Asia/Kolkata")
+            time.tzset()
+            draw_feeder(run(utc=False), history([bucket(minute, 80.0) for minute in range(60)]))
+    finally:
+        time.tzset()
+    # 12:00 to 13:00 in UTC is 17:30 to 18:30 there.
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["+05:30", *("17:30", "17:40", "17:50", "18:00"),
+                                                              *("18:10", "18:20", "18:30")]  # fmt: skip
 
 
 def test_ascii_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
