@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+# Tests that run at once; each file of them stays with one.
+JOBS ?= auto
 # Python 3.11 reads the path of an editable install in the locale's encoding: in plain C one beyond ASCII stops it.
 ifneq ($(filter C POSIX,$(LC_ALL)),)
 export LC_ALL := C.UTF-8
@@ -20,7 +22,7 @@ demo: $(VENV)/.run ## Run a whole controlled feeder: broker, database, controlle
 	@$(BIN)/derms demo
 
 test: lint ## Check format, lint, types and imports, and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -29,7 +31,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 test-slow: $(VENV)/.test ## Run the exhaustive forms of the suites too
-	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=search
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow" --hypothesis-profile=search
 
 golden: $(VENV)/.test ## Write the golden files of the command line anew; read the difference
 	DERMS_TEST_GOLDEN=write $(BIN)/python -m pytest tests/unit/cli/test_golden.py
