@@ -57,7 +57,11 @@ def open_driver(
             return SunspecDriver(
                 ModbusBus(options), capabilities, clock=clock, base=options.base_address, reversion=options.reversion
             )
-        case ModbusOptions() | CommandOptions():
+        case CommandOptions():
+            from agent.drivers.command import CommandDriver
+
+            return CommandDriver(options, capabilities, clock=clock, directory=directory)
+        case ModbusOptions():
             raise ConfigError(f"{name}: kind = {table['kind']!r} is not built yet", next_step="choose another")
         case _:
             assert_never(options)
