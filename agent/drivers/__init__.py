@@ -62,7 +62,11 @@ def open_driver(
 
             return CommandDriver(options, capabilities, clock=clock, directory=directory)
         case ModbusOptions():
-            raise ConfigError(f"{name}: kind = {table['kind']!r} is not built yet", next_step="choose another")
+            with _needed("modbus", name):
+                from agent.drivers.bus import ModbusBus
+                from agent.drivers.modbus.driver import ModbusDriver
+                from agent.drivers.modbus.map import load_map
+            return ModbusDriver(ModbusBus(options), load_map(directory / options.map), capabilities, clock=clock)
         case _:
             assert_never(options)
 
