@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from agent.driver import Driver
-from agent.endpoint import Endpoint, Verdict
+from agent.endpoint import Endpoint, Lease, Verdict
 from agent.guard import GuardedDriver
 from derms.contract import Refusal, Topics, decode_setpoint, encode_status, encode_telemetry
 from derms.errors import BrokerError
@@ -117,9 +117,8 @@ class AgentRunner:
         """Setpoint messages that could not be understood, by outcome."""
         self._seq = 0
         self._announced = 0
-        self._obeyed: bool | None = None
+        self._followed: Lease | None = None
         self._fresh = False
-        self._under_lease = False
         self._failing = False
         self._logged_at_s: dict[str, float] = {}
         self._outbox: Telemetry | None = None
@@ -172,6 +171,7 @@ class AgentRunner:
         next_report_s = start_s + self._rng.uniform(0, min(self._interval_s, 1.0))
         last_report_s = start_s - MIN_GAP_S
         while True:
+            self._wake.clear()  # before the step: what comes while the device is asked is for the next one
             now_s = self._clock.monotonic_s()
             await self._step(now_s)
             now_s = self._clock.monotonic_s()
@@ -192,7 +192,6 @@ class AgentRunner:
 
     async def _pause(self, seconds: float) -> None:
         """Until woken, at most `seconds`; at least one turn of the loop."""
-        self._wake.clear()
         try:
             async with asyncio.timeout(max(seconds, 0.001)):
                 await self._wake.wait()
@@ -200,21 +199,21 @@ class AgentRunner:
             return
 
     async def _step(self, now_s: float) -> None:
-        under_lease = self.endpoint.following(now_s) is not None
-        if self._under_lease and not under_lease:
-            self._fresh = True  # the controller must not wait an interval to learn of it
-        self._under_lease = under_lease
+        """Ask the device for what is to be followed now."""
+        lease = self.endpoint.following(now_s)
         obeyed = await self._driver.apply(self.endpoint.target(now_s), self.endpoint.hold_s(now_s))
-        if self._obeyed is not None and obeyed != self._obeyed:
-            self._fresh = True
-        self._obeyed = obeyed
+        followed = lease if obeyed else None
+        if followed != self._followed:
+            self._fresh = True  # the controller must not wait an interval to learn of it
+        self._followed = followed
 
     async def _report(self, now_s: float) -> None:
         reading = await self._driver.read()
         if reading is None:
             return  # it was never measured, and a power that nobody knows is not 0
-        # a lease that the device did not take is not followed
-        lease = self.endpoint.following(now_s) if self._obeyed else None
+        lease = self._followed  # one that the device did not take, or not yet, is not followed
+        if lease is not None and now_s >= lease.deadline_s:
+            lease = None
         self._seq += 1
         if self._outbox is not None:
             self.dropped += 1
