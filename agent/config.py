@@ -4,17 +4,17 @@ Read once, by the composition root. A mistake is a `ConfigError` that names the 
 secrets are in no message and in no `repr`.
 """
 
-import difflib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 from msgspec import Meta
 
 from agent.driver import Capabilities
+from agent.drivers.options import driver_options
+from agent.options import checked
 from derms.contract import Topics, check_device_id
 from derms.errors import ConfigError
 from derms.model import DeviceKind, Dialect
@@ -55,6 +55,8 @@ class AgentConfig:
     default_power_kw: Annotated[float, Meta(ge=-1_000_000, le=1_000_000)] | None = None
     """Default control [kW], load convention; for PV the most negative power allowed. None: 0, and PV runs freely."""
     publish_interval_seconds: _Seconds = 1.0
+    driver: dict[str, Any] = field(default_factory=lambda: {"kind": "simulated"})
+    """Which device there is and how it is reached: `kind`, and that kind's options (`agent.drivers.options`)."""
     seed: int = 0
     """Of the simulated driver's weather and of the agent's jitter."""
 
@@ -117,15 +119,7 @@ def parse_config(raw: bytes, *, name: str) -> AgentConfig:
         ConfigError: See `load_config`.
     """
     tree = _read_json(raw, name)
-    _check_keys(tree, name)
-    try:
-        config = msgspec.convert(tree, AgentConfig)
-    except msgspec.ValidationError as error:
-        key, _, rule = _split(str(error))
-        value = "" if key in ("", "password", "broker_url") else f" = {json.dumps(tree.get(key))[:60]}"
-        raise ConfigError(
-            f"{name}: {key or 'the file'}{value} is wrong", why=rule, next_step=f"correct {key or 'it'} and start again"
-        ) from error
+    config = checked(tree, AgentConfig, name=name, hidden=("password", "broker_url"))
     _check_values(config, tree, name)
     return config
 
@@ -165,25 +159,6 @@ def _constant(text: str) -> float:
     raise ValueError(f"{text} is not a number of JSON")
 
 
-def _check_keys(tree: dict[str, Any], name: str) -> None:
-    known = list(AgentConfig.__dataclass_fields__)
-    for key in tree:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{name}: unknown key {key[:60]!r}", why="every key must have a reader", next_step=hint)
-
-
-def _split(message: str) -> tuple[str, str, str]:
-    """Take msgspec's message apart: the rule, and the key it says or names."""
-    rule, sep, where = message.partition(" - at `$.")
-    if sep:
-        return where.rstrip("`"), sep, rule
-    if "missing required field" in rule:
-        return rule.split("`")[1], sep, "it is required"
-    return "", sep, rule
-
-
 def _check_values(config: AgentConfig, tree: dict[str, Any], name: str) -> None:
     """The rules that no single field's type can tell."""
     if not check_device_id(config.device_id):
@@ -193,6 +168,7 @@ def _check_values(config: AgentConfig, tree: dict[str, Any], name: str) -> None:
             next_step="choose another name",
         )
     Topics(config.topic_prefix)
+    driver_options(config.driver, name=f"{name}, driver")
     if config.broker_url is not None and ("broker_host" in tree or "broker_port" in tree):
         raise ConfigError(
             f"{name}: broker_url and broker_host or broker_port",

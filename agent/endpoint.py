@@ -28,6 +28,8 @@ ORDER_LEASE_S = 300.0
 """For how long a setpoint is followed whose sender does not say, as the older controllers' [s]."""
 RAMP_S = 10.0
 """The fall to default control crosses the whole rating in this time [s]."""
+RAMP_HOLD_S = 10.0
+"""A step of that fall outlives an agent that dies in it by this [s]."""
 RATING_TOLERANCE = 0.01
 """A setpoint may be this far beyond the rating and is then clamped; beyond that it is not meant for this device."""
 
@@ -139,6 +141,18 @@ class Endpoint:
         if abs(goal_kw - lease.p_kw) <= moved_kw:
             return default_kw
         return self._floor(lease.p_kw + (moved_kw if goal_kw > lease.p_kw else -moved_kw))
+
+    def hold_s(self, monotonic_s: float) -> float:
+        """For how long the device may go on with `target` if its agent dies now [s].
+
+        What is left of the lease; on the way to default control a moment; infinity once there.
+        """
+        lease = self._lease
+        if lease is None:
+            return math.inf
+        if monotonic_s < lease.deadline_s:
+            return lease.deadline_s - monotonic_s
+        return math.inf if self.target(monotonic_s) == self._capabilities.default_power_kw else RAMP_HOLD_S
 
     def _judge(
         self, setpoint: Setpoint | Order, now_ms: int, monotonic_s: float, at_most_s: float

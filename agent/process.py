@@ -6,25 +6,26 @@ import secrets
 from pathlib import Path
 
 from agent.config import AgentConfig
-from agent.drivers.simulated import simulated_driver
+from agent.drivers import open_driver
 from agent.runner import AgentRunner
 from derms.contract import Topics, encode_status
 from derms.mqtt import MqttLink, TlsFiles, Will, parse_broker_url
 from derms.runtime import SystemClock, stop_on_signals
 
 
-async def run_agent(config: AgentConfig, *, stop: asyncio.Event | None = None) -> AgentRunner:
+async def run_agent(config: AgentConfig, *, directory: Path = Path(), stop: asyncio.Event | None = None) -> AgentRunner:
     """Run until `stop`; without a broker go on, on default control, and keep trying.
 
     Args:
         config: The device and its broker.
+        directory: What relative paths of the driver are relative to: where the configuration is.
         stop: Ends it; None: SIGTERM and SIGINT do.
 
     Returns:
         The runner, for its counters.
 
     Raises:
-        ConfigError: The broker's URL or a certificate is wrong.
+        ConfigError: The broker's URL, a certificate or the driver's table is wrong.
     """
     if stop is None:
         stop = asyncio.Event()
@@ -48,7 +49,7 @@ async def run_agent(config: AgentConfig, *, stop: asyncio.Event | None = None) -
     )
     runner = AgentRunner(
         device_id=config.device_id,
-        driver=simulated_driver(config, clock=clock, rng=rng),
+        driver=open_driver(config.driver, config.capabilities(), clock=clock, rng=rng, directory=directory),
         link=link,
         topics=topics,
         clock=clock,

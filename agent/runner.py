@@ -7,8 +7,9 @@
              control: target -> driver.apply, driver.read -> outbox (one slot)
                                                                   └──► send ──► link
 
-Control never waits for the network: `send` does. The outbox holds the newest sample only; one that is still there
-when the next comes is dropped and counted, and so is one that the broker does not take.
+Control waits for the device alone, and never longer than its guard lets it (`agent.guard`); it never waits for the
+network: `send` does. The outbox holds the newest sample only; one that is still there when the next comes is dropped
+and counted, and so is one that the broker does not take.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Protocol
 
 from agent.driver import Driver
 from agent.endpoint import Endpoint, Verdict
+from agent.guard import GuardedDriver
 from derms.contract import Refusal, Topics, decode_setpoint, encode_status, encode_telemetry
 from derms.errors import BrokerError
 from derms.model import Dialect, Outcome, Telemetry
@@ -95,7 +97,7 @@ class AgentRunner:
         endpoint: Endpoint | None = None,
     ) -> None:
         self._device_id = device_id
-        self._driver = driver
+        self._driver = GuardedDriver(driver, device_id=device_id)
         self._capabilities = driver.capabilities()
         self._link = link
         self._topics = topics
@@ -115,7 +117,7 @@ class AgentRunner:
         """Setpoint messages that could not be understood, by outcome."""
         self._seq = 0
         self._announced = 0
-        self._applied_at_s: float | None = None
+        self._obeyed: bool | None = None
         self._fresh = False
         self._under_lease = False
         self._failing = False
@@ -141,6 +143,7 @@ class AgentRunner:
             finally:
                 for task in tasks:
                     task.cancel()
+        await self._driver.close()
         await self._say_goodbye()
 
     async def _receive(self) -> None:
@@ -170,11 +173,12 @@ class AgentRunner:
         last_report_s = start_s - MIN_GAP_S
         while True:
             now_s = self._clock.monotonic_s()
-            self._step(now_s)
+            await self._step(now_s)
+            now_s = self._clock.monotonic_s()
             early = self._fresh and now_s >= last_report_s + MIN_GAP_S
             if now_s >= next_report_s or early:
                 self._fresh = False
-                self._report(now_s)
+                await self._report(now_s)
                 last_report_s = now_s
                 if now_s >= next_report_s:
                     next_report_s = now_s + self._interval_s * (1 + self._rng.uniform(-JITTER, JITTER))
@@ -195,18 +199,22 @@ class AgentRunner:
         except TimeoutError:
             return
 
-    def _step(self, now_s: float) -> None:
-        elapsed_s = 0.0 if self._applied_at_s is None else max(0.0, now_s - self._applied_at_s)
-        self._applied_at_s = now_s
+    async def _step(self, now_s: float) -> None:
         under_lease = self.endpoint.following(now_s) is not None
         if self._under_lease and not under_lease:
             self._fresh = True  # the controller must not wait an interval to learn of it
         self._under_lease = under_lease
-        self._driver.apply(self.endpoint.target(now_s), elapsed_s)
+        obeyed = await self._driver.apply(self.endpoint.target(now_s), self.endpoint.hold_s(now_s))
+        if self._obeyed is not None and obeyed != self._obeyed:
+            self._fresh = True
+        self._obeyed = obeyed
 
-    def _report(self, now_s: float) -> None:
-        reading = self._driver.read()
-        lease = self.endpoint.following(now_s)
+    async def _report(self, now_s: float) -> None:
+        reading = await self._driver.read()
+        if reading is None:
+            return  # it was never measured, and a power that nobody knows is not 0
+        # a lease that the device did not take is not followed
+        lease = self.endpoint.following(now_s) if self._obeyed else None
         self._seq += 1
         if self._outbox is not None:
             self.dropped += 1

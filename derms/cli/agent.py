@@ -27,4 +27,4 @@ def run(
 
     checked = load_config(config)
     configure_logging(level=log_level)
-    asyncio.run(run_agent(checked))
+    asyncio.run(run_agent(checked, directory=config.parent))

@@ -1,5 +1,6 @@
 """The rules of a device: which setpoints it follows, and what it does without one."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.driver import Capabilities
-from agent.endpoint import MAX_LEASE_S, ORDER_LEASE_S, Endpoint, Verdict
+from agent.endpoint import MAX_LEASE_S, ORDER_LEASE_S, RAMP_HOLD_S, Endpoint, Verdict
 from derms.contract import Order
 from derms.model import DeviceKind, Setpoint
 from tests.fakes_contract import NOW_MS, lease
@@ -235,3 +236,16 @@ def test_whatever_comes_the_target_is_possible_and_order_is_kept(
             assert target_kw is not None
             assert target_kw == 0 or 1.4 <= target_kw <= 7.2
     assert accepted == sorted(set(accepted))
+
+
+def test_a_device_whose_agent_dies_may_go_on_for_what_is_left_of_the_lease_and_no_longer() -> None:
+    e = endpoint()
+    assert e.hold_s(0) == math.inf
+    offer(e, p_setpoint_kw=7.2)
+    assert e.hold_s(0) == 90
+    assert e.hold_s(89.5) == 0.5
+    assert e.hold_s(92) == RAMP_HOLD_S  # on its way to default control
+    assert e.hold_s(99) == math.inf
+    free = Endpoint(device_id="ev-001", capabilities=PV)
+    offer(free, kind=DeviceKind.PV, p_setpoint_kw=-2.0)
+    assert (free.hold_s(0), free.hold_s(90)) == (90, math.inf)
