@@ -248,4 +248,4 @@ def test_a_device_whose_agent_dies_may_go_on_for_what_is_left_of_the_lease_and_n
     assert e.hold_s(99) == math.inf
     free = Endpoint(device_id="ev-001", capabilities=PV)
     offer(free, kind=DeviceKind.PV, p_setpoint_kw=-2.0)
-    assert (free.hold_s(0), free.hold_s(90)) == (90, math.inf)
+    assert (free.hold_s(0), free.hold_s(90), free.hold_s(97)) == (90, RAMP_HOLD_S, math.inf)
