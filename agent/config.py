@@ -55,6 +55,22 @@ class AgentConfig:
     default_power_kw: Annotated[float, Meta(ge=-1_000_000, le=1_000_000)] | None = None
     """Default control [kW], load convention; for PV the most negative power allowed. None: 0, and PV runs freely."""
     publish_interval_seconds: _Seconds = 1.0
+    report_deadband_kw: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    """A power that moves by more than this is reported at once [kW]; None: 5 % of `p_max_kw`."""
+    state_dir: _Text | None = None
+    """Where samples wait while the broker is away, below it a directory for each device; None: `$STATE_DIRECTORY`
+    (systemd), else `$XDG_STATE_HOME/derms/agent`, else `~/.local/state/derms/agent`."""
+    buffer_mb: Annotated[float, Meta(ge=0, le=100_000)] = 32.0
+    """How much disk they may fill [MB]: some 130,000 samples. 0: they are dropped instead."""
+    replay_per_second: Annotated[float, Meta(ge=0.1, le=1_000)] = 10.0
+    """How fast they are sent later."""
+    reconnect_spread_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    """A lost connection is tried again after a random part of this [s], and what waited is sent after another: so that
+    a whole street does not come back at once."""
+    ha_discovery: bool = False
+    """Make the device known to Home Assistant."""
+    ha_prefix: _Text = "homeassistant"
+    """Where Home Assistant looks for that."""
     driver: dict[str, Any] = field(default_factory=lambda: {"kind": "simulated"})
     """Which device there is and how it is reached: `kind`, and that kind's options (`agent.drivers.options`)."""
     seed: int = 0
@@ -70,6 +86,10 @@ class AgentConfig:
             login = f"{quote(self.username, safe='')}{password}@"
         host = f"[{self.broker_host}]" if ":" in self.broker_host else self.broker_host
         return f"{'mqtts' if self.tls_ca_file else 'mqtt'}://{login}{host}:{self.broker_port}"
+
+    def deadband_kw(self) -> float:
+        """A power that moves by more than this is reported at once [kW]."""
+        return 0.05 * self.p_max_kw if self.report_deadband_kw is None else self.report_deadband_kw
 
     def capabilities(self) -> Capabilities:
         """What the device can do, by this configuration."""
@@ -168,6 +188,7 @@ def _check_values(config: AgentConfig, tree: dict[str, Any], name: str) -> None:
             next_step="choose another name",
         )
     Topics(config.topic_prefix)
+    Topics(config.ha_prefix)
     driver_options(config.driver, name=f"{name}, driver")
     if config.broker_url is not None and ("broker_host" in tree or "broker_port" in tree):
         raise ConfigError(
