@@ -61,7 +61,7 @@ class AgentConfig:
     """Where samples wait while the broker is away, below it a directory for each device; None: `$STATE_DIRECTORY`
     (systemd), else `$XDG_STATE_HOME/derms/agent`, else `~/.local/state/derms/agent`."""
     buffer_mb: Annotated[float, Meta(ge=0, le=100_000)] = 32.0
-    """How much disk they may fill [MB]: some 130,000 samples. 0: they are dropped instead."""
+    """How much disk they may fill [MB]: some 140,000 samples. 0: they are dropped instead."""
     replay_per_second: Annotated[float, Meta(ge=0.1, le=1_000)] = 10.0
     """How fast they are sent later."""
     reconnect_spread_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0

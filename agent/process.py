@@ -23,10 +23,6 @@ from derms.runtime import SystemClock, stop_on_signals
 
 _log = logging.getLogger(__name__)
 
-_SEQ_PER_MS = 100
-"""`seq` begins at the wall clock in tenths of a second, which no agent outruns: a restart goes on above the last run,
-also where nothing of that is on disk. It counts samples from there."""
-
 
 async def run_agent(
     config: AgentConfig,
@@ -76,7 +72,9 @@ async def run_agent(
             dialect=config.dialect,
             site_id=config.site_id,
             feeder_id=config.feeder_id,
-            first_seq=max(clock.now_ms() // _SEQ_PER_MS, 0 if buffer is None else buffer.last_seq) + 1,
+            # It begins at the wall clock's milliseconds, which no agent outruns: so a run goes on above the last one,
+            # also where nothing of that is on disk, and is never taken for it.
+            first_seq=max(clock.now_ms(), 0 if buffer is None else buffer.last_seq) + 1,
             buffer=buffer,
             pace=Pace(per_s=config.replay_per_second, within_s=config.reconnect_spread_seconds),
             home_assistant=_home_assistant(config, topics),

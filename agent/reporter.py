@@ -33,7 +33,7 @@ QUEUE = 600
 """Samples that may wait for the disk or for a broker that is slow to acknowledge; then the oldest is dropped."""
 SYNC_S = 5.0
 """What is kept is on the disk no later than this [s]; at every sample it would wear out a memory card."""
-START_GRACE_S = 3.0
+START_GRACE_S = 1.0
 """At the start the broker is waited for this long before samples go to disk [s]."""
 RETRY_S = 5.0
 """After a failed replay while connected [s]."""
