@@ -3,8 +3,9 @@
 A kind's libraries are loaded when it is opened: an agent with another kind needs none of them.
 """
 
+import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -18,6 +19,7 @@ from agent.drivers.options import (
 )
 from agent.drivers.simulated import simulated_model
 from derms.errors import ConfigError
+from derms.model import DeviceKind
 from derms.ports import Clock
 
 
@@ -47,7 +49,41 @@ def open_driver(
     match options:
         case SimulatedOptions():
             return Immediate(simulated_model(capabilities, clock=clock, rng=rng), clock=clock)
-        case SunspecOptions() | ModbusOptions() | CommandOptions():
+        case SunspecOptions():
+            _check_kind(capabilities, (DeviceKind.PV, DeviceKind.BATTERY), "sunspec", name)
+            with _needed("sunspec", name):
+                from agent.drivers.bus import ModbusBus
+                from agent.drivers.sunspec.driver import SunspecDriver
+            return SunspecDriver(
+                ModbusBus(options), capabilities, clock=clock, base=options.base_address, reversion=options.reversion
+            )
+        case ModbusOptions() | CommandOptions():
             raise ConfigError(f"{name}: kind = {table['kind']!r} is not built yet", next_step="choose another")
         case _:
             assert_never(options)
+
+
+@contextlib.contextmanager
+def _needed(kind: str, name: str) -> Iterator[None]:
+    """Import what a kind needs.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{name}: the kind {kind} needs the Python package {error.name}, which is not installed",
+            why="it comes with the extra `drivers`",
+            next_step="install it: pip install 'derms[drivers]'",
+        ) from error
+
+
+def _check_kind(capabilities: Capabilities, fit: Collection[DeviceKind], kind: str, name: str) -> None:
+    if capabilities.kind not in fit:
+        raise ConfigError(
+            f"{name}: the kind {kind} drives no {capabilities.kind.value}",
+            why=f"it drives {' and '.join(fit)}",
+            next_step="choose the kind modbus or command, or correct device_type",
+        )

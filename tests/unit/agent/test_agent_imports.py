@@ -1,7 +1,11 @@
 """An agent on a small machine loads nothing heavy."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 HEAVY = ("numpy", "aiohttp", "psycopg", "textual", "typer", "pydantic", "pydantic_settings", "rich", "amqtt")
 OPTIONAL = ("pymodbus", "sunspec2", "serial", "yaml", "ocpp", "websockets")
@@ -14,3 +18,20 @@ def test_the_agent_loads_none_of_the_heavy_libraries() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("kind", "package"), [("sunspec", "pymodbus")])
+def test_a_kind_whose_library_is_missing_names_the_extra_in_one_line(kind: str, package: str, tmp_path: Path) -> None:
+    config = tmp_path / "agent.json"
+    driver = {"kind": kind, "host": "192.0.2.1"}
+    config.write_text(json.dumps({"device_id": "a", "device_type": "pv", "driver": driver}))
+    code = (
+        f"import sys; sys.modules[{package!r}] = None;"
+        f"sys.argv = ['derms', 'agent', 'run', '--config', {str(config)!r}];"
+        "from derms.cli import main; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert f"the kind {kind} needs the Python package {package}" in line
+    assert "pip install 'derms[drivers]' [config]" in line
