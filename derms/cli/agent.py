@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from derms.cli.enroll import enroll
+
 app = typer.Typer(help="The agent beside a device.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -28,3 +30,6 @@ def run(
     checked = load_config(config)
     configure_logging(level=log_level)
     asyncio.run(run_agent(checked, directory=config.parent))
+
+
+app.command("enroll")(enroll)
