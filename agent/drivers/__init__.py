@@ -57,8 +57,16 @@ def open_driver(
             return SunspecDriver(
                 ModbusBus(options), capabilities, clock=clock, base=options.base_address, reversion=options.reversion
             )
-        case ModbusOptions() | CommandOptions():
-            raise ConfigError(f"{name}: kind = {table['kind']!r} is not built yet", next_step="choose another")
+        case CommandOptions():
+            from agent.drivers.command import CommandDriver
+
+            return CommandDriver(options, capabilities, clock=clock, directory=directory)
+        case ModbusOptions():
+            with _needed("modbus", name):
+                from agent.drivers.bus import ModbusBus
+                from agent.drivers.modbus.driver import ModbusDriver
+                from agent.drivers.modbus.map import load_map
+            return ModbusDriver(ModbusBus(options), load_map(directory / options.map), capabilities, clock=clock)
         case _:
             assert_never(options)
 

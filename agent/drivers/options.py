@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.drivers.units import Sign, Unit
 from agent.options import checked
 from derms.errors import ConfigError
 
@@ -56,11 +57,17 @@ class CommandOptions(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     """Two executables."""
 
     read: Annotated[list[_Word], Meta(min_length=1, max_length=64)]
-    """Program and arguments; prints one JSON object."""
+    """Program and arguments; prints one JSON object. A path is relative to the configuration's directory."""
     apply: Annotated[list[_Word], Meta(min_length=1, max_length=64)] | None = None
-    """Program and arguments; gets the power [kW] and the seconds as two more. None: the device takes no orders."""
+    """Program and arguments; gets the power and the seconds as two more. None: the device takes no orders."""
     timeout_s: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
     """For each run [s]; then the program and its children are killed."""
+    refresh_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    """`apply` runs when something changed, and at least this often [s]."""
+    unit: Unit = "kW"
+    """Of the powers that are printed and given."""
+    sign: Sign = "load"
+    """What is positive in them: `load` drawn power, `generation` generated power."""
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     """What it gets besides `PATH`, `LANG` and `HOME`."""
 

@@ -20,10 +20,10 @@ def test_the_agent_loads_none_of_the_heavy_libraries() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("kind", "package"), [("sunspec", "pymodbus")])
+@pytest.mark.parametrize(("kind", "package"), [("sunspec", "pymodbus"), ("modbus", "yaml")])
 def test_a_kind_whose_library_is_missing_names_the_extra_in_one_line(kind: str, package: str, tmp_path: Path) -> None:
     config = tmp_path / "agent.json"
-    driver = {"kind": kind, "host": "192.0.2.1"}
+    driver = {"kind": kind, "host": "192.0.2.1"} | ({"map": "map.yaml"} if kind == "modbus" else {})
     config.write_text(json.dumps({"device_id": "a", "device_type": "pv", "driver": driver}))
     code = (
         f"import sys; sys.modules[{package!r}] = None;"
