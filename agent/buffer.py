@@ -360,3 +360,15 @@ def _last_seq(path: Path) -> int:
 def _parsed(path: Path) -> _Segment:
     first, _, level = path.name.removesuffix(_SUFFIX).partition("-")
     return _Segment(first=int(first), level=int(level), size=path.stat().st_size)
+
+
+def in_use(directory: Path) -> bool:
+    """Whether an agent has this directory now."""
+    try:
+        with (directory / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

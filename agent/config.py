@@ -36,7 +36,7 @@ class AgentConfig:
     broker_host: _Text = "127.0.0.1"
     broker_port: _Port = 1883
     broker_url: str | None = field(default=None, repr=False)
-    """`mqtt://` or `mqtts://`; instead of `broker_host` and `broker_port`. May hold a password."""
+    """`mqtt://` or `mqtts://`; instead of `broker_host` and `broker_port`. May hold user name and password."""
     username: _Text | None = None
     password: str | None = field(default=None, repr=False)
     tls_ca_file: str | None = None
@@ -78,12 +78,13 @@ class AgentConfig:
 
     def url(self) -> str:
         """Where the broker is, as one URL; holds the password, so it is never logged."""
-        if self.broker_url is not None:
-            return self.broker_url
         login = ""
         if self.username is not None:
             password = "" if self.password is None else ":" + quote(self.password, safe="")
             login = f"{quote(self.username, safe='')}{password}@"
+        if self.broker_url is not None:
+            scheme, mark, rest = self.broker_url.partition("://")
+            return self.broker_url if "@" in rest else f"{scheme}{mark}{login}{rest}"
         host = f"[{self.broker_host}]" if ":" in self.broker_host else self.broker_host
         return f"{'mqtts' if self.tls_ca_file else 'mqtt'}://{login}{host}:{self.broker_port}"
 

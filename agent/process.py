@@ -103,6 +103,7 @@ def agent_link(
     """
     own = topics.agent_subscriptions(config.device_type, config.device_id, config.dialect)
     given: dict[str, object] = {
+        "client_id": config.device_id,
         "subscriptions": [*own, (topics.controllers, 1)],
         "may_be_refused": [topics.controllers],
         "will": Will(topic=topics.status(config.device_id), payload=encode_status(False)),
@@ -110,7 +111,6 @@ def agent_link(
     }
     return MqttLink(
         parse_broker_url(config.url()),
-        client_id=config.device_id,
         rng=rng,
         tls=TlsFiles(
             ca_file=_path(config.tls_ca_file, directory),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.buffer import SampleBuffer
+from agent.buffer import SampleBuffer, in_use
 from derms.contract import Topics, encode_setpoint
 from derms.model import DeviceKind, Dialect
 from tests.brokers import Cable, RunningBroker, until
@@ -129,9 +129,11 @@ class Street:
         """Run for a random time, the broker coming and going meanwhile; then the power fails."""
         self.gate.shut = rng.random() < 0.5
         agent = self.begin()
+        if rng.random() < 0.8:
+            await until(lambda: in_use(self.state))  # the others die while they start
         begun_s = time.monotonic()
-        flips = sorted(begun_s + rng.uniform(0, 4.0) for _ in range(2))
-        die_s = begun_s + rng.uniform(0.3, 4.0)
+        flips = sorted(begun_s + rng.uniform(0, 3.0) for _ in range(2))
+        die_s = begun_s + rng.uniform(0.1, 3.0)
         while (now_s := time.monotonic()) < die_s:
             if flips and now_s > flips[0]:
                 flips.pop(0)
