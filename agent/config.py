@@ -18,6 +18,7 @@ from agent.options import checked
 from derms.contract import Topics, check_device_id
 from derms.errors import ConfigError
 from derms.model import DeviceKind, Dialect
+from derms.mqtt import parse_broker_url
 
 _MAX_FILE_BYTES = 64 * 1024
 
@@ -190,6 +191,7 @@ def _check_values(config: AgentConfig, tree: dict[str, Any], name: str) -> None:
         )
     Topics(config.topic_prefix)
     Topics(config.ha_prefix)
+    parse_broker_url(config.url())
     driver_options(config.driver, name=f"{name}, driver")
     if config.broker_url is not None and ("broker_host" in tree or "broker_port" in tree):
         raise ConfigError(

@@ -64,12 +64,20 @@ class ShippedBroker:
 
 
 @contextlib.asynccontextmanager
-async def shipped_broker(directory: Path, users: tuple[str, ...]) -> AsyncIterator[ShippedBroker]:
-    """Run one; every user has a password."""
+async def shipped_broker(
+    directory: Path, users: tuple[str, ...], *, rules: str | None = None
+) -> AsyncIterator[ShippedBroker]:
+    """Run one; every user has a password.
+
+    Args:
+        directory: For its files.
+        users: Who is enrolled.
+        rules: Other access rules than the shipped ones.
+    """
     binary = find_mosquitto()
     assert binary is not None
     etc = directory / "etc"
-    passwords = _installed(etc, users)
+    passwords = _installed(etc, users, rules)
     with contextlib.ExitStack() as held:
         ports = []
         for _ in range(3):
@@ -92,7 +100,7 @@ async def shipped_broker(directory: Path, users: tuple[str, ...]) -> AsyncIterat
             await child.wait()
 
 
-def _installed(etc: Path, users: tuple[str, ...]) -> dict[str, str]:
+def _installed(etc: Path, users: tuple[str, ...], rules: str | None) -> dict[str, str]:
     """Make what an administrator makes; the users' passwords."""
     (etc / "certs").mkdir(parents=True)
     (etc / "ca_certificates").mkdir()
@@ -105,7 +113,7 @@ def _installed(etc: Path, users: tuple[str, ...]) -> dict[str, str]:
         cwd=etc / "certs", check=True, capture_output=True, timeout=30,
     )  # fmt: skip
     passwords = {name: PasswordFile(etc / "derms.passwords").enrol(name).password for name in (*users, JUDGE)}
-    rules = (ROOT / "deploy" / "mosquitto" / "derms.acl").read_text()
+    rules = rules or (ROOT / "deploy" / "mosquitto" / "derms.acl").read_text()
     (etc / "derms.acl").write_text(f"user {JUDGE}\ntopic readwrite #\n\n{rules}")
     return passwords
 
