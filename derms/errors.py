@@ -9,6 +9,7 @@
     ├── NotFoundError         the thing named does not exist
     ├── AccessError           who asks is unknown, or may not
     │   └── ThrottledError    it was tried too often
+    ├── ClockError            this machine's clock is off by more than can be allowed
     ├── ConflictError         the thing exists already, or is in another state
     │   └── AddressInUseError a TCP port is taken
     └── UnavailableError      something outside does not answer
@@ -96,6 +97,12 @@ class ThrottledError(AccessError):
     def __init__(self, what: str, *, why: str = "", next_step: str = "", retry_after_s: float = 1.0) -> None:
         super().__init__(what, why=why, next_step=next_step)
         self.retry_after_s = retry_after_s
+
+
+class ClockError(DermsError):
+    """This machine's clock is off by more than can be allowed."""
+
+    code = "clock"
 
 
 class ConflictError(DermsError):

@@ -14,6 +14,7 @@ import typer
 
 from derms.errors import (
     AccessError,
+    ClockError,
     ConflictError,
     DermsError,
     NotFoundError,
@@ -40,6 +41,7 @@ _CODES: tuple[tuple[type[DermsError], ExitCode], ...] = (
     (UsageError, ExitCode.USAGE),
     (NotFoundError, ExitCode.NOT_FOUND),
     (AccessError, ExitCode.AUTH),
+    (ClockError, ExitCode.UNMET),
     (ConflictError, ExitCode.CONFLICT),
     (UnavailableError, ExitCode.UNAVAILABLE),
 )
@@ -86,6 +88,11 @@ def report(error: DermsError, *, debug: bool = False) -> ExitCode:
     if debug:
         traceback.print_exception(error)
     typer.echo(f"derms: {error} [{error.code}]", err=True)
+    return exit_code_for(error)
+
+
+def exit_code_for(error: DermsError) -> ExitCode:
+    """The exit code of an error."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILURE)
 
 
