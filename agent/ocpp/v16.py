@@ -129,8 +129,8 @@ class Session16(SessionBase, ChargePoint):
     ) -> call_result.MeterValues:
         connector = self.connector(connector_id)
         if connector is not None:
-            if transaction_id is not None and connector.transaction is None:
-                connector.transaction = str(transaction_id)  # it began before this side did
+            if transaction_id is not None:
+                connector.continues(str(transaction_id))
             connector.hear_meter(meter_value, now_s=self.desk.clock.monotonic_s())
             self.desk.changed()
         return call_result.MeterValues()

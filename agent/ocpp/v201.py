@@ -190,10 +190,12 @@ class Session201(SessionBase, ChargePoint):
         return call_result.DataTransfer(status=DataTransferStatusEnumType.unknown_vendor_id)
 
     def _of(self, evse: dict[str, Any] | None, transaction: str) -> Connector | None:
-        """Whose a transaction is: later events need not name the EVSE."""
+        """Whose a transaction is: later events need not name the EVSE, and it may have begun before this side did."""
         if evse is not None:
             return self.connector(evse.get("id"))
-        return next((c for c in self.station.connectors.values() if c.transaction == transaction), None)
+        connectors = list(self.station.connectors.values())
+        known = next((c for c in connectors if c.transaction == transaction), None)
+        return connectors[0] if known is None and len(connectors) == 1 else known
 
     def _verdict(self, id_token: dict[str, Any]) -> IdTokenInfoType:
         known = self.desk.may_charge(id_token.get("id_token"))

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import AsyncIterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -340,9 +341,14 @@ async def test_an_inverter_on_a_serial_line_is_driven_alike() -> None:
         await device.close()
 
 
-async def test_a_serial_port_that_is_not_there_is_named() -> None:
-    table = {"kind": "sunspec", "serial_port": "/dev/ttyNONE9"}
-    device = open_driver(table, ARRAY, clock=SystemClock(), rng=random.Random(1))
-    with pytest.raises(DeviceError, match="there is no /dev/ttyNONE9; check that the adapter is plugged in"):
-        await device.read()
-    await device.close()
+async def test_a_serial_port_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no port")
+    for port, said in (
+        ("/dev/ttyNONE9", "there is no /dev/ttyNONE9; check"),
+        (str(tmp_path / "file"), "cannot be opened"),
+    ):
+        device = open_driver({"kind": "sunspec", "serial_port": port}, ARRAY, clock=SystemClock(), rng=random.Random(1))
+        with pytest.raises(DeviceError) as caught:
+            await device.read()
+        assert said in str(caught.value)
+        await device.close()
