@@ -3,6 +3,7 @@
 Source: Open Charge Alliance, Open Charge Point Protocol 2.0.1 edition 3.
 """
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +52,7 @@ class Session201(SessionBase, ChargePoint):
         super().__init__(station.station_id, socket, CALL_TIMEOUT_S, wire_log())
         self.station = station
         self.desk = desk
+        self.started = asyncio.Event()
 
     async def install(self, connector: int, profile: Profile, *, start: str) -> None:
         """See `Session.install`."""
@@ -81,6 +83,7 @@ class Session201(SessionBase, ChargePoint):
 
     async def configure(self) -> None:
         """Ask for measurements often enough; a station that does not take that is listened to as it is."""
+        await self.wait_started()
         component = ComponentType(name="SampledDataCtrlr")
         wanted = [
             SetVariableDataType(attribute_value=value, component=component, variable=VariableType(name=name))
@@ -94,6 +97,7 @@ class Session201(SessionBase, ChargePoint):
     @on(Action.boot_notification)
     def _boot(self, **_: Any) -> call_result.BootNotification:
         self.station.boot()
+        self.started.set()
         self.desk.changed()
         accepted, pending = RegistrationStatusEnumType.accepted, RegistrationStatusEnumType.pending
         status = pending if self.desk.quarantined else accepted

@@ -208,6 +208,15 @@ async def test_an_inverter_that_was_restarted_is_told_again() -> None:
         assert inverter.get(704, "WMaxLimPctEna") == 1
 
 
+async def test_a_setting_that_is_changed_meanwhile_counts_from_the_next_lease() -> None:
+    async with driving(ieee_1547()) as (inverter, device):
+        await device.apply(-4.0, 60)
+        inverter.put(702, "WMax", 8000)
+        await device.apply(-4.0, 90)  # renewed
+        assert inverter.get(704, "WMaxLimPct") == 500  # of 8 kW
+        assert (await device.read()).p_max_kw == 8.0
+
+
 async def test_an_older_inverter_is_limited_by_model_123() -> None:
     old = [
         {"ID": 103, "W": 400, "W_SF": 1, "St": 4},
