@@ -18,7 +18,7 @@ from typing import Protocol
 
 from agent.buffer import SampleBuffer
 from agent.driver import Driver, Reading
-from agent.endpoint import Endpoint, Verdict
+from agent.endpoint import Endpoint, Lease, Verdict
 from agent.guard import GuardedDriver
 from agent.home_assistant import HomeAssistant
 from agent.orders import Orders
@@ -125,9 +125,8 @@ class AgentRunner:
             pace=pace,
             aside=aside,
         )
-        self._obeyed: bool | None = None
+        self._followed: Lease | None = None
         self._fresh = False
-        self._under_lease = False
         self._wake = asyncio.Event()
 
     @property
@@ -186,6 +185,7 @@ class AgentRunner:
         next_report_s = start_s
         last_report_s = start_s - MIN_GAP_S
         while True:
+            self._wake.clear()  # before the step: what comes while the device is asked is for the next one
             now_s = self._clock.monotonic_s()
             await self._step(now_s)
             now_s = self._clock.monotonic_s()
@@ -212,7 +212,6 @@ class AgentRunner:
 
     async def _pause(self, seconds: float) -> None:
         """Until woken, at most `seconds`; at least one turn of the loop."""
-        self._wake.clear()
         try:
             async with asyncio.timeout(max(seconds, 0.001)):
                 await self._wake.wait()
@@ -220,14 +219,13 @@ class AgentRunner:
             return
 
     async def _step(self, now_s: float) -> None:
-        under_lease = self.endpoint.following(now_s) is not None
-        if self._under_lease and not under_lease:
-            self._fresh = True  # the controller must not wait an interval to learn of it
-        self._under_lease = under_lease
+        """Ask the device for what is to be followed now."""
+        lease = self.endpoint.following(now_s)
         obeyed = await self._driver.apply(self.endpoint.target(now_s), self.endpoint.hold_s(now_s))
-        if self._obeyed is not None and obeyed != self._obeyed:
-            self._fresh = True
-        self._obeyed = obeyed
+        followed = lease if obeyed else None
+        if followed != self._followed:
+            self._fresh = True  # the controller must not wait an interval to learn of it
+        self._followed = followed
 
     def _differs(self, reading: Reading | None, since_s: float) -> bool:
         return reading is not None and since_s >= MIN_GAP_S and self._sampler.changed(reading)
@@ -235,12 +233,14 @@ class AgentRunner:
     def _report(self, reading: Reading | None, now_s: float) -> None:
         if reading is None:
             return  # it was never measured, and a power that nobody knows is not 0
+        lease = self._followed  # one that the device did not take, or not yet, is not followed
+        if lease is not None and now_s >= lease.deadline_s:
+            lease = None
         failure = self._driver.last_error
         sample = self._sampler.sample(
             reading,
             at_ms=self._clock.now_ms(),
-            # a lease that the device did not take is not followed
-            lease=self.endpoint.following(now_s) if self._obeyed else None,
+            lease=lease,
             fault=failure.what if failure is not None and reading.status is not DeviceStatus.OK else None,
             refused=self._orders.counts(),
         )

@@ -30,7 +30,7 @@ from agent.drivers.options import CommandOptions
 from agent.drivers.units import PowerWords
 from derms.contract.strict import Refused, read_slowly
 from derms.errors import ConfigError, DeviceError, DeviceFaultError
-from derms.model import DeviceStatus
+from derms.model import DeviceKind, DeviceStatus
 from derms.ports import Clock
 
 MAX_OUTPUT_BYTES = 64 * 1024
@@ -113,6 +113,8 @@ class CommandDriver:
     async def apply(self, p_kw: float | None, seconds: float) -> None:
         """Run the second program, when there is something new to tell or the last time is long ago."""
         now_s = self._clock.monotonic_s()
+        if self._capabilities.kind in (DeviceKind.LOAD, DeviceKind.METER):
+            return
         if self._apply is None:
             if p_kw is None:
                 return

@@ -18,6 +18,7 @@ from derms.cli import (
     feeder,
     history,
     login,
+    ocpp,
     program,
     serve,
     sim,
@@ -56,6 +57,7 @@ app.add_typer(alarm.app, name="alarm")
 app.add_typer(user.app, name="user")
 app.add_typer(context.app, name="context")
 app.add_typer(agent.app, name="agent")
+app.add_typer(ocpp.app, name="ocpp")
 app.add_typer(bench.app, name="bench")
 app.add_typer(sim.app, name="sim")
 

@@ -106,8 +106,10 @@ class ModbusDriver:
     async def apply(self, p_kw: float | None, seconds: float) -> None:
         """Write the setpoint and feed the watchdog while a lease lives; else write the default."""
         setpoint = self._map.setpoint
+        if self._capabilities.kind in (DeviceKind.LOAD, DeviceKind.METER):
+            return
         if setpoint is None:
-            if p_kw is None or self._capabilities.kind in (DeviceKind.LOAD, DeviceKind.METER):
+            if p_kw is None:
                 return
             raise DeviceFaultError(
                 f"{self._registers.where} takes no orders", why="its map has no setpoint", next_step="add one"

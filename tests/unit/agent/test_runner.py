@@ -261,6 +261,29 @@ def test_a_device_that_fails_is_said_to_fail_and_follows_no_lease_until_it_works
     play(scene)
 
 
+class Slow(Immediate):
+    """A charger that takes a second to obey."""
+
+    async def apply(self, p_kw: float | None, seconds: float) -> None:
+        await asyncio.sleep(1.0)
+        await super().apply(p_kw, seconds)
+
+
+def test_a_lease_that_comes_while_the_device_is_asked_is_claimed_once_the_device_has_taken_it() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.runner._driver = GuardedDriver(Slow(stage.driver, clock=stage.clock), device_id="ev-001")
+        await asyncio.sleep(0.5)  # it is being asked for its default control
+        stage.send(p_setpoint_kw=6.0)
+        await asyncio.sleep(1.0)  # and then for the lease
+        assert all("applied" not in said for said in stage.telemetry())
+        assert stage.driver.read().p_actual_kw == 1.4
+        await asyncio.sleep(1.0)
+        assert stage.telemetry()[-1]["applied"] == {"epoch": 7, "seq": 1202}
+        assert stage.telemetry()[-1]["p_actual_kw"] == 6.0
+
+    play(scene, interval_s=60.0)
+
+
 def test_goodbye_does_not_wait_for_a_broker_that_is_stuck() -> None:
     async def scene(stage: Stage) -> None:
         await asyncio.sleep(3)
