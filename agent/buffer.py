@@ -18,6 +18,7 @@ import fcntl
 import logging
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ MAX_BYTES = 32 << 20
 """The bound where none is given [bytes]: some 140,000 samples, a day and a half at one a second."""
 _SEGMENTS = 16
 """So many segments fill the bound."""
+_LOCK_S = 0.5
+"""Whoever only looks whether the directory is in use lets go of it at once [s]."""
 _SENT = struct.Struct("<QI")
 _SUFFIX = ".samples"
 _ENCODER = msgspec.msgpack.Encoder()
@@ -191,14 +194,19 @@ class SampleBuffer:
     # ------------------------------------------------------------------ opening
 
     def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConflictError(
-                f"the directory {self._dir} is in use",
-                why="another agent of this device runs on this machine",
-                next_step="stop that agent, or name another state_dir",
-            ) from error
+        deadline_s = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline_s:
+                    raise ConflictError(
+                        f"the directory {self._dir} is in use",
+                        why="another agent of this device runs on this machine",
+                        next_step="stop that agent, or name another state_dir",
+                    ) from error
+            time.sleep(0.02)
 
     def _read_sent(self) -> int:
         """0 when it was never written, or torn: then what is there is sent once more."""

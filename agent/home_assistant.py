@@ -66,7 +66,9 @@ class HomeAssistant:
             "avty_t": self.topics.status(self.device_id),
             "qos": 1,
         }
-        return f"{self.prefix}/device/{self.device_id}/config", msgspec.json.encode(payload)
+        # Home Assistant passes over a topic with a dot in this place.
+        name = self.device_id.replace(".", "_")
+        return f"{self.prefix}/device/{name}/config", msgspec.json.encode(payload)
 
     def state(self, sample: Telemetry) -> tuple[str, bytes]:
         """Topic and message of the values; to be retained."""

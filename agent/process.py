@@ -5,7 +5,8 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent.buffer import SampleBuffer
@@ -58,6 +59,12 @@ async def run_agent(
     link = agent_link(config, topics, rng=rng, directory=directory, on_connect=lambda: runner.connected())
     driver = open_driver(config.driver, config.capabilities(), clock=clock, rng=rng, directory=directory)
     supervisor = Supervisor(environment, clock=clock)
+    # One thread for the disk: control never waits for a memory card.
+    disk = ThreadPoolExecutor(1, thread_name_prefix="agent-buffer")
+
+    async def aside(work: Callable[[], object]) -> object:
+        return await asyncio.get_running_loop().run_in_executor(disk, work)
+
     buffer = await asyncio.to_thread(_open_buffer, config, environment, directory)
     try:
         runner = AgentRunner(
@@ -76,6 +83,7 @@ async def run_agent(
             # also where nothing of that is on disk, and is never taken for it.
             first_seq=max(clock.now_ms(), 0 if buffer is None else buffer.last_seq) + 1,
             buffer=buffer,
+            aside=aside,
             pace=Pace(per_s=config.replay_per_second, within_s=config.reconnect_spread_seconds),
             home_assistant=_home_assistant(config, topics),
             on_step=supervisor.alive,
@@ -85,7 +93,8 @@ async def run_agent(
             supervisor.stopping()
     finally:
         if buffer is not None:
-            await asyncio.to_thread(buffer.close)
+            await aside(buffer.close)
+        disk.shutdown()
     return runner
 
 

@@ -29,18 +29,6 @@ TOPICS = Topics()
 pytestmark = pytest.mark.skipif(shutil.which("mosquitto_sub") is None, reason="there is no mosquitto_sub here")
 
 
-class Gate(Cable):
-    """The way to the broker, which may be closed."""
-
-    shut = False
-
-    async def _plug(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.shut:
-            writer.transport.abort()
-        else:
-            await super()._plug(reader, writer)
-
-
 class Judge:
     """`mosquitto_sub` with a session that outlives its absences: what was delivered, in order."""
 
@@ -73,9 +61,9 @@ def judge(mosquitto_broker: RunningBroker, tmp_path: Path) -> Iterator[Judge]:
 
 
 @pytest.fixture
-async def gate(mosquitto_broker: RunningBroker) -> AsyncIterator[Gate]:
-    there = Gate(mosquitto_broker.port)
-    async with there:
+async def gate(mosquitto_broker: RunningBroker) -> AsyncIterator[Cable]:
+    """The way to the broker, which may be closed."""
+    async with Cable(mosquitto_broker.port) as there:
         yield there
 
 
@@ -98,7 +86,7 @@ def on_disk(state: Path, copy: Path) -> set[int]:
 class Street:
     """One agent whose power fails, its broker, and the judge."""
 
-    def __init__(self, broker: RunningBroker, gate: Gate, judge: Judge, programs: Programs, tmp_path: Path) -> None:
+    def __init__(self, broker: RunningBroker, gate: Cable, judge: Judge, programs: Programs, tmp_path: Path) -> None:
         self.broker, self.gate, self.judge, self.programs = broker, gate, judge, programs
         self.state, self.copy = tmp_path / "state" / NAME, tmp_path / "copy"
         self.config = tmp_path / "agent.json"
@@ -200,7 +188,7 @@ async def cut_the_power(times: int, street: Street) -> None:
 
 
 @pytest.fixture
-def street(mosquitto_broker: RunningBroker, gate: Gate, judge: Judge, programs: Programs, tmp_path: Path) -> Street:
+def street(mosquitto_broker: RunningBroker, gate: Cable, judge: Judge, programs: Programs, tmp_path: Path) -> Street:
     return Street(mosquitto_broker, gate, judge, programs, tmp_path)
 
 

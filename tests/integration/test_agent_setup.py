@@ -132,7 +132,7 @@ async def test_each_thing_that_is_wrong_is_found_with_a_code_and_a_next_step(
     await finds("clock", 0, "no controller was heard", good, state=State.WARNING)
     await finds("device", 6, "", good, driver={"kind": "command", "read": ["false"]})
     async with controller(shipped, 3_600_000):
-        await finds("clock", 7, "3600.", good, heartbeat_s=10.0)
+        await finds("clock", 7, "behind the controller", good, heartbeat_s=10.0)
     await finds("clock", 7, "behind", good)  # by what is retained
     async with controller(shipped, -10_000):
         await finds("clock", 0, "ahead of", good, state=State.WARNING, heartbeat_s=10.0)
