@@ -77,7 +77,7 @@ async def test_a_station_is_a_device_that_reports_and_obeys(version: str, any_br
             profile = charger.hardware.profiles[3001]
             assert (profile.purpose, profile.limit, profile.unit) == ("TxProfile", 10.0, "A")
             assert profile.duration is not None
-            assert 2 <= profile.duration <= 4
+            assert 1 <= profile.duration <= 4
             assert (profile.transaction, profile.target) == (charger.hardware.transaction, 1)
             assert charger.hardware.limit == 10.0
 
@@ -330,7 +330,7 @@ async def test_a_port_that_is_taken_is_told(any_broker: RunningBroker) -> None:
             raise AssertionError
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", ["ocpp1.6", pytest.param("ocpp2.0.1", marks=pytest.mark.slow)])
 async def test_a_station_whose_endpoint_is_killed_falls_to_default_control_by_itself(
     version: str, any_broker: RunningBroker, programs: Programs, tmp_path: Path
 ) -> None:
@@ -349,7 +349,7 @@ async def test_a_station_whose_endpoint_is_killed_falls_to_default_control_by_it
                 await charger.boot()
                 assert await charger.begins() == "Accepted"
                 await charger.measures(7000)
-                granted = await controller.lease("CP-1", 6.9, 3.0)
+                granted = await controller.lease("CP-1", 6.9, 5.0)
                 await controller.until_it_says("CP-1", applied=granted)
                 assert hardware.limit == 10.0
                 await asyncio.to_thread(program.kill)
