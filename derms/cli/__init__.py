@@ -34,6 +34,7 @@ class _Derms(Root):
         "context": Word("context:app", "Choose between controllers."),
         "sim": Word("sim:app", "Simulated devices."),
         "agent": Word("agent:app", "What runs beside a device."),
+        "ocpp": Word("ocpp:app", "The endpoint of charging stations."),
         "cosim": Word("cosim:cosim", "Drive the control engine from a model of yours, over stdin and stdout."),
         "token": Word("token:token", "Make an API token, on the controller's own machine."),
         "bench": Word("bench:app", "Measure the engine, the API and the command line."),

@@ -17,6 +17,7 @@ import typer
 
 from derms.errors import (
     AccessError,
+    ClockError,
     ConflictError,
     DermsError,
     NotFoundError,
@@ -43,6 +44,7 @@ _CODES: tuple[tuple[type[DermsError], ExitCode], ...] = (
     (UsageError, ExitCode.USAGE),
     (NotFoundError, ExitCode.NOT_FOUND),
     (AccessError, ExitCode.AUTH),
+    (ClockError, ExitCode.UNMET),
     (ConflictError, ExitCode.CONFLICT),
     (UnavailableError, ExitCode.UNAVAILABLE),
 )
@@ -94,6 +96,11 @@ def report(error: DermsError, *, debug: bool = False) -> ExitCode:
     if debug:
         traceback.print_exception(error)
     _say(error.what, error.why, error.next_step, error.code)
+    return exit_code_for(error)
+
+
+def exit_code_for(error: DermsError) -> ExitCode:
+    """The exit code of an error."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILURE)
 
 
