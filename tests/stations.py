@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint as ChargePoint16
@@ -78,36 +78,6 @@ class Hardware:
         own = [p for p in alive if p.purpose == "TxProfile" and p.transaction == self.transaction]
         leading = own or [p for p in alive if p.purpose != "TxProfile"]
         return max(leading, key=lambda p: p.stack_level).limit if leading else None
-
-
-class Charger(Protocol):
-    """A station of either version."""
-
-    hardware: Hardware
-
-    async def boot(self) -> str:
-        """Announce itself; what it is told."""
-        ...
-
-    async def says(self, status: str) -> None:
-        """Tell of connector 1."""
-        ...
-
-    async def begins(self, token: str = "tag") -> str:
-        """Begin a transaction; whether the token may."""
-        ...
-
-    async def ends(self) -> None:
-        """End it."""
-        ...
-
-    async def measures(self, power_w: float, soc: float | None = None, energy_wh: float = 0.0) -> None:
-        """Tell of a measurement."""
-        ...
-
-    async def call(self, payload: Any) -> Any:
-        """The library's."""
-        ...
 
 
 class Charger16(ChargePoint16):

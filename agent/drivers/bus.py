@@ -7,6 +7,7 @@ that an answer that comes late is nobody's answer. pymodbus' own reconnecting, r
 
 import asyncio
 import logging
+import termios
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -143,6 +144,10 @@ class ModbusBus:
         client = self._new_client()
         try:
             up = await client.connect()
+        except (OSError, ValueError, NotImplementedError, termios.error, ModbusException) as error:
+            # what pyserial raises for what is no serial port, or does not know the speed
+            client.close()
+            raise self._unreachable() from error
         except BaseException:
             client.close()
             raise

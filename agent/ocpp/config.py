@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from agent.config import AgentConfig
+from agent.files import read_by_hand
 from agent.ocpp.profiles import RateUnit
 from agent.options import checked
 from derms.contract import check_device_id
 from derms.errors import ConfigError
 from derms.model import DeviceKind, Dialect
 
-_MAX_FILE_BYTES = 256 * 1024
 _SHORTEST_PASSWORD = 16
 """Of a station, by the protocol's security whitepaper."""
 
@@ -121,19 +121,12 @@ def load_ocpp_config(path: Path) -> OcppOptions:
     Raises:
         ConfigError: It cannot be read, is no TOML, or says something that cannot be.
     """
+    step = "give the path of a TOML file; docs/ocpp.md has an example"
+    raw = read_by_hand(path, what="the configuration", next_step=step)
     try:
-        raw = path.read_bytes()
-        tree = tomllib.loads(raw.decode() if len(raw) <= _MAX_FILE_BYTES else "")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}",
-            why=error.strerror or "the operating system refused",
-            next_step="give the path of a TOML file; docs/ocpp.md has an example",
-        ) from error
+        tree = tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML", why=str(error)[:160], next_step="correct it") from error
-    if len(raw) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{path} has {len(raw)} bytes", why=f"at most {_MAX_FILE_BYTES}", next_step="check the file")
     return parse_ocpp_config(tree, name=str(path))
 
 

@@ -66,12 +66,24 @@ async def serve_ocpp(
                 "stations": len(stations),
             },
         )
+        _warn(options)
         listening(port)
         async with asyncio.TaskGroup() as group:
             for runner, _ in agents.values():
                 group.create_task(runner.run(stop))
             group.create_task(_until(stop))
     return server
+
+
+def _warn(options: OcppOptions) -> None:
+    """Say what is open to whom."""
+    if options.listen_host in ("127.0.0.1", "::1", "localhost"):
+        return
+    if options.tls_cert_file is None:
+        _log.warning("stations' passwords cross the network in the clear; give tls_cert_file and tls_key_file")
+    open_ones = sorted(name for name, station in options.station.items() if station.password is None)
+    if open_ones:
+        _log.warning("stations without a password: anyone on the network may be them", extra={"stations": open_ones})
 
 
 async def _until(stop: asyncio.Event) -> None:

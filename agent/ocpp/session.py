@@ -1,6 +1,7 @@
 """What both versions of the protocol share: one connection, its messages bounded, its errors translated."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 from ocpp.exceptions import OCPPError
 from websockets.exceptions import ConnectionClosed
 
-from agent.ocpp.station import Connector, Station, refused, rfc3339
+from agent.ocpp.station import BOOT_GRACE_S, Connector, Station, refused, rfc3339
 from derms.errors import DeviceError
 from derms.ports import Clock
 
@@ -58,6 +59,8 @@ class SessionBase:
 
     station: Station
     desk: Desk
+    started: asyncio.Event
+    """Set when the station has announced itself."""
 
     def connector(self, number: object) -> Connector | None:
         """A connector by its number; None: it is not configured, or stands for the whole station."""
@@ -87,6 +90,12 @@ class SessionBase:
         status = getattr(answer, "status", _ACCEPTED)
         if status not in fine:
             raise refused(self.station.station_id, what, status)
+
+    async def wait_started(self) -> None:
+        """Wait until the station may be spoken to: it has announced itself, or does not do so after a reconnection."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BOOT_GRACE_S):
+                await self.started.wait()
 
     async def hear(self, raw: str) -> None:
         """Take one message; what is wrong with it stays with it."""

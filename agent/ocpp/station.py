@@ -87,9 +87,16 @@ class Connector:
 
     def hear_status(self, status: str) -> None:
         """Take in what the station says of the connector."""
+        if status != self.status and status in _RESTING:
+            self.power_kw = None  # measured before: nothing flows until it says otherwise
         self.status = status
         if status in _FREE:
             self.leave()
+
+    def continues(self, transaction: str) -> None:
+        """Take in that a transaction runs which began before this side did."""
+        if self.transaction is None and self.status not in _FREE and self.status not in ("Preparing", "Finishing"):
+            self.transaction = transaction
 
     def leave(self) -> None:
         """The car is gone, and what was known of it with it."""
@@ -101,12 +108,8 @@ class Connector:
         Raises:
             DeviceError: It charges, and nobody knows how much.
         """
-        power_kw = self.power_kw
-        if now_s - self._heard_s > STALE_S:
-            power_kw = None
-        if self.status in _RESTING and self.transaction is None:
-            power_kw = 0.0
-        if power_kw is None and self.status in _RESTING:
+        power_kw = self.power_kw if now_s - self._heard_s <= STALE_S else None
+        if self.status in _RESTING and (power_kw is None or self.transaction is None):
             power_kw = 0.0
         if power_kw is None:
             raise DeviceError(

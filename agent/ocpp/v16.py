@@ -3,6 +3,7 @@
 Source: Open Charge Alliance, Open Charge Point Protocol 1.6 edition 2.
 """
 
+import asyncio
 from typing import Any
 
 from ocpp.routing import on
@@ -40,6 +41,7 @@ class Session16(SessionBase, ChargePoint):
         super().__init__(station.station_id, socket, CALL_TIMEOUT_S, wire_log())
         self.station = station
         self.desk = desk
+        self.started = asyncio.Event()
         self._next_transaction = desk.clock.now_ms() // 1000 % 2**31
 
     async def install(self, connector: int, profile: Profile, *, start: str) -> None:
@@ -68,6 +70,7 @@ class Session16(SessionBase, ChargePoint):
 
     async def configure(self) -> None:
         """Ask for measurements often enough; a station that does not take that is listened to as it is."""
+        await self.wait_started()
         for key, value in (
             ("MeterValuesSampledData", _MEASURANDS),
             ("MeterValueSampleInterval", str(self.desk.sample_s)),
@@ -82,6 +85,7 @@ class Session16(SessionBase, ChargePoint):
     @on(Action.boot_notification)
     def _boot(self, **_: Any) -> call_result.BootNotification:
         self.station.boot()
+        self.started.set()
         self.desk.changed()
         status = RegistrationStatus.pending if self.desk.quarantined else RegistrationStatus.accepted
         return call_result.BootNotification(self.now(), self.desk.heartbeat_s, status)
@@ -129,8 +133,8 @@ class Session16(SessionBase, ChargePoint):
     ) -> call_result.MeterValues:
         connector = self.connector(connector_id)
         if connector is not None:
-            if transaction_id is not None and connector.transaction is None:
-                connector.transaction = str(transaction_id)  # it began before this side did
+            if transaction_id is not None:
+                connector.continues(str(transaction_id))
             connector.hear_meter(meter_value, now_s=self.desk.clock.monotonic_s())
             self.desk.changed()
         return call_result.MeterValues()

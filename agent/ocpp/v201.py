@@ -3,6 +3,7 @@
 Source: Open Charge Alliance, Open Charge Point Protocol 2.0.1 edition 3.
 """
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +52,7 @@ class Session201(SessionBase, ChargePoint):
         super().__init__(station.station_id, socket, CALL_TIMEOUT_S, wire_log())
         self.station = station
         self.desk = desk
+        self.started = asyncio.Event()
 
     async def install(self, connector: int, profile: Profile, *, start: str) -> None:
         """See `Session.install`."""
@@ -81,6 +83,7 @@ class Session201(SessionBase, ChargePoint):
 
     async def configure(self) -> None:
         """Ask for measurements often enough; a station that does not take that is listened to as it is."""
+        await self.wait_started()
         component = ComponentType(name="SampledDataCtrlr")
         wanted = [
             SetVariableDataType(attribute_value=value, component=component, variable=VariableType(name=name))
@@ -94,6 +97,7 @@ class Session201(SessionBase, ChargePoint):
     @on(Action.boot_notification)
     def _boot(self, **_: Any) -> call_result.BootNotification:
         self.station.boot()
+        self.started.set()
         self.desk.changed()
         accepted, pending = RegistrationStatusEnumType.accepted, RegistrationStatusEnumType.pending
         status = pending if self.desk.quarantined else accepted
@@ -190,10 +194,12 @@ class Session201(SessionBase, ChargePoint):
         return call_result.DataTransfer(status=DataTransferStatusEnumType.unknown_vendor_id)
 
     def _of(self, evse: dict[str, Any] | None, transaction: str) -> Connector | None:
-        """Whose a transaction is: later events need not name the EVSE."""
+        """Whose a transaction is: later events need not name the EVSE, and it may have begun before this side did."""
         if evse is not None:
             return self.connector(evse.get("id"))
-        return next((c for c in self.station.connectors.values() if c.transaction == transaction), None)
+        connectors = list(self.station.connectors.values())
+        known = next((c for c in connectors if c.transaction == transaction), None)
+        return connectors[0] if known is None and len(connectors) == 1 else known
 
     def _verdict(self, id_token: dict[str, Any]) -> IdTokenInfoType:
         known = self.desk.may_charge(id_token.get("id_token"))

@@ -1,77 +1,19 @@
 """`derms agent run` as a process of its own, beside an inverter behind a real Modbus server, on a real broker."""
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymodbus.constants import ExcCodes
 
-from derms.contract import Topics, encode_setpoint
-from derms.model import DeviceKind, Dialect, Setpoint
-from derms.mqtt import MqttLink
-from derms.runtime import SystemClock
+from derms.model import DeviceKind
 from tests.brokers import RunningBroker, until
+from tests.controller import controlling
 from tests.inverters import Inverter, ieee_1547
 from tests.processes import Program, Programs
 
-TOPICS = Topics()
 DEVICE = "roof-1"
-
-
-class Controller:
-    """What is heard of the device, and what it is told."""
-
-    def __init__(self, link: MqttLink) -> None:
-        self.link = link
-        self.heard: list[dict[str, Any]] = []
-        self.seq = 0
-
-    async def listen(self) -> None:
-        while True:
-            for message in await self.link.receive():
-                if message.topic == TOPICS.telemetry(DEVICE):
-                    self.heard.append(json.loads(message.payload))
-
-    async def lease(self, p_kw: float, seconds: float) -> None:
-        now_ms = SystemClock().now_ms()
-        self.seq += 1
-        setpoint = Setpoint(
-            device_id=DEVICE,
-            kind=DeviceKind.PV,
-            p_setpoint_kw=p_kw,
-            issued_at_ms=now_ms,
-            valid_until_ms=now_ms + round(seconds * 1000),
-            epoch=1,
-            seq=self.seq,
-        )
-        await self.link.publish(*encode_setpoint(TOPICS, setpoint, Dialect.V1), qos=1, retain=True)
-
-    async def until_it_says(self, **wanted: Any) -> dict[str, Any]:
-        """Wait for a new message that says all of it."""
-        start = len(self.heard)
-
-        def match() -> list[dict[str, Any]]:
-            return [said for said in self.heard[start:] if all(said.get(key) == wanted[key] for key in wanted)]
-
-        await until(lambda: bool(match()))
-        return match()[0]
-
-
-@contextlib.asynccontextmanager
-async def controlling(broker: RunningBroker) -> AsyncIterator[Controller]:
-    async with broker.link("controller", subscriptions=[("der/#", 1)]) as link:
-        await link.wait_connected(20)
-        controller = Controller(link)
-        listening = asyncio.create_task(controller.listen())
-        try:
-            yield controller
-        finally:
-            listening.cancel()
-            await asyncio.wait([listening])
 
 
 def agent(programs: Programs, broker: RunningBroker, inverter: Inverter, directory: Path, **changes: Any) -> Program:
@@ -93,14 +35,14 @@ def agent(programs: Programs, broker: RunningBroker, inverter: Inverter, directo
 async def test_an_inverter_whose_agent_is_killed_reverts_by_itself(
     any_broker: RunningBroker, programs: Programs, tmp_path: Path
 ) -> None:
-    async with Inverter(ieee_1547()).serving() as inverter, controlling(any_broker) as controller:
+    async with Inverter(ieee_1547()).serving() as inverter, controlling(any_broker, DeviceKind.PV) as controller:
         running = agent(programs, any_broker, inverter, tmp_path, default_power_kw=-3.0)
-        said = await controller.until_it_says(status="ok")
+        said = await controller.until_it_says(DEVICE, status="ok")
         assert (said["p_actual_kw"], said["p_setpoint_kw"]) == (-9.8, None)
         # on its default control from the start, for as long as it takes
         assert [inverter.get(704, name) for name in ("WMaxLimPctEna", "WMaxLimPct")] == [1, 300]
-        await controller.lease(-5.0, 6.0)
-        await controller.until_it_says(applied={"epoch": 1, "seq": 1})
+        await controller.lease(DEVICE, -5.0, 6.0)
+        await controller.until_it_says(DEVICE, applied={"epoch": 1, "seq": 1})
         assert [inverter.get(704, name) for name in ("WMaxLimPctEna", "WMaxLimPct")] == [1, 500]
         running.kill()
         asked = len(inverter.requests)
@@ -116,31 +58,31 @@ async def test_an_agent_whose_inverter_fails_says_so_and_goes_on_when_it_is_back
     any_broker: RunningBroker, programs: Programs, tmp_path: Path
 ) -> None:
     inverter = Inverter(ieee_1547())
-    async with controlling(any_broker) as controller:
+    async with controlling(any_broker, DeviceKind.PV) as controller:
         async with inverter.serving():
             running = agent(programs, any_broker, inverter, tmp_path)
-            await controller.until_it_says(status="ok", p_actual_kw=-9.8)
-            await controller.lease(-5.0, 60.0)
-            await controller.until_it_says(applied={"epoch": 1, "seq": 1})
+            await controller.until_it_says(DEVICE, status="ok", p_actual_kw=-9.8)
+            await controller.lease(DEVICE, -5.0, 60.0)
+            await controller.until_it_says(DEVICE, applied={"epoch": 1, "seq": 1})
 
             inverter.exception = ExcCodes.DEVICE_FAILURE
-            said = await controller.until_it_says(status="fault", p_setpoint_kw=None)
+            said = await controller.until_it_says(DEVICE, status="fault", p_setpoint_kw=None)
             assert said["p_actual_kw"] == -9.8  # what was measured last, and not nothing
             assert "applied" not in said
             inverter.exception = None
-            await controller.until_it_says(status="ok", applied={"epoch": 1, "seq": 1})
+            await controller.until_it_says(DEVICE, status="ok", applied={"epoch": 1, "seq": 1})
 
             inverter.mangle = lambda _: b"garbage, and more of it"
-            await controller.until_it_says(status="fault")
+            await controller.until_it_says(DEVICE, status="fault")
             inverter.mangle = lambda _: b""
-            await controller.until_it_says(status="unavailable")
+            await controller.until_it_says(DEVICE, status="unavailable")
             inverter.mangle = None
-            await controller.until_it_says(status="ok", applied={"epoch": 1, "seq": 1})
+            await controller.until_it_says(DEVICE, status="ok", applied={"epoch": 1, "seq": 1})
             port = inverter.port
-        await controller.until_it_says(status="unavailable")
+        await controller.until_it_says(DEVICE, status="unavailable")
         again = Inverter(ieee_1547())
         async with again.serving(port):
-            await controller.until_it_says(status="ok", applied={"epoch": 1, "seq": 1})
+            await controller.until_it_says(DEVICE, status="ok", applied={"epoch": 1, "seq": 1})
             assert again.get(704, "WMaxLimPct") == 500  # another device by then, and told all of it
         assert running.running
         assert len(running.logged("the device fails")) == len(running.logged("the device works again")) >= 3

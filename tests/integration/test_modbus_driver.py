@@ -49,7 +49,7 @@ async def serving() -> AsyncIterator[tuple[int, list[tuple[int, int, list[int] |
 
 def driver(port: int, directory: Path, text: str = MAP) -> Driver:
     (directory / "map.yaml").write_text(text)
-    table = {"kind": "modbus", "host": "127.0.0.1", "port": port, "unit": 3, "timeout_s": 0.5, "map": "map.yaml"}
+    table = {"kind": "modbus", "host": "127.0.0.1", "port": port, "unit": 3, "timeout_s": 2.0, "map": "map.yaml"}
     return open_driver(table, ARRAY, clock=SystemClock(), rng=random.Random(1), directory=directory)
 
 

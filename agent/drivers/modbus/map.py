@@ -12,10 +12,10 @@ from msgspec import Meta
 
 from agent.drivers.modbus.registers import RegisterType, WordOrder, range_of, words_of
 from agent.drivers.units import Sign, Unit
+from agent.files import read_by_hand
 from agent.options import checked
 from derms.errors import ConfigError
 
-_MAX_FILE_BYTES = 64 * 1024
 _MAX_DEPTH = 8
 _ADDRESSES = 65_536
 
@@ -137,18 +137,8 @@ def load_map(path: Path) -> RegisterMap:
     Raises:
         ConfigError: It cannot be read, is no YAML, or says something that cannot be.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the register map {path}",
-            why=error.strerror or "the operating system refused",
-            next_step="give the path of a YAML file, relative to the configuration's directory",
-        ) from error
-    if len(raw) > _MAX_FILE_BYTES:
-        raise ConfigError(
-            f"{path} has {len(raw)} bytes", why=f"a map has at most {_MAX_FILE_BYTES}", next_step="check the file"
-        )
+    step = "give the path of a YAML file, relative to the configuration's directory"
+    raw = read_by_hand(path, what="the register map", next_step=step)
     return parse_map(raw, name=str(path))
 
 

@@ -6,7 +6,7 @@ nowhere else. What was found out about the device is found out anew after every 
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.driver import Capabilities, Reading
 from agent.drivers.sunspec.chain import Place, Registers, find_models
@@ -93,7 +93,7 @@ class SunspecDriver:
                 next_step="use the modbus driver with a map of your own",
             )
         try:
-            await self._command(found, found.control, self._wish(p_kw, seconds, found))
+            await self._command(found, found.control, p_kw, seconds)
         except DeviceFaultError:
             self._found = None
             raise
@@ -129,13 +129,13 @@ class SunspecDriver:
         self._deadline_s = math.nan
         self._reverts = self._reversion
         places = await find_models(self._registers, self._base)
-        limit_w, charge_limit_w = await read_limits(self._registers, places)
+        limit_w, charge_limit_w = await self._limits(places)
         control = await self._control_of(places)
         self._found = _Found(
             connection=self._registers.connections,
             places=places,
-            limit_w=limit_w or 1000 * max(self._capabilities.p_export_max_kw, self._capabilities.p_import_max_kw),
-            charge_limit_w=charge_limit_w or limit_w or 1000 * self._capabilities.p_import_max_kw,
+            limit_w=limit_w,
+            charge_limit_w=charge_limit_w,
             control=control,
         )
         _log.info(
@@ -148,6 +148,15 @@ class SunspecDriver:
             },
         )
         return self._found
+
+    async def _limits(self, places: dict[int, Place]) -> tuple[float, float]:
+        """What 100 % is, generating and charging [W]; by configuration where the device does not say."""
+        c = self._capabilities
+        limit_w, charge_limit_w = await read_limits(self._registers, places)
+        return (
+            limit_w or 1000 * max(c.p_export_max_kw, c.p_import_max_kw),
+            charge_limit_w or limit_w or 1000 * c.p_import_max_kw,
+        )
 
     async def _control_of(self, places: dict[int, Place]) -> Control | None:
         if self._capabilities.kind is DeviceKind.BATTERY:
@@ -165,14 +174,19 @@ class SunspecDriver:
             return DerLimit()
         return OldLimit() if OldLimit.model in places else None
 
-    async def _command(self, found: _Found, control: Control, wish: Wish) -> None:
+    async def _command(self, found: _Found, control: Control, p_kw: float | None, seconds: float) -> None:
         place = found.places[control.model]
         block = await place.read(self._registers, control.words)
-        plan = control.plan(block, wish, reversion=self._reverts)
-        deadline_s = self._clock.monotonic_s() + wish.seconds
+        plan = control.plan(block, self._wish(p_kw, seconds, found), reversion=self._reverts)
+        deadline_s = self._clock.monotonic_s() + seconds
         unmoved = deadline_s == self._deadline_s or abs(deadline_s - self._deadline_s) < _RENEW_S
         if plan.stands(block) and (unmoved or not plan.writes):
             return
+        # a percentage is of a setting that an installer may have changed meanwhile
+        limit_w, charge_limit_w = await self._limits(found.places)
+        if (limit_w, charge_limit_w) != (found.limit_w, found.charge_limit_w):
+            self._found = found = replace(found, limit_w=limit_w, charge_limit_w=charge_limit_w)
+            plan = control.plan(block, self._wish(p_kw, seconds, found), reversion=self._reverts)
         await self._carry_out(plan, place)
         block = await place.read(self._registers, control.words)
         if not plan.stands(block):

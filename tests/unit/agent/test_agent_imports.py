@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("numpy", "aiohttp", "psycopg", "textual", "typer", "pydantic", "pydantic_settings", "rich", "amqtt")
-OPTIONAL = ("pymodbus", "sunspec2", "serial", "yaml", "ocpp", "websockets")
+OPTIONAL = ("pymodbus", "sunspec2", "serial", "yaml", "ocpp", "websockets", "agent.ocpp")
 
 
 def test_the_agent_loads_none_of_the_heavy_libraries() -> None:
@@ -35,3 +35,18 @@ def test_a_kind_whose_library_is_missing_names_the_extra_in_one_line(kind: str, 
     (line,) = ran.stderr.splitlines()
     assert f"the kind {kind} needs the Python package {package}" in line
     assert "pip install 'derms[drivers]' [config]" in line
+
+
+def test_the_endpoint_of_stations_names_its_extra_in_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "ocpp.toml"
+    config.write_text("")
+    code = (
+        "import sys; sys.modules['websockets'] = None;"
+        f"sys.argv = ['derms', 'ocpp', 'serve', '--config', {str(config)!r}];"
+        "from derms.cli import main; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert "needs the Python package websockets" in line
+    assert "pip install 'derms[ocpp]' [config]" in line

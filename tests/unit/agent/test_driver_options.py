@@ -1,13 +1,18 @@
 """The `driver` table of the agent's configuration."""
 
 import json
+import random
 from typing import Any
 
 import pytest
 
 from agent.config import parse_config
+from agent.driver import Capabilities
+from agent.drivers import open_driver
 from agent.drivers.options import CommandOptions, SunspecOptions, driver_options
 from derms.errors import ConfigError
+from derms.model import DeviceKind
+from derms.runtime import SystemClock
 
 
 def test_a_good_table_becomes_its_options() -> None:
@@ -42,3 +47,18 @@ def test_a_wrong_table_is_told_with_the_value_and_the_rule(table: dict[str, Any]
         parse_config(json.dumps(document).encode(), name="agent.json")
     assert str(caught.value).startswith("agent.json, driver: ")
     assert said in str(caught.value)
+
+
+def test_a_kind_that_does_not_drive_the_device_says_so_at_the_start() -> None:
+    car = Capabilities(kind=DeviceKind.EV, p_import_max_kw=11)
+    table = {"kind": "sunspec", "host": "192.0.2.1"}
+    with pytest.raises(ConfigError, match="the kind sunspec drives no ev; it drives pv and battery; choose the kind"):
+        open_driver(table, car, clock=SystemClock(), rng=random.Random(1))
+
+
+async def test_a_device_is_simulated_when_the_table_says_so() -> None:
+    car = Capabilities(kind=DeviceKind.EV, p_import_max_kw=11)
+    driver = open_driver({"kind": "simulated"}, car, clock=SystemClock(), rng=random.Random(1))
+    await driver.apply(7.0, 60)
+    assert (await driver.read()).p_actual_kw == 7.0
+    await driver.close()
