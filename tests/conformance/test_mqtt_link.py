@@ -1,6 +1,7 @@
 """The link on real brokers: what holds on Mosquitto (MQTT 5) must hold on amqtt (MQTT 3.1.1) too."""
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -274,6 +275,49 @@ async def test_expiring_messages_are_forgotten_by_the_broker(mosquitto_broker: R
                 async with broker.link("reader", subscriptions=[("lease", 1), ("marker", 1)]) as reader:
                     while "marker" not in topics:
                         topics |= {message.topic for message in await reader.receive()}
+
+
+async def test_a_late_reader_is_told_how_long_a_retained_message_has_left(mosquitto_broker: RunningBroker) -> None:
+    async with mosquitto_broker.link("writer") as writer:
+        await writer.wait_connected(10)
+        await writer.publish("lease", b"x", retain=True, expires_s=90)
+        await writer.publish("for-ever", b"x", retain=True)
+        for protocol, left in ((5, 90), (4, None)):
+            found: dict[str, int | None] = {}
+            topics = [("lease", 1), ("for-ever", 1)]
+            async with mosquitto_broker.link("reader", subscriptions=topics, protocol=protocol) as reader:
+                while len(found) < 2:
+                    found.update({message.topic: message.expires_s for message in await reader.receive()})
+            assert found["for-ever"] is None
+            assert found["lease"] is None if left is None else 80 <= (found["lease"] or 0) <= left
+
+
+async def test_links_that_lose_a_broker_together_come_back_one_by_one(mosquitto_broker: RunningBroker) -> None:
+    loop, back = asyncio.get_running_loop(), list[float]()
+    async with Cable(mosquitto_broker.port) as cable, contextlib.AsyncExitStack() as stack:
+        links = [
+            mosquitto_broker.link(
+                f"agent-{number}",
+                port=cable.port,
+                return_within_s=3.0,
+                on_connect=lambda: back.append(loop.time()),
+            )
+            for number in range(100)
+        ]
+        for link in links:
+            await stack.enter_async_context(link)
+        async with asyncio.timeout(30):
+            for link in links:
+                await link.wait_connected(30)
+        back.clear()
+        cut_s = loop.time()
+        cable.cut()
+        async with asyncio.timeout(30):
+            while len(back) < len(links):  # noqa: ASYNC110 - each link says it by itself
+                await asyncio.sleep(0.05)
+    a_second = [sum(1 for at in back if second <= at - cut_s < second + 1) for second in range(4)]
+    assert max(a_second) <= 60
+    assert min(a_second[:3]) >= 10
 
 
 async def test_leaving_is_quick_and_publishing_afterwards_says_so(broker: RunningBroker) -> None:

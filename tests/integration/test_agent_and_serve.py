@@ -48,7 +48,7 @@ async def test_what_was_kept_on_disk_is_stored_once_and_never_taken_for_the_pres
             cable.shut = False
             await says(agent, "all that was kept on disk has been sent")
             await until(lambda: not list(state.glob("*.samples")), 60)
-        assert agent.terminate() == 0
+        assert await asyncio.to_thread(agent.terminate) == 0  # the way to the broker runs on this loop
         outcomes = [
             await asyncio.to_thread(daemon.metric, f'derms_messages_total{{outcome="{name}"}}')
             for name in ("out_of_order", "too_old", "malformed", "invalid", "from_the_future")

@@ -179,3 +179,26 @@ def test_each_device_is_answered_in_the_dialect_it_speaks(tmp_path: Path, dialec
             assert rig.fleet.devices[0].origin is Origin.PHYSICAL
 
     run_virtually(main())
+
+
+def test_what_a_device_refuses_and_its_faults_are_logged_when_they_begin(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[dict[str, Any]] = [
+        {"refused": {"repeated": 1}},
+        {"refused": {"repeated": 2, "older_epoch": 1}},
+        {"refused": {"repeated": 2, "older_epoch": 2}},
+        {"fault": "relay stuck", "status": "fault"},
+        {"fault": "relay stuck", "status": "fault"},
+        {"fault": "too hot", "status": "fault"},
+    ]
+    messages = [("der/telemetry/ev-1", _v1(ts=NOW_MS + i, seq=i, **each)) for i, each in enumerate(said)]
+    _run(tmp_path, messages, lambda rig: None)
+    told = [record.getMessage() for record in caplog.records if record.name == "derms.ingest"]
+    assert [line for line in told if "refuses" in line] == [
+        "Device ev-1 refuses setpoints: older_epoch (1 since it started)"  # and then not again for a minute
+    ]
+    assert [line for line in told if "fault" in line] == [
+        "Device ev-1 has a fault: relay stuck",
+        "Device ev-1 has a fault: too hot",
+    ]

@@ -396,3 +396,37 @@ def test_what_goes_out_is_pinned_to_the_byte() -> None:
 def test_a_device_on_default_control_says_null() -> None:
     ev = Telemetry(device_id="e", kind=DeviceKind.EV, at_ms=NOW_MS, p_actual_kw=0.0)
     assert b'"p_setpoint_kw":null' in encode_telemetry(TOPICS, ev, Dialect.V1)[1]
+
+
+def test_what_a_device_refused_and_what_is_wrong_with_it_is_understood_in_every_shape() -> None:
+    counts = {"older_seq": 3, "out_of_range": 1}
+    for topic, payload in (
+        (EV, changed(V1, refused=counts, fault="relay: stuck", status="fault")),
+        (PI, changed(PLAIN, refused=counts, fault="relay: stuck", status="fault")),
+        (PV, in_payload("status", refused=counts, faultCode="relay: stuck")),
+    ):
+        telemetry = understood(topic, payload)
+        assert dict(telemetry.refused) == counts
+        assert (telemetry.fault, telemetry.status) == ("relay: stuck", DeviceStatus.FAULT)
+
+
+@pytest.mark.parametrize("refused", [{"Older": 1}, {"": 1}, {"a" * 33: 1}, {f"r{'x' * i}": 1 for i in range(33)}, [1]])
+def test_what_a_device_refused_is_a_few_words_with_counts(refused: object) -> None:
+    for topic, payload in ((EV, changed(V1, refused=refused)), (PI, changed(PLAIN, refused=refused))):
+        result = decode(topic, payload)
+        assert isinstance(result, Refusal)
+        assert result.outcome is Outcome.INVALID
+
+
+def test_a_reason_that_stands_twice_is_malformed() -> None:
+    result = decode(EV, V1.replace(b'"v":1', b'"v":1,"refused":{"expired":1,"expired":2}'))
+    assert isinstance(result, Refusal)
+    assert result.outcome is Outcome.MALFORMED
+
+
+def test_a_fault_code_that_cannot_be_shown_is_a_fault_all_the_same() -> None:
+    for code in (17, "x" * 500, "a\tb"):
+        telemetry = understood(PV, in_payload("status", faultCode=code))
+        assert telemetry.status is DeviceStatus.FAULT
+        assert telemetry.fault is not None
+        assert len(telemetry.fault) <= 128
