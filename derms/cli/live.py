@@ -14,10 +14,10 @@ from derms.api.schemas.events import EventOut
 from derms.cli.words import activity, direction
 from derms.demo import Moment, Stage
 from derms.model import DeviceKind, Origin
+from derms.plot import sparkline
 
 _BAR_CELLS = 60
 _DEVICES = 14
-_SPARKS = "▁▂▃▄▅▆▇█"
 _HISTORY = 120
 
 
@@ -72,7 +72,7 @@ class FeederView:
                 f"   headroom {feeder.headroom_kw or 0.0:.1f} kW   reserved {feeder.reserved_kw:.1f} kW   "
                 f"without control {stage.scenario.uncontrolled_peak_kw:.0f} kW",
             ),
-            Text(_sparkline(self._heads, peak_kw), style="cyan"),
+            Text(sparkline(list(self._heads), len(self._heads), low=0.0, high=peak_kw), style="cyan"),
             self._event_line(),
         ]
         return Panel(Group(*lines), title=f"{feeder.name or feeder.feeder_id}", title_align="left")
@@ -162,8 +162,3 @@ def _bar(head_kw: float, limit_kw: float, scale_kw: float) -> Text:
         else:
             bar.append("░", style="dim")
     return bar
-
-
-def _sparkline(values: deque[float], scale_kw: float) -> str:
-    top = len(_SPARKS) - 1
-    return "".join(_SPARKS[min(max(round(top * value / scale_kw), 0), top)] for value in values)
