@@ -6,8 +6,8 @@ import typer
 
 from derms.cli.command import Run, asking
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import age
-from derms.cli.values import parse_duration
+from derms.wording.instants import age
+from derms.wording.values import parse_duration
 
 app = typer.Typer(help="See alarms, and say that you know.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -21,10 +21,10 @@ import typer
 
 from derms.cli.contexts import Context, Tokens, config_file, read_contexts, read_tokens, token_file
 from derms.cli.formats import Format, Listing, one, written
-from derms.cli.instants import local
 from derms.cli.output import write_no_more
 from derms.cli.terminal import Terminal, here, printable
 from derms.errors import ConfigError, DermsError, UsageError
+from derms.wording.instants import local
 
 if TYPE_CHECKING:
     import msgspec

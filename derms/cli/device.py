@@ -6,10 +6,10 @@ import typer
 
 from derms.cli.command import Run, asking
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import age
-from derms.cli.values import parse_duration, parse_magnitude, parse_power, parse_share
 from derms.errors import UsageError
 from derms.model import DeviceKind, Origin
+from derms.wording.instants import age
+from derms.wording.values import parse_duration, parse_magnitude, parse_power, parse_share
 
 app = typer.Typer(help="See and change devices.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -7,9 +7,9 @@ import typer
 from derms.cli.command import Run, asking
 from derms.cli.foreseen import expectation, show_preview
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import parse_instant
-from derms.cli.values import parse_duration, parse_limit, parse_magnitude
 from derms.errors import UnavailableError, UsageError
+from derms.wording.instants import parse_instant
+from derms.wording.values import parse_duration, parse_limit, parse_magnitude
 
 if TYPE_CHECKING:
     from derms.api.schemas.events import EventIn, EventOut

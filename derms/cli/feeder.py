@@ -6,9 +6,9 @@ import typer
 
 from derms.cli.command import Run, asking
 from derms.cli.formats import Column, Listing
-from derms.cli.values import parse_limit, parse_magnitude
 from derms.errors import ConflictError
 from derms.model import FeederMode, Policy
+from derms.wording.values import parse_limit, parse_magnitude
 
 app = typer.Typer(help="See and change feeders.", no_args_is_help=True, rich_markup_mode=None)
 

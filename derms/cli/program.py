@@ -6,9 +6,9 @@ import typer
 
 from derms.cli.command import Run, asking
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import parse_instant
-from derms.cli.values import parse_magnitude, parse_price
 from derms.model import ProgramKind
+from derms.wording.instants import parse_instant
+from derms.wording.values import parse_magnitude, parse_price
 
 if TYPE_CHECKING:
     from derms.api.schemas.programs import ProgramOut

@@ -6,8 +6,8 @@ import typer
 
 from derms.cli.command import Run, asking
 from derms.cli.formats import Column, Listing
-from derms.cli.values import parse_duration
 from derms.errors import UsageError
+from derms.wording.values import parse_duration
 
 _LEAST_S, _MOST_S = 10, 1200
 
