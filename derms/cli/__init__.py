@@ -23,6 +23,7 @@ from derms.cli import (
     sim,
     token,
     tracking,
+    tui,
     user,
 )
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.command("tui")(tui.tui)
 app.command("cosim")(cosim.cosim)
 app.command("token")(token.token)
 app.command("login")(login.login)

@@ -89,6 +89,11 @@ def token_file(environment: Mapping[str, str], name: str) -> Path:
     return _xdg(environment, "XDG_STATE_HOME", ".local/state") / "derms" / "tokens" / f"{checked_name(name)}.json"
 
 
+def ui_state_file(environment: Mapping[str, str], name: str) -> Path:
+    """Where it is kept how `derms tui` was left in one context."""
+    return _xdg(environment, "XDG_STATE_HOME", ".local/state") / "derms" / "tui" / f"{checked_name(name)}.json"
+
+
 def cache_dir(environment: Mapping[str, str]) -> Path:
     """Where names for completion are kept."""
     return _xdg(environment, "XDG_CACHE_HOME", ".cache") / "derms"
