@@ -25,8 +25,10 @@ from derms.client import ApiClient
 from derms.errors import AccessError, DermsError
 from derms.model import Role
 from derms.tui.access import refusal
+from derms.tui.actions import ACTIONS
 from derms.tui.commands import Command
 from derms.tui.dialogs.confirm import Confirm
+from derms.tui.dialogs.form import Field, Form
 from derms.tui.dialogs.help import Help
 from derms.tui.dialogs.login import Login
 from derms.tui.door import Door
@@ -40,9 +42,15 @@ from derms.tui.picture import Phase, Picture
 from derms.tui.session import Alarms, DevicePast, FeederPast, Heard, Known, Lists, Session
 from derms.tui.state import UiState, read_state, write_state
 from derms.tui.sunlight import is_day, zone_place
+from derms.tui.views.alarms import AlarmsView
 from derms.tui.views.base import View, bound
+from derms.tui.views.charts import ChartsView
 from derms.tui.views.devices import DevicesView
+from derms.tui.views.events import EventsView
+from derms.tui.views.feeders import FeedersView
+from derms.tui.views.log import LogView
 from derms.tui.views.overview import OverviewView
+from derms.tui.views.simulation import SimulationView
 from derms.tui.widgets.canvas import Canvas
 from derms.tui.widgets.look import Look
 
@@ -447,6 +455,52 @@ class ControlCenter(App[int]):
         dialog: Screen[bool] = Confirm(question, known, effect)
         return await self.push_screen_wait(dialog)
 
+    async def filled(
+        self,
+        title: str,
+        fields: Sequence[Field],
+        facts: Sequence[tuple[str, str]],
+        together: Callable[[dict[str, Any]], None] | None = None,
+    ) -> dict[str, Any] | None:
+        """Ask for values, naming the context; None: it was given up. From a worker only."""
+        known = [("context", f"{self.door.context}  {self.door.url}"), *facts]
+        dialog: Screen[dict[str, Any] | None] = Form(title, fields, known, together)
+        return await self.push_screen_wait(dialog)
+
+    def action_do(self, name: str, *arguments: str) -> None:
+        """Do one of the actions, if they may."""
+        action = ACTIONS[name]
+        if len(self.screen_stack) == 1 and self.may(action.needs, action.what):
+            self._do(name, arguments)
+
+    @work(exclusive=True, group="action")
+    async def _do(self, name: str, arguments: tuple[str, ...]) -> None:
+        await ACTIONS[name].run(self, *arguments)
+
+    @property
+    def selected(self) -> Any:
+        """What the cursor of the screen in front stands on."""
+        return self.view.chosen
+
+    def step_device(self, by: int) -> None:
+        """Look at the next device of the table, or the one before."""
+        view = self._root("#devices", DevicesView)
+        view.source.refresh(self.now.timestamp())
+        if count := view.source.count():
+            at = None if self.chosen is None else view.source.find(self.chosen.device_id)
+            self.choose_device(view.source.key(0 if at is None else (at + by) % count))
+
+    def filter_devices(self, text: str) -> None:
+        """Show the devices that a filter keeps."""
+        self._root("#devices", DevicesView).set_filter(text)
+        self.show_view("devices")
+
+    def action_look_again(self) -> None:
+        """Ask for alarms, events and programs now."""
+        if self.session is not None:
+            self.session.look_again()
+            self.notice("asked again")
+
     async def doing(self, what: str, work_: Callable[[ApiClient], Awaitable[str]]) -> bool:
         """Do something at the controller, and tell how it went.
 
@@ -699,4 +753,14 @@ def _theme(palette: Palette) -> Theme:
     )  # fmt: skip
 
 
-VIEWS: tuple[type[View], ...] = (OverviewView, DevicesView)
+VIEWS: tuple[type[View], ...] = (
+    OverviewView,
+    DevicesView,
+    ChartsView,
+    EventsView,
+    AlarmsView,
+    FeedersView,
+    LogView,
+    SimulationView,
+)
+"""By their numbers."""

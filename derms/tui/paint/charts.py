@@ -1,4 +1,4 @@
-"""The screen of charts: how full batteries and cars are, who does not follow, and how well all follow together. Pure."""
+"""The screen of charts: how full batteries and cars are, who does not follow, and what was asked and done. Pure."""
 
 import numpy as np
 
@@ -20,10 +20,11 @@ def charts(picture: Picture, chosen: Chosen | None, scene: Scene) -> list[Row]:
     top = beside([(soc_panel(picture, scene, left, upper), left), (error_panel(picture, scene, right, upper), right)],
                  upper, gap=3)  # fmt: skip
     rest = height - upper
+    feeder = [heading("Feeder", left, glyphs, note=scene.feeder_id), *feeder_chart(picture, scene, left, rest - 1)]
     if width >= 110 and chosen is not None:
         lower = beside(
             [
-                ([heading("Feeder", left, glyphs, note=scene.feeder_id), *feeder_chart(picture, scene, left, rest - 1)], left),
+                (feeder, left),
                 ([heading("Setpoint against actual", right, glyphs, note=chosen.device_id),
                   *device_chart(chosen, scene, right, rest - 1)], right),
             ],

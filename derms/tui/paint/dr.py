@@ -267,10 +267,12 @@ def preview_rows(told: PreviewOut, now: datetime, width: int, glyphs: Glyphs) ->
             rows.append([(f"{glyphs.warn} {feeder.feeder_id} is not on auto: nothing is sent there", "warn")])
     if told.feasible is False:
         rows.append([(f"{glyphs.warn} not enough: {kw(told.shortfall_kw)} kW remain that nothing can relieve", "bad")])
-    for device in told.devices[:6]:
-        rows.append([(f"  {fitted(device.device_id, 16, ascii_only=glyphs.ascii_only)}", ""),
-                     (f" {kw(device.now_kw)} {glyphs.arrow} {kw(device.expected_kw)} kW", "dim"),
-                     (f"  gives {kw(device.relief_kw)}", "actual")])  # fmt: skip
+    rows += [
+        [(f"  {fitted(device.device_id, 16, ascii_only=glyphs.ascii_only)}", ""),
+         (f" {kw(device.now_kw)} {glyphs.arrow} {kw(device.expected_kw)} kW", "dim"),
+         (f"  gives {kw(device.relief_kw)}", "actual")]
+        for device in told.devices[:6]
+    ]  # fmt: skip
     if len(told.devices) > 6:
         rows.append([(f"  and {len(told.devices) - 6} more", "dim")])
     for note in told.notes:

@@ -1,19 +1,17 @@
 """What every screen is."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from derms.tui.commands import Command
+from derms.tui.desk import Desk
 from derms.tui.lines import Glyphs
 from derms.tui.paint.overview import Scene
 from derms.tui.picture import Picture
 from derms.tui.widgets.grid import Grid
-
-if TYPE_CHECKING:
-    from derms.tui.app import ControlCenter
 
 MOVING = (
     Command(keys=("j", "down"), action="move(1)", title="down"),
@@ -43,9 +41,9 @@ class View(Container):
     """Further words in the help."""
 
     @property
-    def center(self) -> "ControlCenter":
+    def center(self) -> Desk:
         """The application."""
-        return cast("ControlCenter", self.app)
+        return cast("Desk", self.app)
 
     @property
     def picture(self) -> Picture:
@@ -61,6 +59,11 @@ class View(Container):
     def grid(self) -> Grid | None:
         """The table that keys move in; None: there is none."""
         return next(iter(self.query(Grid)), None)
+
+    @property
+    def chosen(self) -> Any:
+        """What the cursor stands on, for actions; None: nothing that they know."""
+        return None
 
     def scene(self, width: int, height: int) -> Scene:
         """What a painter gets beside the picture."""
