@@ -9,8 +9,6 @@ from derms.cli.command import Run, asking
 from derms.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from textual.driver import Driver
-
     from derms.tui.door import Door
 
 _COLOURLESS = ("vt100", "vt102", "vt220", "vt320", "dumb", "unknown")
@@ -58,7 +56,7 @@ async def tui(
     if plain:
         from derms.tui.plain import Plain
 
-        return await Plain(door, write=run.write, utc=run.shared.utc).run()
+        return await Plain(door, write=run.write).run()
     return await _shown(run, door, theme, mouse=not no_mouse, animation=not no_animation)
 
 
@@ -87,7 +85,7 @@ async def _shown(run: Run, door: "Door", theme: str | None, *, mouse: bool, anim
         export_dir=None if isinstance(door, FreshDoor) else Path(),
         debug=run.shared.debug,
     )
-    written_by: type[Driver] | None = None if web else driver(ascii_only=options.ascii_only, colour=options.colour)
+    written_by = None if web else driver(ascii_only=options.ascii_only, colour=options.colour)
     # Textual would turn everything grey; without colours is our own affair.
     os.environ.pop("NO_COLOR", None)
     app = ControlCenter(door, options, driver_class=written_by)

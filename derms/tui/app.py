@@ -67,7 +67,12 @@ GLOBAL = (
     Command(keys=("question_mark",), action="help", title="help", top=True, help="this help"),
     Command(keys=("colon", "ctrl+p"), action="command_palette", title="commands", top=True,
             help="find a command by its name and do it"),
-    *(Command(keys=(str(number),), action=f"view({number})", title=f"screen {number}") for number in range(1, 9)),
+    *(
+        Command(keys=(str(number),), action=f"view({number})", title=f"{title} screen")
+        for number, title in enumerate(
+            ("overview", "devices", "charts", "demand response", "alarms", "feeders", "log", "simulation"), 1
+        )
+    ),
     Command(keys=("l", "right"), action="next_view(1)", title="next screen"),
     Command(keys=("h", "left"), action="next_view(-1)", title="previous screen"),
     Command(keys=("tab",), action="app.focus_next", title="next part"),

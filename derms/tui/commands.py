@@ -28,7 +28,7 @@ _SHOWN = {
     "ctrl+r": "^r", "ctrl+l": "^l", "ctrl+f": "^f", "ctrl+b": "^b", "escape": "esc", "enter": "enter",
     "left_square_bracket": "[",
     "right_square_bracket": "]", "pagedown": "pgdn", "pageup": "pgup", "plus": "+", "minus": "-",
-    "less_than_sign": "<", "greater_than_sign": ">", "shift+tab": "shift-tab",
+    "less_than_sign": "<", "equals_sign": "=", "greater_than_sign": ">", "shift+tab": "shift-tab",
 }  # fmt: skip
 
 

@@ -40,9 +40,15 @@ def setpoint_kw(row: Row) -> float | None:
 
 
 def error_kw(row: Row) -> float | None:
-    """What it draws less what it says it follows [kW]; None: one of them is not known."""
+    """What it draws less what it says it follows [kW]; None: one of them is not known.
+
+    A panel's setpoint says how much it may make at most: making less is no error.
+    """
     actual, followed = row.get("p_actual_kw"), row.get("p_setpoint_kw")
-    return None if actual is None or followed is None else actual - followed
+    if actual is None or followed is None:
+        return None
+    error: float = actual - followed
+    return min(error, 0.0) if row.get("type") == "pv" else error
 
 
 def state_of(row: Row) -> str:

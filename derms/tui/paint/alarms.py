@@ -1,13 +1,12 @@
-"""Alarms, and the log. Pure."""
+"""Alarms. Pure."""
 
 from datetime import datetime
 
-from derms.api.schemas.alarms import AlarmLineOut, AlarmOut
+from derms.api.schemas.alarms import AlarmOut
 from derms.model import AlarmState, Priority
 from derms.plot import fitted
 from derms.tui.lines import Glyphs, Row, cut, heading, stacked, wrapped
-from derms.tui.picture import LogLine, Picture
-from derms.tui.said import clock, day_clock, span
+from derms.tui.said import day_clock, span
 
 _TONES = {Priority.HIGH: "bad", Priority.MEDIUM: "warn", Priority.LOW: ""}
 _STATES = {
@@ -54,26 +53,3 @@ def alarm_detail(alarm: AlarmOut | None, width: int, height: int, now: datetime,
         raised += f", shelved by {alarm.shelved_by} until {day_clock(alarm.shelved_until, now)}: {alarm.shelved_reason}"
     rows += wrapped(raised, width, "dim")
     return stacked(rows, width, height, ascii_only=glyphs.ascii_only)
-
-
-def merged_log(picture: Picture) -> list[LogLine]:
-    """What was seen here and what became of alarms, the newest first."""
-    lines = [*picture.log, *(_of_alarm(line) for line in picture.alarm_lines)]
-    return sorted(lines, key=lambda line: line.at, reverse=True)
-
-
-def _of_alarm(line: AlarmLineOut) -> LogLine:
-    by = f" by {line.by}" if line.by else ""
-    tone = {"raised": "warn", "returned": "good"}.get(line.change.value, "")
-    return LogLine(line.at, "alarm", f"{line.change.value}{by}: {line.kind} {line.subject}: {line.cause}", tone)
-
-
-LOG_TITLES: Row = [(f"{'  when':<19}{'what':<8} ", "dim")]
-
-
-def log_cells(line: LogLine, now: datetime, width: int, glyphs: Glyphs) -> Row:
-    """One line of the log."""
-    here = line.at.astimezone()
-    day = "" if here.date() == now.astimezone().date() else f"{here:%a %d} "
-    row: Row = [(f"  {day + clock(line.at):<17}", "dim"), (f"{line.kind:<8} ", "dim"), (line.text, line.tone)]
-    return cut(row, width, ascii_only=glyphs.ascii_only)

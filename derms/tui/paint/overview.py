@@ -13,6 +13,7 @@ from derms.plot import Chart, Series, Stroke, Window, XAxis, chart
 from derms.tui.fleet import Fleet
 from derms.tui.lines import Glyphs, Row, beside, cut, heading, padded, share, spread, stacked
 from derms.tui.paint.gauge import gauge, standing, used
+from derms.tui.paint.log import merged_log
 from derms.tui.picture import Picture
 from derms.tui.said import clock, coarse, count, day_clock, kw, span
 
@@ -51,7 +52,7 @@ def overview(picture: Picture, scene: Scene) -> list[Row]:
         rows += _roots(picture, roots, scene)
     rows += feeder_head(picture, feeder, scene)
     tall = height - len(rows)
-    bottom = min(max(tall // 3, 6), 9)
+    bottom = 6 if tall < 26 else 7
     lately = min(max(tall - bottom - 30, 0), 14)
     drawn = max(tall - bottom - lately, 3)
     title = heading(f"Last {scene.minutes} minutes", width, glyphs, note="- / + longer or shorter")
@@ -109,12 +110,12 @@ def _side(name: str, value: float, mark: float | None, limit: float | None, scen
             f" {kw(value):>8} of {kw(limit):>8} kW {used(value, limit):>5}",
             f"  free {kw(limit - value):>7}",
         )
-    bar = max(scene.width - 8 - 42, 8)
+    bar = max(scene.width - 8 - 44, 8)
     return [
         (f"{name:<8}", "dim"),
         *gauge(value, mark, bar, scene.glyphs),
-        (f"{figures:<29}", ""),
-        (f"{room:<13}", "good" if limit is None or limit > value else "warn"),
+        (f"{figures:<30}", ""),
+        (f"{room:<14}", "good" if limit is None or limit > value else "warn"),
     ]
 
 
@@ -278,18 +279,15 @@ def _bottom(picture: Picture, feeder: FeederSummaryOut, scene: Scene, height: in
 
 
 def _fleet_panel(feeder: FeederSummaryOut, width: int, glyphs: Glyphs) -> list[Row]:
-    rows = [heading("Fleet", width, glyphs, note=f"{feeder.devices_total:,}")]
+    rows = [heading("Fleet", width, glyphs, note=f"{feeder.devices_total:,}, kW")]
     powers = {"ev": feeder.ev_kw, "battery": feeder.battery_kw, "pv": feeder.pv_kw, "load": feeder.base_kw}
     for key, name, tone in _KINDS:
-        number = feeder.devices_by_type.get(key, 0)
-        power = powers[key]
+        number, power = feeder.devices_by_type.get(key, 0), powers[key]
         rows.append([
-            (f"{glyphs.pick('▪', '*')} {name:<8}", tone), (f"{number:>6,}", "dim"),
-            (f"{kw(abs(power)):>9} kW {_way(power)}" if number or abs(power) > 0.05 else f"{'-':>9}", ""),
+            (f"{glyphs.pick('▪', '*')} {name:<7}", tone), (f"{number:>5,}", "dim"),
+            (f"{kw(abs(power)) if number or abs(power) > 0.05 else '-':>7} {_way(power)}", ""),
         ])  # fmt: skip
-    rows.append(
-        [("  unmetered     ", "dim"), (f"{kw(abs(feeder.background_kw)):>9} kW {_way(feeder.background_kw)}", "")]
-    )
+    rows.append([("  unmetered   ", "dim"), (f"{kw(abs(feeder.background_kw)):>7} {_way(feeder.background_kw)}", "")])
     return rows
 
 
@@ -302,7 +300,7 @@ def following_panel(fleet: Fleet, feeder: FeederSummaryOut, width: int, glyphs: 
     origins = feeder.devices_by_origin
     rows = [heading("Following", width, glyphs)]
     rows.append([("PI", "physical"), (f" {origins.get('physical', 0):,} physical", ""),
-                 (f"  {origins.get('simulated', 0):,} simulated", "dim")])  # fmt: skip
+                 (f"  {origins.get('simulated', 0):,} {'simulated' if width >= 27 else 'sim'}", "dim")])  # fmt: skip
     fresh = feeder.freshness
     bad = fresh.get("lost", 0) + fresh.get("never", 0)
     rows.append([
@@ -313,16 +311,16 @@ def following_panel(fleet: Fleet, feeder: FeederSummaryOut, width: int, glyphs: 
     errors = fleet.column("error")
     known = np.flatnonzero(np.isfinite(errors))
     if not known.size:
-        rows.append([("error    no setpoint is followed", "dim")])
+        rows.append([("error no setpoint is followed", "dim")])
         return rows
     mean = float(errors[known].mean())
-    rows.append([("error    ", "dim"), (f"mean {mean:.2f} kW", "warn" if mean > 0.5 else ""),
+    rows.append([("error ", "dim"), (f"mean {mean:.2f} kW", "warn" if mean > 0.5 else ""),
                  (f" of {known.size:,}", "dim")])  # fmt: skip
     worst = known[np.argsort(-errors[known], kind="stable")[:2]]
     for number, at in enumerate(worst.tolist()):
         far = errors[at] >= 0.5
-        label = "worst    " if not number else "         "
-        rows.append([(label, "dim"), (f"{fleet.ids[at]:<12.20} {errors[at]:.2f} kW", "warn" if far else "")])
+        label = "worst " if not number else "      "
+        rows.append([(label, "dim"), (f"{fleet.ids[at]:<10.14} {errors[at]:>6.2f}", "warn" if far else "")])
     return rows
 
 
@@ -358,7 +356,7 @@ def health_panel(picture: Picture, width: int, scene: Scene) -> list[Row]:
         tone = "good" if good else "warn" if part.state is PartState.STARTING else "bad"
         age = coarse(part.age_s + passed_s)
         if name == "loop" and good:
-            age = f"tick {int(part.age_s + passed_s)}s ago" if part.age_s + passed_s >= 5 else "ticks"
+            age = f"last tick {int(part.age_s + passed_s)}s ago" if part.age_s + passed_s >= 5 else "ticking"
         mark = glyphs.dot if good else glyphs.warn
         rows.append(cut([
             (f"{mark} {names.get(name, name):<6}", tone), (f"{part.state.value.upper():<9}", tone), (age, "dim"),
@@ -369,7 +367,7 @@ def health_panel(picture: Picture, width: int, scene: Scene) -> list[Row]:
 
 def log_rows(picture: Picture, width: int, height: int, scene: Scene) -> list[Row]:
     """The newest lines of the log, the newest first."""
-    newest = list(picture.log)[-height:][::-1]
+    newest = merged_log(picture)[:height]
     return [
         cut([(clock(line.at), "dim"), (f"  {line.kind:<6} ", "dim"), (line.text, line.tone)], width)
         for line in newest

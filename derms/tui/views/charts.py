@@ -30,6 +30,12 @@ class ChartsView(View, can_focus=True):
         """One canvas."""
         yield Canvas(id="charts-canvas")
 
+    def enter(self) -> None:
+        """Without a chosen device, take the first one."""
+        super().enter()
+        if self.center.chosen is None:
+            self.center.step_device(0)
+
     def draw(self) -> None:
         """Show the picture."""
         canvas = self.query_one("#charts-canvas", Canvas)

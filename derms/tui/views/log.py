@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from derms.plot import plain
 from derms.tui.commands import Command
-from derms.tui.paint.alarms import LOG_TITLES, log_cells, merged_log
+from derms.tui.paint.log import LOG_TITLES, log_cells, merged_log
 from derms.tui.views.base import MOVING, View, bound
 from derms.tui.widgets.grid import Grid, Listed
 

@@ -24,7 +24,7 @@ class SimulationView(View, can_focus=True):
     """Day, night, auto."""
 
     NAME = "simulation"
-    TITLE = "Simulation"
+    TITLE = "Sim"
     COMMANDS = tuple(
         Command(keys=(key,), action=f"app.do('simulate', '{mode.value}')", title=mode.value, needs=Role.OPERATOR,
                 top=True, help=f"{mode.value}: {words}")
