@@ -76,6 +76,7 @@ GLOBAL = (
     Command(keys=("l", "right"), action="next_view(1)", title="next screen"),
     Command(keys=("h", "left"), action="next_view(-1)", title="previous screen"),
     Command(keys=("tab",), action="app.focus_next", title="next part"),
+    Command(keys=("slash",), action="filter", title="filter devices", help="filter the devices while you write"),
     Command(keys=("y",), action="copy", title="copy", help="copy what the cursor stands on (OSC 52)"),
     Command(keys=("e",), action="export", title="export", help="write what this screen shows to a CSV file"),
     Command(keys=("T",), action="theme", title="theme", help="next theme: auto, day, night, high contrast, Okabe-Ito"),

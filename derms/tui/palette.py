@@ -11,7 +11,7 @@ MIN_CONTRAST = 4.5
 MIN_EDGE_CONTRAST = 3.0
 """Of lines and empty bars, which are no text. Source: WCAG 2.2, success criterion 1.4.11."""
 
-EDGES = frozenset({"edge", "empty"})
+EDGES = frozenset({"edge", "empty", "shade", "shade-planned"})
 """Tones that are never text."""
 BOLD = frozenset({"title", "bad", "alarm", "key", "good", "warn", "physical", "tab", "now"})
 REVERSED = frozenset({"physical", "tab", "alarm", "window-bar", "planned-bar", "over-bar"})
@@ -68,7 +68,8 @@ NIGHT = Palette(
         "info": "#6cb6ff", "accent": "#8fc7ff", "tab": "#8fc7ff", "physical": "#ffc857",
         "load": "#6cb6ff", "limit": "#ff8f87", "background": "#a4b0c0", "commanded": "#e0a0ff", "pv": "#ffd75e",
         "ev": "#62d6e8", "battery": "#7ddc8b", "base": "#b8c2cf", "actual": "#6cb6ff", "setpoint": "#e0a0ff",
-        "soc": "#7ddc8b", "reserve": "#ffb648", "window": "#c9a2f0", "planned": "#a99bd8", "over": "#97a4b6",
+        "soc": "#7ddc8b", "reserve": "#ffb648", "shade": "#6f6193", "shade-planned": "#626c8c",
+        "window": "#c9a2f0", "planned": "#a99bd8", "over": "#97a4b6",
         "axis": "#8794a6", "label": "#a4b0c0", "now": "#ffffff",
     },
 )  # fmt: skip
@@ -87,7 +88,8 @@ DAY = Palette(
         "info": "#0b519f", "accent": "#0b519f", "tab": "#0b519f", "physical": "#7a4300",
         "load": "#0b519f", "limit": "#b3141e", "background": "#545e6c", "commanded": "#7c1fa0", "pv": "#7d5200",
         "ev": "#005e70", "battery": "#17652f", "base": "#46505d", "actual": "#0b519f", "setpoint": "#7c1fa0",
-        "soc": "#17652f", "reserve": "#8a4a00", "window": "#6a3d96", "planned": "#5b4a94", "over": "#545e6c",
+        "soc": "#17652f", "reserve": "#8a4a00", "shade": "#9480b0", "shade-planned": "#7f8fae",
+        "window": "#6a3d96", "planned": "#5b4a94", "over": "#545e6c",
         "axis": "#5d6673", "label": "#545e6c", "now": "#000000",
     },
 )  # fmt: skip
@@ -106,6 +108,7 @@ CONTRAST = Palette(
         "info": "#8cf0ff", "accent": "#8cf0ff", "tab": "#ffff00", "physical": "#ffff00",
         "load": "#8cf0ff", "limit": "#ffa8a0", "background": "#e6e6e6", "commanded": "#ffb3ff", "pv": "#ffff00",
         "ev": "#8cf0ff", "battery": "#66ff99", "base": "#e6e6e6", "actual": "#8cf0ff", "setpoint": "#ffb3ff",
+        "shade": "#a070b0", "shade-planned": "#8080b0",
         "soc": "#66ff99", "reserve": "#ffd000", "window": "#ffb3ff", "planned": "#ffb3ff",
     },
 )  # fmt: skip
@@ -127,6 +130,7 @@ OKABE_ITO = Palette(
         "info": _SKY, "accent": _SKY, "tab": _SKY, "physical": _YELLOW,
         "load": _SKY, "limit": _VERMILION, "background": "#b4b4b4", "commanded": _PURPLE, "pv": _YELLOW,
         "ev": _SKY, "battery": _GREEN, "base": "#c8c8c8", "actual": _SKY, "setpoint": _PURPLE,
+        "shade": "#8a5b75", "shade-planned": "#6f7585",
         "soc": _GREEN, "reserve": _ORANGE, "window": _PURPLE, "planned": _PURPLE,
         "axis": "#9a9a9a", "label": "#b4b4b4", "now": "#ffffff",
     },

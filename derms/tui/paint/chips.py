@@ -4,7 +4,7 @@ from derms.tui.device_source import DeviceSource
 from derms.tui.lines import Glyphs, Row, cut, row_cells, spread
 
 ORIGINS = (("", "All"), ("physical", "Physical"), ("simulated", "Simulated"))
-KINDS = (("", "any type"), ("ev", "EV"), ("battery", "Battery"), ("pv", "PV"), ("load", "Load"), ("meter", "Meter"))
+KINDS = (("", "any"), ("ev", "EV"), ("battery", "Battery"), ("pv", "PV"), ("load", "Load"), ("meter", "Meter"))
 
 
 def chips_row(source: DeviceSource, width: int, glyphs: Glyphs) -> tuple[Row, list[tuple[int, int, str, str]]]:

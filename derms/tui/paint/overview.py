@@ -20,8 +20,8 @@ from derms.tui.said import clock, coarse, count, day_clock, kw, span
 _HEAD_ROWS = 5
 _AHEAD_S = 300.0
 """Of the future a chart shows, when nothing is scheduled [s]."""
-_FAR_S = 3600.0
-"""An event that starts later is not drawn in yet [s]."""
+_FAR = 0.6
+"""Of what a chart shows of the past, what it shows of the future at most."""
 _KINDS = (("ev", "EV", "ev"), ("battery", "battery", "battery"), ("pv", "PV", "pv"), ("load", "load", "base"))
 
 
@@ -240,19 +240,17 @@ def _offset_s(now: datetime) -> float:
 
 def _windows(picture: Picture, scene: Scene, now_s: float) -> tuple[list[Window], float]:
     """What is shaded, and how far ahead the chart goes."""
-    high = now_s + _AHEAD_S * scene.minutes / 30.0
+    past_s = scene.minutes * 60.0
+    high, most = now_s + _AHEAD_S * scene.minutes / 30.0, now_s + _FAR * past_s
     windows = []
     for event in picture.windows(scene.feeder_id):
         start, end = event.start.timestamp(), (event.cancelled_at or event.end).timestamp()
-        if end <= start or end < now_s - scene.minutes * 60.0 or start > now_s + _FAR_S:
+        if end <= start or end < now_s - past_s or start >= most:
             continue
-        if start > now_s:
-            high = max(high, min(end, start + 600.0))
-        elif end > now_s:
-            high = max(high, min(end + 60.0, now_s + 1200.0))
+        high = min(max(high, end + 0.02 * past_s), most) if end > now_s else high
         planned = event.state is EventState.SCHEDULED
         name = f"DR {_short(event)}" if not planned else f"DR planned {_short(event)}"
-        windows.append(Window(start=start, end=end, name=name, tone="planned" if planned else "window"))
+        windows.append(Window(start=start, end=end, name=name, tone="shade-planned" if planned else "shade"))
     return windows, high
 
 

@@ -9,6 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from derms.plot import Row
+from derms.tui.sieve import ascii_of
 from derms.tui.widgets.look import Look
 
 _NEAR = 8
@@ -54,6 +55,8 @@ class Canvas(Widget):
         """
         grounds = grounds or {}
         old, was = self._rows, self._grounds
+        if self.look.ascii_only:
+            rows = [[(ascii_of(text), tone) for text, tone in row] for row in rows]
         self._rows, self._grounds = list(rows), grounds
         width = self.size.width
         dirty: list[Region] = []
