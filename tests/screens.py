@@ -112,7 +112,7 @@ async def drawn(screen: Screen) -> str:
             for key in screen.keys:
                 await pilot.press(key)
             for _ in range(3):
-                app._draw()
+                app.draw_now()
                 await pilot.pause(0.02)
             svg = app.export_screenshot(title="derms")
         problem = app._exception

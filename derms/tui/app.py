@@ -193,7 +193,7 @@ class ControlCenter(App[int]):
 
     def _started(self) -> None:
         self.view.enter()
-        self._draw()
+        self.draw_now()
         if self.door.known():
             self._work()
         else:
@@ -364,16 +364,17 @@ class ControlCenter(App[int]):
         """Draw, together with what else happens in a moment."""
         if not self._due:
             self._due = True
-            self.set_timer(_DRAW_S, self._draw)
+            self.set_timer(_DRAW_S, self.draw_now)
 
     def _second(self) -> None:
         """Time goes by: ages, and day and night."""
         palette = self._palette()
         if palette is not self.look.palette:
             self._paint(palette)
-        self._draw()
+        self.draw_now()
 
-    def _draw(self) -> None:
+    def draw_now(self) -> None:
+        """Draw what the picture is now."""
         self._due = False
         if not self.is_running or self.screen_stack[0].size.width == 0:
             return
@@ -441,10 +442,10 @@ class ControlCenter(App[int]):
         for step in range(1, _EASE_STEPS + 1):
             part = step / _EASE_STEPS
             self.eased_limit_kw = begin + (end - begin) * part * part * (3.0 - 2.0 * part)
-            self._draw()
+            self.draw_now()
             await asyncio.sleep(_EASE_S / _EASE_STEPS)
         self.eased_limit_kw = None
-        self._draw()
+        self.draw_now()
 
     # What somebody does
 
@@ -555,7 +556,7 @@ class ControlCenter(App[int]):
         self.keep(view=name)
         self._close_filter()
         self.view.enter()
-        self.call_after_refresh(self._draw)
+        self.call_after_refresh(self.draw_now)
 
     def action_view(self, number: int) -> None:
         """By its number."""
@@ -642,13 +643,13 @@ class ControlCenter(App[int]):
         self._eased_of = (feeder_id, None)
         if not known:
             self._look_at_feeder()
-        self._draw()
+        self.draw_now()
 
     def action_minutes(self, by: int) -> None:
         """Longer or shorter charts."""
         at = _MINUTES.index(self.state.minutes) if self.state.minutes in _MINUTES else 2
         self.keep(minutes=_MINUTES[min(max(at + by, 0), len(_MINUTES) - 1)])
-        self._draw()
+        self.draw_now()
 
     def action_theme(self) -> None:
         """The next theme."""

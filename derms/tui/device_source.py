@@ -2,16 +2,19 @@
 
 import numpy as np
 
-from derms.errors import UsageError
 from derms.plot import Row
 from derms.tui import query
 from derms.tui.device_columns import Cell, DeviceColumn, column_at, device_row, header_row, layout
-from derms.tui.fleet import Flags, Fleet, Ints
-from derms.tui.lines import Glyphs
+from derms.tui.fleet import Flags, Fleet, Ints, seconds_of
+from derms.tui.lines import Glyphs, padded
 from derms.tui.picture import Picture
 
 SORTS = ("id", "type", "origin", "site", "soc", "priority", "actual", "setpoint", "error", "until", "state", "heard")
 """What the key to sort goes through."""
+
+
+_REMEMBERED = 1000
+_STEP_S = 5.0
 
 
 class DeviceSource:
@@ -38,6 +41,8 @@ class DeviceSource:
         self._kept: Flags | None = None
         self._columns: list[tuple[DeviceColumn, int]] = []
         self._width = -1
+        self._made: dict[int, tuple[object, Row]] = {}
+        """Rows as they were made last, by the device's place."""
 
     @property
     def text(self) -> str:
@@ -45,13 +50,9 @@ class DeviceSource:
         return self._text
 
     def filter(self, text: str) -> None:
-        """Filter by this; while it cannot be meant, what was there stays."""
+        """Filter by this; a term that cannot be meant yet is left out, and told."""
         self._text = text
-        try:
-            self._query = query.parse(text)
-            self.problem = ""
-        except UsageError as error:
-            self.problem = error.what
+        self._query, self.problem = query.begun(text)
 
     def refresh(self, now_s: float) -> None:
         """Look at the devices again."""
@@ -84,7 +85,21 @@ class DeviceSource:
         """One device."""
         place = int(self._rows[at])
         fleet = self.picture.fleet
-        return device_row(self._laid_out(width), Cell(fleet, place, self.now_s, self.glyphs, place in fleet.fell))
+        columns = self._laid_out(width)
+        device, fell = fleet.rows[place], place in fleet.fell
+        lease = device.get("lease")
+        # What stands in a row changes with the device, and with ages in steps of `said.coarse`.
+        made_of = (
+            fleet.generation, fleet.versions[place], fell,
+            _step(self.now_s, device.get("heard_at")), _step(self.now_s, lease["valid_until"] if lease else None),
+        )  # fmt: skip
+        known = self._made.get(place)
+        if known is None or known[0] != made_of:
+            if len(self._made) > _REMEMBERED:
+                self._made.clear()
+            row = padded(device_row(columns, Cell(fleet, place, self.now_s, self.glyphs, fell)), width)
+            known = self._made[place] = (made_of, row)
+        return known[1]
 
     def header(self, width: int) -> Row:
         """The titles, with an arrow."""
@@ -101,6 +116,7 @@ class DeviceSource:
     def _laid_out(self, width: int) -> list[tuple[DeviceColumn, int]]:
         if width != self._width:
             self._width, self._columns = width, layout(width)
+            self._made.clear()
         return self._columns
 
     def _ordered(self, fleet: Fleet) -> tuple[Ints, bool]:
@@ -125,3 +141,8 @@ class DeviceSource:
         self._kept_of = now
         self._kept = query.keep(asked, fleet, now_s=now_s, below=self.picture.below) if terms else None
         return self._kept, True
+
+
+def _step(now_s: float, instant: str | None) -> int:
+    """In which stretch of `coarse` an instant lies."""
+    return 0 if instant is None else int((now_s - seconds_of(instant)) // _STEP_S)

@@ -19,12 +19,16 @@ class SievedDriver(LinuxDriver):
 
     def write(self, data: str) -> None:
         """Write to the terminal."""
-        super().write(self._sieve.passed(data))
+        self.put(self._sieve.passed(data))
+
+    def put(self, data: str) -> None:
+        """Write what was let through."""
+        super().write(data)
 
     def stop_application_mode(self) -> None:
         """Give the terminal back as it was."""
         if self._writer_thread is not None:
-            super().write(self._sieve.reset())
+            self.put(self._sieve.reset())
         super().stop_application_mode()
 
 

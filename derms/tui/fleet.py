@@ -126,6 +126,8 @@ class Fleet:
         self._texts_of = -1
         self._ranks: Ints = np.empty(0, dtype=np.int64)
         self._ranks_of = -1
+        self.versions: list[int] = []
+        """Of each device; rises when anything of it is another."""
         self.fell: dict[int, tuple[float, float]] = {}
         """Devices whose setpoint fell lately: when [epoch s], and by how much [kW]."""
         self._spark = np.empty((SPARK_CELLS, 0), dtype=np.float32)
@@ -140,6 +142,7 @@ class Fleet:
         self.rows = list(rows)
         self.ids = [row["device_id"] for row in self.rows]
         self._index = {device_id: at for at, device_id in enumerate(self.ids)}
+        self.versions = [0] * len(self.ids)
         self.fell = {}
         self._forget()
         self._spark = np.full((SPARK_CELLS, len(self.ids)), np.nan, dtype=np.float32)
@@ -159,11 +162,13 @@ class Fleet:
                 self._index[change["device_id"]] = len(self.ids)
                 self.ids.append(change["device_id"])
                 self.rows.append(change)
+                self.versions.append(0)
                 new = True
                 continue
             if "lease" in change:
                 self._note_fall(at, change["lease"], now_s)
             self.rows[at].update(change)
+            self.versions[at] += 1
             for name in change:
                 for column in self._by_field.get(name, ()):
                     column.touched.append(at)

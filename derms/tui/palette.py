@@ -70,7 +70,7 @@ NIGHT = Palette(
         "ev": "#62d6e8", "battery": "#7ddc8b", "base": "#b8c2cf", "actual": "#6cb6ff", "setpoint": "#e0a0ff",
         "soc": "#7ddc8b", "reserve": "#ffb648", "shade": "#6f6193", "shade-planned": "#626c8c",
         "window": "#c9a2f0", "planned": "#a99bd8", "over": "#97a4b6",
-        "axis": "#8794a6", "label": "#a4b0c0", "now": "#ffffff",
+        "axis": "#95a2b4", "label": "#a4b0c0", "now": "#ffffff",
     },
 )  # fmt: skip
 

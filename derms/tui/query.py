@@ -88,6 +88,18 @@ def parse(text: str) -> Query:
     return Query(tuple(_term(word, bool(minus)) for minus, word in _TERM.findall(text)))
 
 
+def begun(text: str) -> tuple[Query, str]:
+    """Read a filter that is being written: the terms that can be meant, and what is wrong with the first that cannot."""
+    terms: list[Term] = []
+    problem = ""
+    for minus, word in _TERM.findall(text):
+        try:
+            terms.append(_term(word, bool(minus)))
+        except UsageError as error:
+            problem = problem or error.what
+    return Query(tuple(terms)), problem
+
+
 def keep(query: Query, fleet: Fleet, *, now_s: float, below: Below) -> Flags:
     """Which devices are meant, shape (n,).
 

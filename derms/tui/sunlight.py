@@ -8,7 +8,7 @@ from pathlib import Path
 from sim.sun import Site, sun_position
 
 _ZONES = Path("/usr/share/zoneinfo")
-_PLACE = re.compile(r"([+-])(\d{2,3})(\d{2})(\d{2})?")
+_PLACE = re.compile(r"([+-])(\d{2})(\d{2})(\d{2})?([+-])(\d{3})(\d{2})(\d{2})?")
 _FIRST_HOUR, _LAST_HOUR = 7, 19
 """Of the day where the sun is not known."""
 
@@ -60,11 +60,11 @@ def zone_name(zones: Path) -> str:
 
 def read_place(text: str) -> tuple[float, float] | None:
     """Read `+4852+00220`, degrees and minutes, seconds too where they stand there (ISO 6709)."""
-    parts = _PLACE.findall(text)
-    if len(parts) != 2:
+    found = _PLACE.fullmatch(text)
+    if found is None:
         return None
-    found = [
+    latitude, longitude = (
         (-1.0 if sign == "-" else 1.0) * (int(degrees) + int(minutes) / 60.0 + int(seconds or 0) / 3600.0)
-        for sign, degrees, minutes, seconds in parts
-    ]
-    return found[0], found[1]
+        for sign, degrees, minutes, seconds in (found.groups()[:4], found.groups()[4:])
+    )
+    return latitude, longitude

@@ -10,7 +10,7 @@ from derms.tui.fleet import Fleet, error_kw, seconds_of, setpoint_kw
 from derms.tui.lines import Glyphs, Row, beside, cut, heading, spread, stacked, wrapped
 from derms.tui.paint.overview import Scene
 from derms.tui.said import coarse, flow, kw
-from derms.tui.series import Trail
+from derms.tui.series import Trail, steady
 
 DEVICE_LINES = ("actual", "setpoint", "soc")
 
@@ -28,7 +28,7 @@ class Chosen:
 
 def new_chosen(device_id: str) -> Chosen:
     """A device that is looked at from now on."""
-    return Chosen(device_id, Trail(DEVICE_LINES, every_s=1.0))
+    return Chosen(device_id, Trail(DEVICE_LINES, every_s=5.0))
 
 
 def device_values(row: dict[str, object]) -> dict[str, float | None]:
@@ -61,39 +61,38 @@ def detail(fleet: Fleet, chosen: Chosen | None, scene: Scene) -> list[Row]:
 
 def device_chart(chosen: Chosen, scene: Scene, width: int, height: int) -> list[Row]:
     """What it was told and what it drew."""
-    now_s = scene.now.timestamp()
-    xs, ys = chosen.trail.since(now_s - scene.minutes * 60.0)
-    return chart(
-        Chart(
-            series=[
-                Series(name="setpoint", xs=xs, ys=ys["setpoint"], tone="setpoint", step=True),
-                Series(name="actual", xs=xs, ys=ys["actual"], tone="actual"),
-            ],
-            unit="kW",
-            x=_axis(scene),
-        ),
-        width,
-        height,
-        ascii_only=scene.glyphs.ascii_only,
-    )
+    now_s = steady(scene.now.timestamp(), scene.minutes)
+
+    def draw() -> list[Row]:
+        xs, ys = chosen.trail.since(now_s - scene.minutes * 60.0)
+        lines = [
+            Series(name="setpoint", xs=xs, ys=ys["setpoint"], tone="setpoint", step=True),
+            Series(name="actual", xs=xs, ys=ys["actual"], tone="actual"),
+        ]
+        what = Chart(series=lines, unit="kW", x=_axis(scene, now_s))
+        return chart(what, width, height, ascii_only=scene.glyphs.ascii_only)
+
+    return chosen.trail.drawn("device", (now_s, scene.minutes, width, height), draw)
 
 
 def soc_chart(chosen: Chosen, scene: Scene, width: int, height: int) -> list[Row]:
     """Its state of charge."""
-    xs, ys = chosen.trail.since(scene.now.timestamp() - scene.minutes * 60.0)
-    percent = [None if value is None else value * 100.0 for value in ys["soc"]]
-    what = Chart(
-        series=[Series(name="SOC", xs=xs, ys=percent, tone="soc")], unit="%", x=_axis(scene), include=(0.0, 100.0)
-    )
-    return chart(what, width, height, ascii_only=scene.glyphs.ascii_only)
+    now_s = steady(scene.now.timestamp(), scene.minutes)
+
+    def draw() -> list[Row]:
+        xs, ys = chosen.trail.since(now_s - scene.minutes * 60.0)
+        percent = [None if value is None else value * 100.0 for value in ys["soc"]]
+        lines = [Series(name="SOC", xs=xs, ys=percent, tone="soc")]
+        what = Chart(series=lines, unit="%", x=_axis(scene, now_s), include=(0.0, 100.0))
+        return chart(what, width, height, ascii_only=scene.glyphs.ascii_only)
+
+    return chosen.trail.drawn("soc", (now_s, scene.minutes, width, height), draw)
 
 
-def _axis(scene: Scene) -> XAxis:
-    now_s = scene.now.timestamp()
+def _axis(scene: Scene, now_s: float) -> XAxis:
     offset = scene.now.astimezone().utcoffset()
-    return XAxis(
-        low=now_s - scene.minutes * 60.0, high=now_s, offset_s=0.0 if offset is None else offset.total_seconds()
-    )
+    offset_s = 0.0 if offset is None else offset.total_seconds()
+    return XAxis(low=now_s - scene.minutes * 60.0, high=now_s, offset_s=offset_s)
 
 
 def facts(fleet: Fleet, row: dict[str, object], chosen: Chosen, width: int, now: datetime, glyphs: Glyphs) -> list[Row]:

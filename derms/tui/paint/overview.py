@@ -16,6 +16,7 @@ from derms.tui.paint.gauge import gauge, standing, used
 from derms.tui.paint.log import merged_log
 from derms.tui.picture import Picture
 from derms.tui.said import clock, coarse, count, day_clock, kw, span
+from derms.tui.series import Trail, steady
 
 _HEAD_ROWS = 5
 _AHEAD_S = 300.0
@@ -206,12 +207,26 @@ def _roots(picture: Picture, roots: list[str], scene: Scene) -> list[Row]:
 
 def feeder_chart(picture: Picture, scene: Scene, width: int, height: int) -> list[Row]:
     """Load, limit, background, what is commanded, and PV; DR events are shaded."""
-    now_s = scene.now.timestamp()
-    low = now_s - scene.minutes * 60.0
-    xs, ys = picture.trail(scene.feeder_id).since(low)
+    now_s = steady(scene.now.timestamp(), scene.minutes)
     windows, high = _windows(picture, scene, now_s)
     feeder = picture.feeder(scene.feeder_id)
-    small = height < 6
+    include = [0.0]
+    if feeder is not None and feeder.import_limit_kw is not None:
+        include.append(feeder.import_limit_kw)
+    trail = picture.trail(scene.feeder_id)
+    made_of = (now_s, high, scene.minutes, width, height, tuple(include), tuple(windows))
+    return trail.drawn(
+        "feeder", made_of, lambda: _drawn(trail, scene, windows, include, (now_s, high), (width, height))
+    )
+
+
+def _drawn(
+    trail: Trail, scene: Scene, windows: list[Window], include: list[float], until_s: tuple[float, float],
+    size: tuple[int, int],
+) -> list[Row]:  # fmt: skip
+    now_s, high = until_s
+    low = now_s - scene.minutes * 60.0
+    xs, ys = trail.since(low)
     lines = [
         Series(name="background", xs=xs, ys=ys["background"], tone="background", stroke=Stroke.DOTTED),
         Series(name="PV made", xs=xs, ys=ys["pv"], tone="pv"),
@@ -219,18 +234,15 @@ def feeder_chart(picture: Picture, scene: Scene, width: int, height: int) -> lis
         Series(name="limit", xs=xs, ys=ys["import_limit"], tone="limit", step=True, stroke=Stroke.DASHED),
         Series(name="load", xs=xs, ys=ys["load"], tone="load"),
     ]
-    include = [0.0]
-    if feeder is not None and feeder.import_limit_kw is not None:
-        include.append(feeder.import_limit_kw)
     what = Chart(
-        series=lines[3:] if small else lines,
+        series=lines[3:] if size[1] < 6 else lines,
         windows=windows,
         unit="kW",
         x=XAxis(low=low, high=high, offset_s=_offset_s(scene.now)),
         include=include,
         now=now_s,
     )
-    return chart(what, width, height, ascii_only=scene.glyphs.ascii_only)
+    return chart(what, *size, ascii_only=scene.glyphs.ascii_only)
 
 
 def _offset_s(now: datetime) -> float:

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from derms.model import Role
 from derms.plot import Row
 from derms.tui.commands import Command
-from derms.tui.lines import heading
+from derms.tui.lines import heading, padded
 from derms.tui.paint.feeders import branches, feeder_cells, titles
 from derms.tui.paint.overview import feeder_chart, feeder_head
 from derms.tui.views.base import MOVING, View, bound
@@ -49,7 +49,8 @@ class _Tree:
         view = self._view
         feeder_id = self.key(at)
         chosen = feeder_id == view.center.feeder_id
-        return feeder_cells(view.picture, feeder_id, self._branches[at], width, view.glyphs, chosen=chosen)
+        cells = feeder_cells(view.picture, feeder_id, self._branches[at], width, view.glyphs, chosen=chosen)
+        return padded(cells, width)
 
     def header(self, width: int) -> Row:
         """The titles."""

@@ -47,7 +47,7 @@ class LogView(View):
         """The line."""
         grid = self.query_one(Grid)
         assert isinstance(grid.source, Listed)
-        return plain(grid.source.row(grid.cursor, 0)).strip() if grid.source.count() else ""
+        return plain(grid.source.row(grid.cursor, 1000)).strip() if grid.source.count() else ""
 
     def table(self) -> tuple[list[str], list[list[object]]]:
         """All lines."""

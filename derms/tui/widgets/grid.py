@@ -24,7 +24,7 @@ class Source(Protocol):
         """Where a row stands; None: nowhere."""
 
     def row(self, at: int, width: int) -> Row:
-        """A row in so many cells."""
+        """A row in exactly so many cells."""
 
     def header(self, width: int) -> Row:
         """The titles."""
@@ -118,7 +118,7 @@ class Grid(Canvas, can_focus=True):
         rows: list[Row] = [[(" ", ""), *padded(source.header(inner), inner)]]
         for at in range(*self.window):
             mark = (pointer, "accent") if at == self._cursor else (" ", "")
-            rows.append([mark, *padded(source.row(at, inner), inner)])
+            rows.append([mark, *source.row(at, inner)])
         if not count:
             rows.append([(f" {self.empty}", "dim")])
         if bar:
@@ -197,7 +197,7 @@ class Listed:
 
     def row(self, at: int, width: int) -> Row:
         """A row."""
-        return self._rows[at]
+        return padded(self._rows[at], width)
 
     def header(self, width: int) -> Row:
         """The titles."""

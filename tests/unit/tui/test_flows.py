@@ -58,7 +58,7 @@ def rows_of(app: ControlCenter, selector: str) -> list[str]:
 
 def said(app: ControlCenter) -> str:
     """What the foot line tells."""
-    app._draw()
+    app.draw_now()
     return " ".join(rows_of(app, "#foot"))
 
 
@@ -146,7 +146,7 @@ async def test_a_filter_works_while_it_is_written_and_escape_clears_it() -> None
         assert view.source.count() == 60
 
 
-async def test_an_unfinished_filter_says_so_and_keeps_what_was_shown() -> None:
+async def test_an_unfinished_term_says_so_and_the_others_hold() -> None:
     async with running() as (app, pilot, _):
         await pilot.press("slash", *"type:pv")
         shown = devices(app).source.count()
@@ -165,7 +165,7 @@ async def test_the_cursor_stays_on_its_device_while_the_order_changes_under_it()
         assert at is not None
         fake.words.put_nowait(change(devices=[{"device_id": chosen, "p_actual_kw": -50.0}]))
         await until(lambda: app.picture.fleet.rows[at]["p_actual_kw"] == -50.0, "the change")
-        app._draw()
+        app.draw_now()
         assert grid.cursor_key == chosen
         assert grid.cursor == 59
 
@@ -174,12 +174,12 @@ async def test_a_change_draws_only_the_rows_that_are_others() -> None:
     async with running() as (app, pilot, fake):
         await pilot.press("2")
         await pilot.pause()
-        app._draw()
+        app.draw_now()
         grid = devices(app).query_one(Grid)
         before, shown = grid.drawn, grid.source.key(2) if grid.source is not None else ""
         fake.words.put_nowait(change(0.0, devices=[{"device_id": shown, "p_actual_kw": 9.9}]))
         await until(lambda: app.picture.tick == 2, "the change")
-        app._draw()
+        app.draw_now()
         assert grid.drawn == before + 1
 
 
@@ -219,7 +219,7 @@ async def test_a_chosen_device_shows_its_curves_and_why() -> None:
     async with running() as (app, pilot, _):
         await pilot.press("2", "j")
         await until(lambda: app.chosen is not None and app.chosen.why is not None, "why")
-        app._draw()
+        app.draw_now()
         text = "\n".join(rows_of(app, "#device-detail"))
         assert app.chosen is not None
         assert f"{app.chosen.device_id}: charging at most 5.4 kW" in text
@@ -247,7 +247,7 @@ async def test_an_action_names_context_feeder_and_effect_and_is_done_only_after_
     async with running() as (app, pilot, fake):
         for answer in ("n", "y"):
             await pilot.press(view)
-            app._draw()
+            app.draw_now()
             await pilot.pause()
             await pilot.press(key)
             if fields is not None:
@@ -271,7 +271,7 @@ async def test_an_action_names_context_feeder_and_effect_and_is_done_only_after_
 async def test_a_viewer_sees_what_they_may_not_and_why() -> None:
     async with running(FakeClient(role=Role.VIEWER)) as (app, pilot, fake):
         await pilot.press("2")
-        app._draw()
+        app.draw_now()
         assert "hold (operator)" in " ".join(rows_of(app, "#foot"))
         await pilot.press("H")
         assert "needs the role operator; you are viewer" in said(app)
@@ -303,7 +303,7 @@ async def test_what_the_controller_refuses_is_told_and_nothing_breaks() -> None:
     async with running() as (app, pilot, fake):
         fake.refuses = ConflictError("it is over", why="events end", next_step="make another")
         await pilot.press("4")
-        app._draw()
+        app.draw_now()
         await pilot.press("x")
         await until(lambda: isinstance(app.screen, Confirm), "the question")
         await pilot.press("y")
@@ -313,12 +313,12 @@ async def test_what_the_controller_refuses_is_told_and_nothing_breaks() -> None:
 async def test_a_lost_connection_is_told_with_the_age_of_the_data_and_comes_back_by_itself() -> None:
     clock = StillClock()
     async with running(clock=clock) as (app, pilot, fake):
-        app._draw()
+        app.draw_now()
         assert "live" in rows_of(app, "#top")[0]
         fake.words.put_nowait(UnavailableError("the stream broke off", why="killed"))
         await until(lambda: app.picture.link.phase is Phase.BROKEN, "broken")
         clock.now_s += 7.0
-        app._draw()
+        app.draw_now()
         top = rows_of(app, "#top")[0]
         assert "reconnecting" in top
         assert "data 7s old" in top
@@ -326,7 +326,7 @@ async def test_a_lost_connection_is_told_with_the_age_of_the_data_and_comes_back
         fake.words.put_nowait(picture())
         await pilot.press("ctrl+r")
         await until(lambda: app.picture.link.phase is Phase.LIVE, "live again")
-        app._draw()
+        app.draw_now()
         assert not app.view.query_one(Canvas).frozen
 
 
@@ -334,7 +334,7 @@ async def test_a_connection_that_says_nothing_is_stale() -> None:
     clock = StillClock()
     async with running(clock=clock) as (app, _, _):
         clock.now_s += 40.0
-        app._draw()
+        app.draw_now()
         assert "stale, data 40s old" in rows_of(app, "#top")[0]
 
 
@@ -420,13 +420,13 @@ async def test_export_writes_what_is_shown_and_defuses_formulas(tmp_path: Path) 
 
 async def test_a_screen_too_small_says_so_and_comes_back() -> None:
     async with running(size=(40, 10)) as (app, pilot, _):
-        app._draw()
+        app.draw_now()
         assert "40x10 is too small" in " ".join(rows_of(app, "#small"))
         for size in ((80, 24), (300, 80), (20, 5), (61, 19), (120, 40)):
             await pilot.resize_terminal(*size)
-            app._draw()
+            app.draw_now()
         await pilot.pause()
-        app._draw()
+        app.draw_now()
         assert "import" in rows_of(app, "#overview-canvas")[1]
 
 
@@ -438,7 +438,7 @@ async def test_every_screen_can_be_drawn_at_every_size_in_ascii_alone() -> None:
             for number in range(1, len(VIEWS) + 1):
                 app.action_view(number)
                 await pilot.pause()
-                app._draw()
+                app.draw_now()
                 for canvas in app.view.query(Canvas):
                     for row in canvas.shown:
                         assert plain(row).isascii(), plain(row)
