@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from textual.pilot import Pilot
+
 from derms.tui.app import ControlCenter, Options
 from tests.fakes_tui import NOW, FakeClient, FakeDoor
 
@@ -41,11 +43,6 @@ SCREENS = tuple(
 )  # fmt: skip
 _FONT = re.compile(r"@font-face \{.*?\}\n?", re.DOTALL)
 _NUMBER = re.compile(r"terminal-\d+")
-
-
-def path_of(screen: Screen) -> Path:
-    """Where it is kept."""
-    return DIRECTORY / f"{screen.name}.svg"
 
 
 @contextmanager
@@ -89,7 +86,8 @@ def center(
 
 async def settled(app: ControlCenter) -> None:
     """Wait until everything that was asked for has come."""
-    for _ in range(400):
+    deadline_s = time.monotonic() + 20.0
+    while time.monotonic() < deadline_s:
         ready = app.picture.at is not None and app.picture.role is not None and app.picture.events
         if ready and app.feeder_id in app.picture.trails and len(app.picture.trail(app.feeder_id).xs) > 100:
             return
@@ -97,26 +95,39 @@ async def settled(app: ControlCenter) -> None:
     raise AssertionError("the control center did not come to rest")
 
 
-async def drawn(screen: Screen) -> str:
-    """A picture as SVG, without what differs from run to run and without anything from the network."""
+async def draw_all() -> dict[str, str]:
+    """Every picture as SVG, by its name, without what differs from run to run and without anything from the network."""
+    found: dict[str, str] = {}
+    sizes = dict.fromkeys((screen.width, screen.height) for screen in SCREENS)
     with in_utc():
-        app = center(FakeClient(), theme=screen.theme)
-        async with app.run_test(size=(screen.width, screen.height)) as pilot:
-            await settled(app)
-            await pilot.press(screen.view)
-            for _ in range(200):
-                await asyncio.sleep(0.01)
-                if screen.view not in "23" or (app.chosen is not None and app.chosen.why is not None
-                                               and len(app.chosen.trail.xs) > 100):  # fmt: skip
-                    break
-            for key in screen.keys:
-                await pilot.press(key)
-            for _ in range(3):
-                app.draw_now()
-                await pilot.pause(0.02)
-            svg = app.export_screenshot(title="derms")
-        problem = app._exception
-    if problem is not None:
-        raise problem
+        for size in sizes:
+            app = center(FakeClient())
+            async with app.run_test(size=size) as pilot:
+                await settled(app)
+                app.action_view(2)
+                deadline_s = time.monotonic() + 20.0
+                while app.chosen is None or app.chosen.why is None or len(app.chosen.trail.xs) < 100:
+                    assert time.monotonic() < deadline_s, "the device did not come"
+                    await pilot.pause(0.01)
+                for screen in [one for one in SCREENS if (one.width, one.height) == size]:
+                    found[screen.name] = await _drawn(app, pilot, screen)
+            if app._exception is not None:
+                raise app._exception
+    return found
+
+
+async def _drawn(app: ControlCenter, pilot: "Pilot[int]", screen: Screen) -> str:
+    app.state.theme = screen.theme
+    app.action_view(int(screen.view))
+    app.show_now()
+    await pilot.pause()
+    if screen.keys:
+        await pilot.press(*screen.keys)
+    for _ in range(3):
+        app.draw_now()
+        await pilot.pause(0.02)
+    svg = app.export_screenshot(title="derms")
+    if screen.keys:
+        await pilot.press("n")
     svg = _NUMBER.sub("terminal", _FONT.sub("", svg))
     return "\n".join(line.rstrip() for line in svg.replace("Fira Code", "DejaVu Sans Mono").splitlines()) + "\n"

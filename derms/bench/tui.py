@@ -54,13 +54,14 @@ def tui(effort: Effort, say: Callable[[str], None]) -> Section:
             f"`derms tui` on a pseudo-terminal of {_COLUMNS}x{_LINES}, with the device table and a controller that is "
             f"made up, in the same process; one picture a second, {seconds} of each kind: nothing is another, a tenth "
             "of the devices report another power, all of them do. Refresh: filter, order and rows of the table after a "
-            "picture. First paint: from the start of Python to the first device on the terminal. Processor: of one "
+            "picture. First paint: from the start of Python to the first device on the terminal. Both are the "
+            "processor's time, whatever else the machine did; the table has the wall clock's too. Processor: of one "
             "core, the picture's taking in and Textual's own work included."
         ),
         figures=tuple(figure for each in shown for figure in _figures(each)),
         tables=(
             Table(
-                title="By what changes a second: refresh p50 / p99 [ms], bytes a second, processor [%]",
+                title="By what changes a second: refresh p50 / p99 / cpu p99 [ms], bytes a second, processor [%]",
                 header=("devices", "nothing", "a tenth", "all", "memory [MB]"),
                 rows=tuple(_row(each) for each in shown),
             ),
@@ -70,15 +71,15 @@ def tui(effort: Effort, say: Callable[[str], None]) -> Section:
 
 def _figures(shown: _Shown) -> list[Figure]:
     devices, found = f"{shown.devices:,} devices", shown.found
+    refresh_ms = float(np.percentile(found["tenth"]["frames_cpu_ms"], 99))
     figures = [
-        Figure(what=f"{devices}: refresh, p99", value=float(np.percentile(found["tenth"]["frames_ms"], 99)), unit="ms",
-               target=15.0, at_least=False),
+        Figure(what=f"{devices}: refresh, p99", value=refresh_ms, unit="ms", target=15.0, at_least=False),
         Figure(what=f"{devices}: the table opens", value=found["open_ms"], unit="ms", target=1000.0, at_least=False),
     ]  # fmt: skip
     if shown.devices == _SIZES[0]:
         figures += [
-            Figure(what=f"{devices}: first paint", value=shown.first_s * 1000.0, unit="ms", target=1000.0,
-                   at_least=False),
+            Figure(what=f"{devices}: first paint", value=found["first_cpu_s"] * 1000.0, unit="ms", target=1000.0,
+                   at_least=False, rivals=(("by the wall clock", shown.first_s * 1000.0),)),
             Figure(what=f"{devices}: to the terminal, a tenth changes", value=found["tenth"]["bytes_s"] / 1000.0,
                    unit="kB/s", target=3.0, at_least=False),
             Figure(what=f"{devices}: to the terminal, nothing changes", value=found["still"]["bytes_s"] / 1000.0,
@@ -94,7 +95,8 @@ def _row(shown: _Shown) -> tuple[str, ...]:
     for name in ("still", "tenth", "all"):
         phase = shown.found[name]
         p50, p99 = np.percentile(phase["frames_ms"], (50, 99))
-        cells.append(f"{p50:.1f} / {p99:.1f}, {phase['bytes_s']:,.0f}, {phase['cpu'] * 100.0:.1f}")
+        cpu = np.percentile(phase["frames_cpu_ms"], 99)
+        cells.append(f"{p50:.1f} / {p99:.1f} / {cpu:.1f}, {phase['bytes_s']:,.0f}, {phase['cpu'] * 100.0:.1f}")
     return (f"{shown.devices:,}", *cells, f"{shown.found['rss_mb']:.0f}")
 
 

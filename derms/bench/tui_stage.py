@@ -178,6 +178,7 @@ async def main(devices: int, seconds: int, out: int) -> None:
         begun = time.perf_counter()
         app.draw_now()
         found["open_ms"] = (time.perf_counter() - begun) * 1000.0
+        found["first_cpu_s"] = time.process_time()
         await asyncio.sleep(2.0)
         for name, share in (("still", 0.0), ("tenth", 0.1), ("all", 1.0)):
             found[name] = await _phase(app, client, share, seconds)
@@ -193,17 +194,20 @@ async def _phase(app: ControlCenter, client: StageClient, share: float, seconds:
     """So many pictures, one a second: what they took, and what was written."""
     changes = [client.change(share) for _ in range(seconds)]
     frames: list[float] = []
+    frames_cpu: list[float] = []
     written, cpu_s, begun = CountingDriver.written, time.process_time(), time.perf_counter()
     for number, change in enumerate(changes):
         client.words.put_nowait(change)
         while app.picture.tick < change.tick:  # noqa: ASYNC110 -- it says so to nobody
             await asyncio.sleep(0.002)
-        drawn = time.perf_counter()
+        drawn, drawn_cpu = time.perf_counter(), time.thread_time()
         app.draw_now()
+        frames_cpu.append((time.thread_time() - drawn_cpu) * 1000.0)
         frames.append((time.perf_counter() - drawn) * 1000.0)
         await asyncio.sleep(max(begun + number + 1 - time.perf_counter(), 0.0))
     return {
         "frames_ms": frames,
+        "frames_cpu_ms": frames_cpu,
         "bytes_s": (CountingDriver.written - written) / seconds,
         "cpu": (time.process_time() - cpu_s) / (time.perf_counter() - begun),
     }

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from textual import events, work
 from textual.app import App, ComposeResult, SystemCommand
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
@@ -129,7 +129,11 @@ class ControlCenter(App[int]):
     TITLE = "derms"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
-    BINDINGS: ClassVar[list[BindingType]] = bound(GLOBAL)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bound([command for command in GLOBAL if command.action != "filter"]),
+        # At once, so that what is typed next is the filter.
+        Binding("slash", "filter", "filter", show=False, priority=True),
+    ]
 
     def __init__(
         self,
@@ -188,7 +192,7 @@ class ControlCenter(App[int]):
                 self._on_term.add_signal_handler(number, self.exit, 128 + number)
             except (NotImplementedError, ValueError, RuntimeError):
                 break  # not the main thread, as in tests
-        self.set_interval(1.0, self._second)
+        self.set_interval(1.0, self.show_now)
         self.call_after_refresh(self._started)
 
     def _started(self) -> None:
@@ -366,7 +370,7 @@ class ControlCenter(App[int]):
             self._due = True
             self.set_timer(_DRAW_S, self.draw_now)
 
-    def _second(self) -> None:
+    def show_now(self) -> None:
         """Time goes by: ages, and day and night."""
         palette = self._palette()
         if palette is not self.look.palette:
@@ -588,6 +592,10 @@ class ControlCenter(App[int]):
     @property
     def _filter(self) -> Input:
         return self._root("#filter", Input)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In a line that is being written, and before a dialog, `/` is a letter."""
+        return action != "filter" or (len(self.screen_stack) == 1 and not isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         """Write a filter."""

@@ -89,7 +89,7 @@ def parse(text: str) -> Query:
 
 
 def begun(text: str) -> tuple[Query, str]:
-    """Read a filter that is being written: the terms that can be meant, and what is wrong with the first that cannot."""
+    """Read a filter that is being written: the terms that can be meant, and what is wrong with the first other one."""
     terms: list[Term] = []
     problem = ""
     for minus, word in _TERM.findall(text):

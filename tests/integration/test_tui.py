@@ -1,5 +1,6 @@
 """The control center as a user has it: the real program in a real terminal, against a real `serve` and `sim run`."""
 
+import asyncio
 import contextlib
 import os
 import pty
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from derms.store.embedded import EmbeddedPostgres
@@ -69,7 +71,8 @@ def plant(
         url = exits.enter_context(fresh_database(postgres_server.url))
         programs = exits.enter_context(running_programs(directory / "programs"))
         settings: dict[str, object] = {
-            "mqtt_url": broker.url, "database_url": url, "feeder_import_limit_kw": 60, "jwt_secret": secrets.token_hex(32),
+            "mqtt_url": broker.url, "database_url": url, "feeder_import_limit_kw": 60,
+            "jwt_secret": secrets.token_hex(32),
         }  # fmt: skip
         daemon = programs.serve(**settings)
         daemon.wait_logged("The controller runs")
@@ -266,20 +269,20 @@ def written(plant: Plant, *options: str, until: bytes, keys: bytes = b"", **envi
 def test_a_terminal_without_unicode_and_colour_is_sent_neither(plant: Plant) -> None:
     plant.log_in()
     data = written(plant, "--reset-ui", until=b"feeder-1", keys=b"23564", LANG="C", NO_COLOR="1", TERM="xterm")
-    assert all(byte < 0x80 for byte in data)
+    assert data.isascii(), {bytes(data[at - 20 : at + 20]) for at, byte in enumerate(data) if byte >= 0x80}
     assert not _COLOUR.search(data)
     assert b"\x1b[?1049l" in data
-    old = written(plant, "--ascii", until=b"feeder-1", TERM="vt100")
+    old = written(plant, "--reset-ui", "--ascii", until=b"feeder-1", TERM="vt100")
     assert all(byte < 0x80 for byte in old)
     assert not _COLOUR.search(old)
 
 
 def test_a_terminal_with_colour_is_sent_colours_and_the_mouse_is_asked_for_unless_refused(plant: Plant) -> None:
     plant.log_in()
-    data = written(plant, until=b"feeder-1", TERM="linux")
+    data = written(plant, "--reset-ui", until=b"feeder-1", TERM="linux")
     assert _COLOUR.search(data)
     assert b"\x1b[?1000h" in data
-    assert b"\x1b[?1000h" not in written(plant, "--no-mouse", until=b"feeder-1", TERM="xterm-256color")
+    assert b"\x1b[?1000h" not in written(plant, "--reset-ui", "--no-mouse", until=b"feeder-1", TERM="xterm-256color")
 
 
 def test_lines_tell_the_same_without_any_drawing(plant: Plant) -> None:
@@ -305,5 +308,75 @@ def test_lines_tell_the_same_without_any_drawing(plant: Plant) -> None:
     text = "".join(lines)
     assert text.isascii()
     assert "\x1b" not in text
-    for words in ("feeder-1: import", "connection: live", "devices", "'nonsense' is not known"):
+    assert re.search("feeder-1: (import|export) [0-9.]+ kW, ", text)
+    for words in ("connection: live", "devices", "'nonsense' is not known"):
         assert words in text
+
+
+class Page:
+    """`derms tui --web`, and where it is."""
+
+    def __init__(self, plant: Plant, directory: Path) -> None:
+        self._err = (directory / "web.stderr").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "derms", "tui", "--web", "--port", "0"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=self._err, env=plant.environment, start_new_session=True,
+        )  # fmt: skip
+        path = directory / "web.stderr"
+        said = eventually(
+            lambda: re.search(r"at (http://127\.0\.0\.1:\d+)", path.read_text()), "where the page is", 60.0
+        )
+        assert said is not None
+        self.url = said[1]
+
+    def close(self) -> None:
+        self.process.terminate()
+        try:
+            assert self.process.wait(20.0) == 0
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self._err.close()
+
+
+@pytest.fixture
+def page(plant: Plant, tmp_path: Path) -> Iterator[Page]:
+    plant.log_in()  # which must be of no use to a browser
+    page = Page(plant, tmp_path)
+    yield page
+    page.close()
+
+
+async def test_a_browser_meets_the_login_and_other_sites_meet_nothing(page: Page) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.get(page.url) as answer:
+            text = await answer.text()
+            assert answer.status == 200
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert {host.split(":")[0] for host in re.findall(r"https?://([^/\"]+)", text)} <= {"127.0.0.1"}
+        async with session.get(page.url, headers={"Host": "evil.example"}) as answer:
+            assert answer.status == 403
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await session.ws_connect(f"{page.url}/ws", headers={"Origin": "http://evil.example"})
+        async with session.ws_connect(f"{page.url}/ws?width=90&height=30") as socket:
+            seen = b""
+            async with asyncio.timeout(60.0):
+                while b"password" not in seen:
+                    seen += (await socket.receive()).data or b""
+        assert b"control center" in seen
+        assert b"Last 30 minutes" not in seen
+        assert PASSWORD.encode() not in seen
+
+
+def test_chromium_opens_the_page(page: Page, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium to open it with")
+    opened = subprocess.run(
+        [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+         "--virtual-time-budget=20000", "--timeout=20000", "--dump-dom", page.url],
+        capture_output=True, text=True, timeout=90.0, check=False,
+    )  # fmt: skip
+    # The page marks its body when the program's first bytes have come over the socket.
+    assert "-first-byte" in opened.stdout, opened.stderr[-2000:]

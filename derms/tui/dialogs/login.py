@@ -25,8 +25,10 @@ class Login(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Quit"),
-        Binding("down", "app.focus_next", "Next", show=False),
-        Binding("up", "app.focus_previous", "Previous", show=False),
+        # At once, before the next key: a password that is pasted with its Enter must not land in the line before.
+        Binding("enter", "enter", "Log in", priority=True),
+        Binding("down,tab", "app.focus_next", "Next", show=False, priority=True),
+        Binding("up,shift+tab", "app.focus_previous", "Previous", show=False, priority=True),
     ]
 
     def __init__(self, door: Door, why: str = "") -> None:
@@ -71,13 +73,18 @@ class Login(ModalScreen[bool]):
         foot.styles.height, foot.styles.width = len(rows), width
         foot.show(rows)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter: on to the password, or ask."""
-        password = self.query_one("#login-password", Input)
-        if event.input.id == "login-user" and not password.value:
+    def action_enter(self) -> None:
+        """On to the password; from there ask, once the line has taken all that was typed."""
+        user, password = self.query_one("#login-user", Input), self.query_one("#login-password", Input)
+        if user.has_focus:
             password.focus()
-        elif not self._asking:
-            self._ask(self.query_one("#login-user", Input).value.strip(), password.value)
+        else:
+            password.call_later(self._entered)
+
+    def _entered(self) -> None:
+        if not self._asking:
+            user, password = self.query_one("#login-user", Input), self.query_one("#login-password", Input)
+            self._ask(user.value.strip(), password.value)
 
     @work(exclusive=True)
     async def _ask(self, username: str, password: str) -> None:

@@ -46,7 +46,7 @@ class DevicesView(View):
         Command(keys=("minus",), action="app.minutes(-1)", title="shorter charts"),
         *MOVING,
     )  # fmt: skip
-    BINDINGS: ClassVar = bound(COMMANDS)
+    BINDINGS: ClassVar = bound([command for command in COMMANDS if command.action != "app.filter"])
     HELP = (
         "Filter: words in id or site; type:ev,pv origin:pi is:stale feeder:f1 site:garage; soc<30% actual>2.5 "
         "setpoint<1kW error>0.5 priority>=8 lease<20s age>1m; a leading - or ! turns a term round. "

@@ -1,6 +1,7 @@
 """Every key and every flow, on the application itself, with a controller that does not exist."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,7 +30,8 @@ from tests.screens import StillClock, center, in_utc, settled
 
 async def until(ask: Callable[[], Any], what: str) -> None:
     """Wait until it is so."""
-    for _ in range(500):
+    deadline_s = time.monotonic() + 20.0
+    while time.monotonic() < deadline_s:
         if ask():
             return
         await asyncio.sleep(0.01)
