@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 _WIDE = 10_000
 """Columns where nobody looks: nothing is cut."""
@@ -37,7 +38,7 @@ def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = F
         no_input: Never ask.
     """
     return terminal_of(
-        os.environ,
+        _as_given(os.environ),
         out=sys.stdout.isatty(),
         err=sys.stderr.isatty(),
         asks=sys.stdin.isatty() and sys.stderr.isatty() and not no_input,
@@ -46,6 +47,17 @@ def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = F
         no_color=no_color,
         ascii_only=ascii_only,
     )
+
+
+def _as_given(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment as this process was given it: in the C locale Python sets LC_CTYPE to C.UTF-8 by itself (PEP 538)."""
+    try:
+        given = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return environment
+    if environment.get("LC_CTYPE") == "C.UTF-8" and not any(one.startswith(b"LC_CTYPE=") for one in given):
+        return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
+    return environment
 
 
 def terminal_of(

@@ -32,6 +32,7 @@ from derms.tui.dialogs.form import Field, Form
 from derms.tui.dialogs.help import Help
 from derms.tui.dialogs.login import Login
 from derms.tui.door import Door
+from derms.tui.driver import SievedDriver
 from derms.tui.export import write_table
 from derms.tui.feed import Broken, Refused, Told, Trying
 from derms.tui.lines import Glyphs, Row
@@ -196,6 +197,7 @@ class ControlCenter(App[int]):
         self.call_after_refresh(self._started)
 
     def _started(self) -> None:
+        self._close_filter()
         self.view.enter()
         self.draw_now()
         if self.door.known():
@@ -410,7 +412,13 @@ class ControlCenter(App[int]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Another size: draw when it has come to rest."""
+        self._forget_terminal()
         self.draw_soon()
+
+    def _forget_terminal(self) -> None:
+        """Nobody knows what stands on the terminal: write all of it again."""
+        if isinstance(self._driver, SievedDriver):
+            self._driver.forget()
 
     def notice(self, text: str, tone: str = "") -> None:
         """Tell something for a moment."""
@@ -604,7 +612,8 @@ class ControlCenter(App[int]):
         line = self._filter
         line.value = self._root("#devices", DevicesView).source.text
         line.add_class("-open")
-        line.focus()
+        line.display = True
+        self.screen.set_focus(line)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is written."""
@@ -619,6 +628,7 @@ class ControlCenter(App[int]):
 
     def _close_filter(self) -> None:
         self._filter.remove_class("-open")
+        self._filter.display = False
 
     def on_key(self, event: events.Key) -> None:
         """In the filter the arrows move in the table."""
@@ -701,6 +711,7 @@ class ControlCenter(App[int]):
 
     def action_redraw(self) -> None:
         """Draw everything again."""
+        self._forget_terminal()
         self._paint(self.look.palette)
         self.refresh(layout=True)
 

@@ -21,6 +21,10 @@ class SievedDriver(LinuxDriver):
         """Write to the terminal."""
         self.put(self._sieve.passed(data))
 
+    def forget(self) -> None:
+        """It is not known any more what stands on the terminal."""
+        self._sieve.forget()
+
     def put(self, data: str) -> None:
         """Write what was let through."""
         super().write(data)

@@ -77,7 +77,7 @@ class Login(ModalScreen[bool]):
         """On to the password; from there ask, once the line has taken all that was typed."""
         user, password = self.query_one("#login-user", Input), self.query_one("#login-password", Input)
         if user.has_focus:
-            password.focus()
+            self.set_focus(password)
         else:
             password.call_later(self._entered)
 
