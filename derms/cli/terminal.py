@@ -50,7 +50,7 @@ def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = F
 
 
 def _as_given(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment as this process was given it: in the C locale Python sets LC_CTYPE to C.UTF-8 by itself (PEP 538)."""
+    """The environment as it was given: in the C locale Python sets LC_CTYPE to C.UTF-8 by itself (PEP 538)."""
     try:
         given = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:
