@@ -15,6 +15,7 @@ class _Derms(Root):
     words = {  # noqa: RUF012 -- Typer makes the group, so it cannot be given to it
         "serve": Word("serve:serve", "Run the controller until SIGTERM or Ctrl-C."),
         "demo": Word("demo:demo", "Run a whole controlled feeder here, simulated devices and all."),
+        "tui": Word("tui:tui", "Watch and run the feeders on one live screen."),
         "status": Word("status:status", "One screen: the controller's parts, its feeders, its alarms."),
         "login": Word("login:login", "Log in, and keep the token for the commands to come."),
         "logout": Word("login:logout", "End the login on the controller, and forget its token."),

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from derms.cli.formats import Format
-from derms.cli.instants import local
 from derms.cli.output import write_no_more
 from derms.cli.run import Run
 from derms.cli.terminal import Terminal, printable
 from derms.errors import UnavailableError, UsageError
+from derms.wording.instants import local
 
 _LEAST_S = 0.1
 

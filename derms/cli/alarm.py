@@ -6,10 +6,10 @@ import typer
 
 from derms.cli.command import Run, asking, for_each, ids_of, watching
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import age
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.cli.values import parse_duration
+from derms.wording.instants import age
+from derms.wording.values import parse_duration
 
 app = Noun(
     "See what is not normal, and say that you know.",

@@ -7,7 +7,7 @@ import typer
 
 from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import parse_past
+from derms.wording.instants import parse_past
 
 _PAGE = 1000
 

@@ -7,7 +7,7 @@ from derms.cli.contexts import DEFAULT_NAME, DEFAULT_URL, Context, config_file, 
 from derms.cli.formats import Format
 from derms.cli.run import TIMEOUT_S
 from derms.cli.tokens import vault
-from derms.cli.values import Units
+from derms.wording.values import Units
 
 if TYPE_CHECKING:
     from derms.settings_explain import Explained

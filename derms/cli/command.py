@@ -52,7 +52,7 @@ def _command(command: Callable[..., Awaitable[T]], *, watch: bool) -> Callable[.
         every = given.pop("watch", None)
         if every is not None:
             from derms.cli.again import watched
-            from derms.cli.values import parse_duration
+            from derms.wording.values import parse_duration
 
             asyncio.run(watched(lambda again: command(again, **given), run, parse_duration(every)))
             return None

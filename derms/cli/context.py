@@ -9,7 +9,7 @@ import typer
 from derms.cli.formats import Column, Format, Listing, written
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.cli.values import Units
+from derms.wording.values import Units
 
 app = Noun(
     "Choose between controllers.",

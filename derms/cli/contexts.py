@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from derms.cli.formats import Format
-from derms.cli.values import Units
 from derms.errors import ConfigError, NotFoundError, UsageError
+from derms.wording.values import Units
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_NAME = "default"
@@ -117,6 +117,11 @@ def known_contexts(environment: Mapping[str, str]) -> Contexts:
 def token_file(environment: Mapping[str, str], name: str) -> Path:
     """Where the tokens of one context stand."""
     return _xdg(environment, "XDG_STATE_HOME", ".local/state") / "derms" / "tokens" / f"{checked_name(name)}.json"
+
+
+def ui_state_file(environment: Mapping[str, str], name: str) -> Path:
+    """Where it is kept how `derms tui` was left in one context."""
+    return _xdg(environment, "XDG_STATE_HOME", ".local/state") / "derms" / "tui" / f"{checked_name(name)}.json"
 
 
 def cache_dir(environment: Mapping[str, str]) -> Path:

@@ -28,9 +28,9 @@ def demo(
     import sys
 
     from derms.cli.output import ExitCode
-    from derms.cli.values import parse_duration
     from derms.cli.watch import watch
     from derms.demo import DemoOptions
+    from derms.wording.values import parse_duration
 
     live = sys.stdout.isatty() and for_ is None
     options = DemoOptions(

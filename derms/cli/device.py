@@ -7,12 +7,12 @@ import typer
 from derms.cli.command import Run, asking, for_each, ids_of, watching
 from derms.cli.formats import Column, Listing
 from derms.cli.history import device_telemetry
-from derms.cli.instants import age
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.cli.values import parse_duration, parse_magnitude, parse_power, parse_share
 from derms.errors import ConflictError, UsageError
 from derms.model import DeviceKind, Origin
+from derms.wording.instants import age
+from derms.wording.values import parse_duration, parse_magnitude, parse_power, parse_share
 
 if TYPE_CHECKING:
     from derms.api.schemas.overrides import OverrideIn

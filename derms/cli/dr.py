@@ -7,12 +7,12 @@ import typer
 from derms.cli.command import Run, asking, for_each, ids_of, watching
 from derms.cli.foreseen import expectation, show_preview
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import parse_instant
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
 from derms.cli.transfer import exported, imported
-from derms.cli.values import parse_duration, parse_limit, parse_magnitude
 from derms.errors import UnavailableError, UsageError
+from derms.wording.instants import parse_instant
+from derms.wording.values import parse_duration, parse_limit, parse_magnitude
 
 if TYPE_CHECKING:
     from derms.api.schemas.events import EventIn, EventOut

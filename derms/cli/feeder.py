@@ -9,9 +9,9 @@ from derms.cli.formats import Column, Listing
 from derms.cli.history import feeder_history
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.cli.values import parse_limit, parse_magnitude
 from derms.errors import ConflictError
 from derms.model import FeederMode, Policy
+from derms.wording.values import parse_limit, parse_magnitude
 
 app = Noun(
     "See and change feeders.",

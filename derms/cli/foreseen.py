@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from derms.cli.command import Run
-from derms.cli.instants import span
+from derms.wording.instants import span
 
 if TYPE_CHECKING:
     from derms.api.schemas.events import PreviewOut

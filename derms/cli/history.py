@@ -6,9 +6,9 @@ import typer
 
 from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import parse_past
 from derms.cli.names import Kind, names_of
-from derms.cli.values import parse_duration
+from derms.wording.instants import parse_past
+from derms.wording.values import parse_duration
 
 _Since = Annotated[str, typer.Option(help="From when: so long ago (2h), 17:30, or an instant.")]
 _Until = Annotated[str, typer.Option(help="Until when; like --since.")]

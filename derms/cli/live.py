@@ -11,10 +11,10 @@ from rich.text import Text
 
 from derms.api.schemas.devices import DeviceOut
 from derms.api.schemas.events import EventOut
-from derms.cli.words import activity, direction
 from derms.demo import Moment, Stage
 from derms.model import DeviceKind, Origin
 from derms.plot import sparkline
+from derms.wording.powers import activity, direction
 
 _BAR_CELLS = 60
 _DEVICES = 14

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from derms.cli.command import Run
 from derms.cli.formats import Column, Format, Listing, written
-from derms.cli.instants import span
+from derms.wording.instants import span
 
 if TYPE_CHECKING:
     from derms.api.schemas.outcomes import DeviceOutcome, FeederOutcome, OutcomeOut

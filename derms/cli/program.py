@@ -6,11 +6,11 @@ import typer
 
 from derms.cli.command import Run, asking, watching
 from derms.cli.formats import Column, Listing
-from derms.cli.instants import parse_instant
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.cli.values import parse_magnitude, parse_price
 from derms.model import ProgramKind
+from derms.wording.instants import parse_instant
+from derms.wording.values import parse_magnitude, parse_price
 
 if TYPE_CHECKING:
     from derms.api.schemas.programs import ProgramOut

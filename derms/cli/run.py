@@ -13,8 +13,8 @@ from derms.cli.formats import Format, Listing, one, written
 from derms.cli.output import write_no_more
 from derms.cli.shared import Shared
 from derms.cli.terminal import Terminal, here, printable
-from derms.cli.values import Units
 from derms.errors import ConfigError, DermsError, UsageError
+from derms.wording.values import Units
 
 if TYPE_CHECKING:
     import ssl
@@ -109,7 +109,7 @@ class Run:
 
     def local(self, at: "datetime | None") -> str:
         """An instant as this user reads it."""
-        from derms.cli.instants import local
+        from derms.wording.instants import local
 
         return "-" if at is None else local(at, utc=self.shared.utc)
 

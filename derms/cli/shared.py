@@ -7,7 +7,7 @@ import typer
 
 from derms.cli.formats import Format
 from derms.cli.names import Kind, names_of
-from derms.cli.values import Units
+from derms.wording.values import Units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,9 +41,9 @@ def run(
     import asyncio
     import json
 
-    from derms.cli.values import parse_duration
     from derms.log import configure_logging
     from derms.runtime import SystemClock, stop_on_signals
+    from derms.wording.values import parse_duration
     from sim.runner import SimOptions, run_sim
     from sim.scenario import START_HOUR
 

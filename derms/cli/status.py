@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Format, Listing, written
-from derms.cli.instants import age, span
+from derms.wording.instants import age, span
 
 if TYPE_CHECKING:
     from derms.api.schemas.alarms import AlarmOut

@@ -7,8 +7,8 @@ import typer
 from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Listing
 from derms.cli.names import Kind, names_of
-from derms.cli.values import parse_duration
 from derms.errors import UsageError
+from derms.wording.values import parse_duration
 
 _LEAST_S, _MOST_S = 10, 1200
 

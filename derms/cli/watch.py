@@ -8,11 +8,11 @@ from rich.live import Live
 
 from derms.api.schemas.events import EventOut
 from derms.cli.live import FeederView
-from derms.cli.words import direction
 from derms.demo import Demo, DemoOptions, Moment, Stage
 from derms.demo_report import DemoReport
 from derms.log import configure_logging
 from derms.runtime import stop_on_signals
+from derms.wording.powers import direction
 
 _LINE_S = 5.0
 

@@ -22,10 +22,14 @@ class EventCalls(Caller):
         cursor = None
         while True:
             query = EventsQuery(state=state, feeder_id=feeder_id, cursor=cursor)
-            page = await self.call("GET", "/api/events", EventsOut, query=query)
+            page = await self.event_page(query)
             found += page.events
             if (cursor := page.next_cursor) is None:
                 return found
+
+    async def event_page(self, query: EventsQuery) -> EventsOut:
+        """One page of them."""
+        return await self.call("GET", "/api/events", EventsOut, query=query)
 
     async def event(self, event_id: str) -> EventOut:
         """One DR event."""

@@ -41,7 +41,10 @@ class Mirror:
             (self._devices, "device_id", event.devices),
         ):
             for row in rows:
-                known[row[key]] = {**known.get(row[key], {}), **row}
+                if (old := known.get(row[key])) is None:
+                    known[row[key]] = row
+                else:
+                    old.update(row)
         self.last_id, self.at, self.health = event_id, event.at, event.health
 
     def feeders(self) -> list[FeederSummaryOut]:
@@ -81,17 +84,38 @@ class StreamCalls(Caller):
         if last_id:
             headers["Last-Event-ID"] = last_id
         async with self.opened("GET", "/api/stream", headers=headers, silence_s=_SILENCE_S) as response:
-            waiting = b""
+            blocks = _Blocks()
             try:
                 async for chunk in response.chunks():
-                    *blocks, waiting = (waiting + chunk).split(b"\n\n")
-                    for block in blocks:
+                    for block in blocks.add(chunk):
                         if (event := _event(block)) is not None:
                             yield event
+            except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
+                raise UnavailableError(
+                    f"the stream of {self.url} cannot be read", why=str(error), next_step="correct the URL"
+                ) from error
             except FAILURES as error:
                 raise UnavailableError(
                     f"the stream of {self.url} broke off", why=str(error) or "nothing came", next_step="open it again"
                 ) from error
+
+
+class _Blocks:
+    """What ends with an empty line, from chunks of any size; a picture of 100,000 devices comes in a thousand."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def add(self, chunk: bytes) -> list[bytes]:
+        """Take a chunk; the blocks that are whole now."""
+        # The first of the two line ends may stand at the end of what waits.
+        begin = max(len(self._waiting) - 1, 0)
+        self._waiting += chunk
+        if self._waiting.find(b"\n\n", begin) < 0:
+            return []
+        *whole, rest = bytes(self._waiting).split(b"\n\n")
+        self._waiting = bytearray(rest)
+        return whole
 
 
 def _event(block: bytes) -> tuple[str, PictureOut | ChangeOut] | None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.processes import ROOT, Program, Programs
 
-HEAVY = ("numpy", "aiohttp", "psycopg", "pydantic", "pydantic_settings", "rich.live", "paho", "amqtt", "jwt")
+HEAVY = ("textual", "numpy", "aiohttp", "psycopg", "pydantic", "pydantic_settings", "rich.live", "paho", "amqtt", "jwt")
 
 
 def _loaded(code: str) -> list[str]:

@@ -3,8 +3,6 @@ import typer
 
 from derms.cli import invoke
 from derms.cli.output import ExitCode, exit_code_of
-from derms.cli.values import parse_duration, parse_limit, parse_magnitude, parse_power, parse_price, parse_share
-from derms.cli.words import activity, direction
 from derms.errors import (
     AccessError,
     AddressInUseError,
@@ -16,6 +14,8 @@ from derms.errors import (
     StoreError,
     UsageError,
 )
+from derms.wording.powers import activity, direction
+from derms.wording.values import parse_duration, parse_limit, parse_magnitude, parse_power, parse_price, parse_share
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from derms.cli.instants import age, local, parse_instant, parse_past, span
 from derms.errors import UsageError
+from derms.wording.instants import age, local, parse_instant, parse_past, span
 
 NOW = datetime(2026, 11, 24, 15, 30, 12, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Values as people write them on the command line."""
+"""Values as people write them."""
 
 import math
 import re

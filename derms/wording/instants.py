@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from derms.cli.values import parse_duration
 from derms.errors import UsageError
+from derms.wording.values import parse_duration
 
 _DURATION = re.compile(r"(\d+(\.\d+)?\s*(s|min|m|h|d)\s*)+")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
