@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+# Tests that run at once; each file of them stays with one.
+JOBS ?= auto
 # Python 3.11 reads the path of an editable install in the locale's encoding: in plain C one beyond ASCII stops it.
 ifneq ($(filter C POSIX,$(LC_ALL)),)
 export LC_ALL := C.UTF-8
@@ -11,7 +13,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow requirements docs bench clean
+.PHONY: help demo test lint test-slow golden requirements docs bench clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +22,7 @@ demo: $(VENV)/.run ## Run a whole controlled feeder: broker, database, controlle
 	@$(BIN)/derms demo
 
 test: lint ## Check format, lint, types and imports, and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -29,7 +31,10 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 
 test-slow: $(VENV)/.test ## Run the exhaustive forms of the suites too
-	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=search
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow" --hypothesis-profile=search
+
+golden: $(VENV)/.test ## Write the golden files of the command line anew; read the difference
+	DERMS_TEST_GOLDEN=write $(BIN)/python -m pytest tests/unit/cli/test_golden.py
 
 requirements: $(VENV)/.test ## Pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements/build.txt requirements/build.in
@@ -38,6 +43,7 @@ requirements: $(VENV)/.test ## Pin the dependencies anew
 
 docs: $(VENV)/.run ## Write the generated pages anew
 	$(BIN)/python -m derms.settings_docs
+	$(BIN)/python -m derms.cli.reference
 
 bench: $(VENV)/.test ## Measure the engine anew (takes about half an hour) and write the figures and plots of docs/
 	$(BIN)/derms bench control --page docs/benchmarks.md --plots docs/plots

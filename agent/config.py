@@ -4,20 +4,21 @@ Read once, by the composition root. A mistake is a `ConfigError` that names the 
 secrets are in no message and in no `repr`.
 """
 
-import difflib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 from msgspec import Meta
 
 from agent.driver import Capabilities
+from agent.drivers.options import driver_options
+from agent.options import checked
 from derms.contract import Topics, check_device_id
 from derms.errors import ConfigError
 from derms.model import DeviceKind, Dialect
+from derms.mqtt import parse_broker_url
 
 _MAX_FILE_BYTES = 64 * 1024
 
@@ -36,7 +37,7 @@ class AgentConfig:
     broker_host: _Text = "127.0.0.1"
     broker_port: _Port = 1883
     broker_url: str | None = field(default=None, repr=False)
-    """`mqtt://` or `mqtts://`; instead of `broker_host` and `broker_port`. May hold a password."""
+    """`mqtt://` or `mqtts://`; instead of `broker_host` and `broker_port`. May hold user name and password."""
     username: _Text | None = None
     password: str | None = field(default=None, repr=False)
     tls_ca_file: str | None = None
@@ -55,19 +56,42 @@ class AgentConfig:
     default_power_kw: Annotated[float, Meta(ge=-1_000_000, le=1_000_000)] | None = None
     """Default control [kW], load convention; for PV the most negative power allowed. None: 0, and PV runs freely."""
     publish_interval_seconds: _Seconds = 1.0
+    report_deadband_kw: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    """A power that moves by more than this is reported at once [kW]; None: 5 % of `p_max_kw`."""
+    state_dir: _Text | None = None
+    """Where samples wait while the broker is away, below it a directory for each device; None: `$STATE_DIRECTORY`
+    (systemd), else `$XDG_STATE_HOME/derms/agent`, else `~/.local/state/derms/agent`."""
+    buffer_mb: Annotated[float, Meta(ge=0, le=100_000)] = 32.0
+    """How much disk they may fill [MB]: some 140,000 samples. 0: they are dropped instead."""
+    replay_per_second: Annotated[float, Meta(ge=0.1, le=1_000)] = 10.0
+    """How fast they are sent later."""
+    reconnect_spread_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    """A lost connection is tried again after a random part of this [s], and what waited is sent after another: so that
+    a whole street does not come back at once."""
+    ha_discovery: bool = False
+    """Make the device known to Home Assistant."""
+    ha_prefix: _Text = "homeassistant"
+    """Where Home Assistant looks for that."""
+    driver: dict[str, Any] = field(default_factory=lambda: {"kind": "simulated"})
+    """Which device there is and how it is reached: `kind`, and that kind's options (`agent.drivers.options`)."""
     seed: int = 0
     """Of the simulated driver's weather and of the agent's jitter."""
 
     def url(self) -> str:
         """Where the broker is, as one URL; holds the password, so it is never logged."""
-        if self.broker_url is not None:
-            return self.broker_url
         login = ""
         if self.username is not None:
             password = "" if self.password is None else ":" + quote(self.password, safe="")
             login = f"{quote(self.username, safe='')}{password}@"
+        if self.broker_url is not None:
+            scheme, mark, rest = self.broker_url.partition("://")
+            return self.broker_url if "@" in rest else f"{scheme}{mark}{login}{rest}"
         host = f"[{self.broker_host}]" if ":" in self.broker_host else self.broker_host
         return f"{'mqtts' if self.tls_ca_file else 'mqtt'}://{login}{host}:{self.broker_port}"
+
+    def deadband_kw(self) -> float:
+        """A power that moves by more than this is reported at once [kW]."""
+        return 0.05 * self.p_max_kw if self.report_deadband_kw is None else self.report_deadband_kw
 
     def capabilities(self) -> Capabilities:
         """What the device can do, by this configuration."""
@@ -117,15 +141,7 @@ def parse_config(raw: bytes, *, name: str) -> AgentConfig:
         ConfigError: See `load_config`.
     """
     tree = _read_json(raw, name)
-    _check_keys(tree, name)
-    try:
-        config = msgspec.convert(tree, AgentConfig)
-    except msgspec.ValidationError as error:
-        key, _, rule = _split(str(error))
-        value = "" if key in ("", "password", "broker_url") else f" = {json.dumps(tree.get(key))[:60]}"
-        raise ConfigError(
-            f"{name}: {key or 'the file'}{value} is wrong", why=rule, next_step=f"correct {key or 'it'} and start again"
-        ) from error
+    config = checked(tree, AgentConfig, name=name, hidden=("password", "broker_url"))
     _check_values(config, tree, name)
     return config
 
@@ -165,25 +181,6 @@ def _constant(text: str) -> float:
     raise ValueError(f"{text} is not a number of JSON")
 
 
-def _check_keys(tree: dict[str, Any], name: str) -> None:
-    known = list(AgentConfig.__dataclass_fields__)
-    for key in tree:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{name}: unknown key {key[:60]!r}", why="every key must have a reader", next_step=hint)
-
-
-def _split(message: str) -> tuple[str, str, str]:
-    """Take msgspec's message apart: the rule, and the key it says or names."""
-    rule, sep, where = message.partition(" - at `$.")
-    if sep:
-        return where.rstrip("`"), sep, rule
-    if "missing required field" in rule:
-        return rule.split("`")[1], sep, "it is required"
-    return "", sep, rule
-
-
 def _check_values(config: AgentConfig, tree: dict[str, Any], name: str) -> None:
     """The rules that no single field's type can tell."""
     if not check_device_id(config.device_id):
@@ -193,6 +190,9 @@ def _check_values(config: AgentConfig, tree: dict[str, Any], name: str) -> None:
             next_step="choose another name",
         )
     Topics(config.topic_prefix)
+    Topics(config.ha_prefix)
+    parse_broker_url(config.url())
+    driver_options(config.driver, name=f"{name}, driver")
     if config.broker_url is not None and ("broker_host" in tree or "broker_port" in tree):
         raise ConfigError(
             f"{name}: broker_url and broker_host or broker_port",

@@ -7,11 +7,13 @@
                               └────┴───────────────────────────────────────────────┴─────────────────────────┘
 
 A lease is followed at once, in either direction: ramping is the controller's work, which knows the feeder. The
-fall to default control is the device's own, and is ramped so that a feeder's devices do not all step together.
+fall to default control is the device's own, and is ramped so that a feeder's devices do not all step together; so is
+the release of an array that has no default control and runs freely.
 The deadline stands on the monotonic clock from the moment of receipt: a wall clock that jumps later neither
 lengthens nor cuts a lease.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +28,8 @@ ORDER_LEASE_S = 300.0
 """For how long a setpoint is followed whose sender does not say, as the older controllers' [s]."""
 RAMP_S = 10.0
 """The fall to default control crosses the whole rating in this time [s]."""
+RAMP_HOLD_S = 10.0
+"""A step of that fall outlives an agent that dies in it by this [s]."""
 RATING_TOLERANCE = 0.01
 """A setpoint may be this far beyond the rating and is then clamped; beyond that it is not meant for this device."""
 
@@ -90,15 +94,18 @@ class Endpoint:
         self.counts: Counter[Verdict] = Counter()
         """How many setpoints met each verdict."""
 
-    def offer(self, setpoint: Setpoint | Order, *, now_ms: int, monotonic_s: float) -> Verdict:
+    def offer(
+        self, setpoint: Setpoint | Order, *, now_ms: int, monotonic_s: float, at_most_s: float = math.inf
+    ) -> Verdict:
         """Judge a setpoint, and follow it if it is good. A refused one changes nothing.
 
         Args:
             setpoint: As decoded.
-            now_ms: The device's wall clock at receipt [epoch ms].
-            monotonic_s: Its monotonic clock at receipt [s].
+            now_ms: The controller's clock at receipt, as far as it is known; else the device's own [epoch ms].
+            monotonic_s: The device's monotonic clock at receipt [s].
+            at_most_s: What the broker says is left of its life [s].
         """
-        verdict, remaining_s = self._judge(setpoint, now_ms, monotonic_s)
+        verdict, remaining_s = self._judge(setpoint, now_ms, monotonic_s, at_most_s)
         self.counts[verdict] += 1
         if verdict is Verdict.ACCEPTED:
             epoch_seq = (setpoint.epoch, setpoint.seq) if isinstance(setpoint, Setpoint) else (None, None)
@@ -125,14 +132,31 @@ class Endpoint:
             return default_kw
         if monotonic_s < lease.deadline_s:
             return lease.p_kw
-        if default_kw is None:
-            return None
+        goal_kw = default_kw
+        if goal_kw is None:
+            if self._capabilities.kind is not DeviceKind.PV:
+                return None
+            goal_kw = -self._capabilities.p_export_max_kw
         moved_kw = (monotonic_s - lease.deadline_s) * self._ramp_kw_per_s
-        if abs(default_kw - lease.p_kw) <= moved_kw:
+        if abs(goal_kw - lease.p_kw) <= moved_kw:
             return default_kw
-        return self._floor(lease.p_kw + (moved_kw if default_kw > lease.p_kw else -moved_kw))
+        return self._floor(lease.p_kw + (moved_kw if goal_kw > lease.p_kw else -moved_kw))
 
-    def _judge(self, setpoint: Setpoint | Order, now_ms: int, monotonic_s: float) -> tuple[Verdict, float]:
+    def hold_s(self, monotonic_s: float) -> float:
+        """For how long the device may go on with `target` if its agent dies now [s].
+
+        What is left of the lease; on the way to default control a moment; infinity once there.
+        """
+        lease = self._lease
+        if lease is None:
+            return math.inf
+        if monotonic_s < lease.deadline_s:
+            return lease.deadline_s - monotonic_s
+        return math.inf if self.target(monotonic_s) == self._capabilities.default_power_kw else RAMP_HOLD_S
+
+    def _judge(
+        self, setpoint: Setpoint | Order, now_ms: int, monotonic_s: float, at_most_s: float
+    ) -> tuple[Verdict, float]:
         """The verdict, and for how long the setpoint would be followed [s]."""
         if setpoint.device_id != self._device_id:
             return Verdict.WRONG_DEVICE, 0.0
@@ -155,6 +179,7 @@ class Endpoint:
             remaining_s = self._order_lease_s if until_ms is None else (until_ms - now_ms) / 1000
             if remaining_s > self._max_lease_s:
                 return Verdict.LEASE_TOO_LONG, 0.0
+        remaining_s = min(remaining_s, at_most_s)
         if remaining_s <= 0:
             return Verdict.EXPIRED, 0.0
         if not self._within_rating(setpoint.p_setpoint_kw):

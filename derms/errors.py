@@ -9,11 +9,14 @@
     ├── NotFoundError         the thing named does not exist
     ├── AccessError           who asks is unknown, or may not
     │   └── ThrottledError    it was tried too often
+    ├── ClockError            this machine's clock is off by more than can be allowed
     ├── ConflictError         the thing exists already, or is in another state
     │   └── AddressInUseError a TCP port is taken
     └── UnavailableError      something outside does not answer
         ├── BrokerError       the MQTT broker
-        └── StoreError        the database, or the disk under it
+        ├── StoreError        the database, or the disk under it
+        └── DeviceError       the inverter, battery or charger beside an agent
+            └── DeviceFaultError  it answers, with an error or with what cannot be meant
 
 Errors know nothing of HTTP or of exit codes: `derms.api.middleware` and `derms.cli.output` each hold one
 mapping. Vendor errors are translated at their door with ``from error``. Expected outcomes (a refused message, an
@@ -96,6 +99,12 @@ class ThrottledError(AccessError):
         self.retry_after_s = retry_after_s
 
 
+class ClockError(DermsError):
+    """This machine's clock is off by more than can be allowed."""
+
+    code = "clock"
+
+
 class ConflictError(DermsError):
     """The thing exists already, or is in a state that forbids this."""
 
@@ -124,3 +133,15 @@ class StoreError(UnavailableError):
     """The database, or the disk under it, cannot take or give what was asked."""
 
     code = "store-unavailable"
+
+
+class DeviceError(UnavailableError):
+    """The device beside an agent does not answer."""
+
+    code = "device-unavailable"
+
+
+class DeviceFaultError(DeviceError):
+    """The device beside an agent answers with an error, or with what cannot be meant."""
+
+    code = "device-fault"

@@ -192,9 +192,11 @@ class Ingest:
         return Taken(outcome, detail)
 
     def _observe(self, row: int, decoded: Decoded) -> Taken:
-        reading, device = decoded.telemetry, self._fleet.devices[row]
+        reading, device, before = decoded.telemetry, self._fleet.devices[row], self._fleet.readings[row]
         outcome = self._fleet.observe(row, reading, now_s=self._clock.monotonic_s())
         self._count(outcome)
+        if outcome is Outcome.ACCEPTED and (reading.refused or reading.fault):
+            self._tell(reading, before)
         learnt = self._fleet.devices[row] is not device
         if decoded.spoke_percent and not device.soc_in_percent:
             self._fleet.register(replace(self._fleet.devices[row], soc_in_percent=True))
@@ -208,6 +210,21 @@ class Ingest:
         received_ms = self._clock.now_ms()
         self._on_sample(row, reading, received_ms)
         return Taken(outcome, sample=Sample(reading, received_ms, device.feeder_id))
+
+    def _tell(self, reading: Telemetry, before: Telemetry | None) -> None:
+        """Log what a device says is wrong, when it begins to say so."""
+        extra = {"device": reading.device_id}
+        if reading.fault is not None and (before is None or before.fault != reading.fault):
+            log.warning("Device %s has a fault: %s", reading.device_id, reading.fault, extra=extra)
+        known = {} if before is None else dict(before.refused)
+        # A setpoint that comes twice is no news: brokers may do that.
+        new = {reason: n for reason, n in reading.refused if n > known.get(reason, 0) and reason != "repeated"}
+        if new:
+            now_s, key = self._clock.monotonic_s(), (reading.device_id, Outcome.ACCEPTED)
+            if now_s - self._quiet.get(key, -_QUIET_S) >= _QUIET_S:
+                self._quiet[key] = now_s
+                words = ", ".join(f"{reason} ({n} since it started)" for reason, n in new.items())
+                log.warning("Device %s refuses setpoints: %s", reading.device_id, words, extra=extra)
 
     def _enrol(self, reading: Telemetry) -> int:
         device = register_on_sight(reading, self._first_sight, self._feeder_ids())

@@ -192,6 +192,10 @@ class Telemetry:
     applied_epoch: int | None = None
     applied_seq: int | None = None
     """With `applied_epoch`: the lease the device follows."""
+    fault: str | None = None
+    """What is wrong, in the device's own words; None: nothing, or it does not say."""
+    refused: tuple[tuple[str, int], ...] = ()
+    """How many setpoints the device has refused since it started, by its name for the reason."""
     dialect: Dialect = Dialect.V1
     source: str | None = None
     """Who says so, where the dialect tells (`pi-agent`, `simulator`)."""

@@ -49,6 +49,8 @@ class Message:
     retained: bool = False
     receipt: int = 0
     """Opaque to everyone but the feed: what `TelemetryFeed.acknowledge` needs."""
+    expires_s: int | None = None
+    """How long the broker would still have kept a retained one [s]; None: for ever, or it does not say (MQTT 3.1.1)."""
 
 
 class TelemetryFeed(Protocol):

@@ -23,7 +23,7 @@ from derms.alarms.watch import Watched
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
 from derms.api.stream import Hub
-from derms.auth import Authenticator, Credential, KeyRing, load_or_create_keys
+from derms.auth import Authenticator, Credential, KeyRing, check_seeds, load_or_create_keys
 from derms.broker import EmbeddedBroker
 from derms.columns import Params
 from derms.contract import Topics
@@ -137,7 +137,7 @@ async def controller(
     """
     ensure_port_free(settings.api_host, settings.api_port)
     tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
-    keys = _keys(settings)
+    keys = keys_of(settings)
     params = _params(settings)
     topics = Topics(settings.topic_prefix)
     metrics = Metrics(version=__version__)
@@ -164,7 +164,7 @@ async def controller(
             presence.announce()
 
         link = MqttLink(
-            _address(settings, broker_url),
+            address_of(settings, broker_url),
             client_id=f"derms-{settings.controller_id}",
             subscriptions=topics.controller_subscriptions(),
             rng=rng,
@@ -343,9 +343,33 @@ def _first_sight(settings: Settings) -> FirstSight:
     )
 
 
-def _keys(settings: Settings) -> KeyRing:
+def keys_of(settings: Settings) -> KeyRing:
+    """What signs tokens: the setting, or the file in the state directory, which is made where there is none.
+
+    Raises:
+        ConfigError: It is weak, or the file cannot be read or made.
+    """
     given = settings.jwt_secret
     return load_or_create_keys(settings.jwt_secret_file) if given is None else KeyRing(given.get_secret_value())
+
+
+def seeds_of(settings: Settings) -> list[Credential]:
+    """The users of the setting.
+
+    Raises:
+        ConfigError: One stands there twice, or has not one password or hash.
+    """
+    seeds = [
+        Credential(
+            username=user.username,
+            role=user.role,
+            password=revealed(user.password),
+            password_hash=revealed(user.password_hash),
+        )
+        for user in settings.auth_users
+    ]
+    check_seeds(seeds)
+    return seeds
 
 
 def _authenticator(
@@ -357,21 +381,17 @@ def _authenticator(
         clock=clock,
         access_ttl_s=settings.access_token_ttl_s,
         session_ttl_s=settings.token_ttl_h * 3600.0,
-        seeds=[
-            Credential(
-                username=user.username,
-                role=user.role,
-                password=revealed(user.password),
-                password_hash=revealed(user.password_hash),
-            )
-            for user in settings.auth_users
-        ],
+        seeds=seeds_of(settings),
         on_login=lambda result: metrics.logins_total.labels(result=result).inc(),
     )
 
 
-def _address(settings: Settings, url: str) -> BrokerAddress:
-    """The broker, with the login that the settings give beside the URL."""
+def address_of(settings: Settings, url: str) -> BrokerAddress:
+    """The broker, with the login that the settings give beside the URL.
+
+    Raises:
+        ConfigError: The URL is wrong.
+    """
     address = parse_broker_url(url)
     if settings.mqtt_username is not None:
         address = replace(address, username=settings.mqtt_username)

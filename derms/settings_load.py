@@ -4,6 +4,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,19 @@ _FLAGS = {"control_interval_s": "--interval", "feeder_import_limit_kw": "--limit
 _SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users", "prometheus_token"})
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong with the settings."""
+
+    what: str
+    why: str
+    next_step: str
+
+    def __str__(self) -> str:
+        """On one line."""
+        return "; ".join(part for part in (self.what, self.why, self.next_step) if part)
+
+
 def load_settings(*, env_file: Path | None = Path(".env"), isolated: bool = False, **flags: object) -> Settings:
     """Read and check the settings, and the feeders file that they name.
 
@@ -31,13 +45,27 @@ def load_settings(*, env_file: Path | None = Path(".env"), isolated: bool = Fals
     Raises:
         ConfigError: Something is wrong; the text has one line for each thing that is.
     """
-    settings = _load(env_file, isolated, {name: value for name, value in flags.items() if value is not None})
-    if settings.feeders_file is not None:
-        read_feeders(settings.feeders_file)  # read again at the start: what is wrong with it is better said before
-    return settings
+    found = examine(env_file=env_file, isolated=isolated, **flags)
+    # Raised here, outside the handlers: the library's error holds the values, and some of them are secrets.
+    if isinstance(found, Settings):
+        if found.feeders_file is not None:
+            read_feeders(found.feeders_file)  # read again at the start: what is wrong with it is better said before
+        return found
+    if len(found) == 1:
+        raise ConfigError(found[0].what, why=found[0].why, next_step=found[0].next_step)
+    text = "\n".join(f"  {problem}" for problem in found)
+    raise ConfigError(f"{len(found)} settings are wrong:\n{text}")
 
 
-def _load(env_file: Path | None, isolated: bool, given: Mapping[str, object]) -> Settings:
+def examine(
+    *, env_file: Path | None = Path(".env"), isolated: bool = False, **flags: object
+) -> Settings | list[Problem]:
+    """As `load_settings`, without the feeders file; what is wrong is an answer.
+
+    Raises:
+        ConfigError: A path leads nowhere.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
     named: dict[str, Named] = {}
     try:
         if isolated:
@@ -47,16 +75,11 @@ def _load(env_file: Path | None, isolated: bool, given: Mapping[str, object]) ->
         _check_toml(given.get("config") or (named["config"].value if "config" in named else None))
         return Settings(**cast("dict[str, Any]", {"_env_file": env_file, **given}))
     except ValidationError as error:
-        problems = [line for item in error.errors(include_url=False) for line in _lines(item, given, named)]
+        return [Problem(*line) for item in error.errors(include_url=False) for line in _lines(item, given, named)]
     except tomllib.TOMLDecodeError as error:
-        problems = [("the settings file is not TOML", str(error), "correct that line")]
+        return [Problem("the settings file is not TOML", str(error), "correct that line")]
     except (OSError, UnicodeDecodeError) as error:
-        problems = [("a settings file cannot be read", str(error), "correct the file or its permissions")]
-    # Raised outside the handlers: the library's error holds the values, and some of them are secrets.
-    if len(problems) == 1:
-        raise ConfigError(problems[0][0], why=problems[0][1], next_step=problems[0][2])
-    text = "\n".join("  " + "; ".join(part for part in problem if part) for problem in problems)
-    raise ConfigError(f"{len(problems)} settings are wrong:\n{text}")
+        return [Problem("a settings file cannot be read", str(error), "correct the file or its permissions")]
 
 
 def _check_toml(chosen: object) -> None:

@@ -8,7 +8,9 @@ from urllib.parse import quote, urlsplit
 
 ENV_PREFIX = "DERMS_"
 
-CLIENTS = frozenset({"DERMS_URL", "DERMS_CONTEXT", "DERMS_TOKEN", "DERMS_OUTPUT"})
+CLIENTS = frozenset(
+    f"DERMS_{name}" for name in ("URL", "CONTEXT", "TOKEN", "OUTPUT", "UNITS", "TIMEOUT", "UTC", "KEYRING", "PAGER")
+)
 """Variables of the commands that ask a controller; they are no settings of the daemon's, and not wrong."""
 
 ALIASES: Mapping[str, str] = MappingProxyType(

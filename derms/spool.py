@@ -10,7 +10,6 @@ A segment goes when its last batch is taken, so after a crash some batches come 
 import contextlib
 import logging
 import os
-import struct
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -18,12 +17,10 @@ from typing import BinaryIO
 import msgspec
 
 from derms.errors import StoreError
+from derms.frames import HEAD, frame_of, mend, read_frame, sync_directory, write_whole
 from derms.ports import RecordBatch
 
 _log = logging.getLogger(__name__)
-
-_HEAD = struct.Struct("<II")
-_LARGEST_FRAME = 1 << 28
 
 
 class Spool:
@@ -75,7 +72,7 @@ class Spool:
             StoreError: The disk does not take it; nothing of it is left.
         """
         payload = zlib.compress(msgspec.msgpack.encode(batch), 1)
-        frame = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+        frame = frame_of(payload)
         while self._sizes and self.bytes_used + len(frame) > self._max_bytes:
             self._drop_oldest()
         last = next(reversed(self._sizes), 0)
@@ -97,7 +94,7 @@ class Spool:
             try:
                 with self._path(number).open("rb") as file:
                     file.seek(self._offset)
-                    payload = _read_frame(file)
+                    payload = read_frame(file)
             except OSError as error:
                 raise self._error("read", error) from error
             if payload is None:
@@ -108,7 +105,7 @@ class Spool:
             except (msgspec.MsgspecError, zlib.error) as error:
                 self.damaged += 1
                 _log.error("a spooled batch cannot be read; it is left out", extra={"error": str(error)})
-                self._offset += _HEAD.size + len(payload)
+                self._offset += HEAD.size + len(payload)
         return None
 
     def advance(self) -> None:
@@ -117,10 +114,10 @@ class Spool:
         try:
             with self._path(number).open("rb") as file:
                 file.seek(self._offset)
-                payload = _read_frame(file)
+                payload = read_frame(file)
         except OSError as error:
             raise self._error("read", error) from error
-        self._offset += _HEAD.size + len(payload or b"")
+        self._offset += HEAD.size + len(payload or b"")
         if payload is None or self._offset >= self._sizes[number]:
             self._forget(number)
 
@@ -137,11 +134,7 @@ class Spool:
         self.close()
         self._file = self._path(number).open("xb", buffering=0)
         self._sizes[number] = 0
-        descriptor = os.open(self._dir, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)  # the file's name is on disk too
-        finally:
-            os.close(descriptor)
+        sync_directory(self._dir)
         return number
 
     def _write(self, number: int, frame: bytes) -> None:
@@ -149,9 +142,7 @@ class Spool:
             return
         size = self._sizes[number]
         try:
-            written = 0
-            while written < len(frame):
-                written += self._file.write(frame[written:])
+            write_whole(self._file, frame)
             os.fsync(self._file.fileno())
         except OSError:
             # After a failed fsync nobody knows what the file holds: it is cut back, and never appended to again.
@@ -180,16 +171,10 @@ class Spool:
 
     def _mend(self, path: Path) -> int:
         """Cut off what does not read whole; returns the length that is left."""
-        with path.open("r+b") as file:
-            good = 0
-            while (payload := _read_frame(file)) is not None:
-                good += _HEAD.size + len(payload)
-            size = file.seek(0, os.SEEK_END)
-            if size > good:
-                self.damaged += 1
-                _log.warning("cut off a torn end of the spool", extra={"file": path.name, "bytes": size - good})
-                file.truncate(good)
-                os.fsync(file.fileno())
+        good, torn = mend(path)
+        if torn:
+            self.damaged += 1
+            _log.warning("cut off a torn end of the spool", extra={"file": path.name, "bytes": torn})
         return good
 
     def _error(self, verb: str, error: Exception) -> StoreError:
@@ -199,15 +184,3 @@ class Spool:
             why=why or str(error),
             next_step="look at free space and permissions there",
         )
-
-
-def _read_frame(file: BinaryIO) -> bytes | None:
-    """The next payload; None: the end, or something that is no whole frame."""
-    head = file.read(_HEAD.size)
-    if len(head) < _HEAD.size:
-        return None
-    length, checksum = _HEAD.unpack(head)
-    if not 0 < length <= _LARGEST_FRAME:  # zero: blocks that were allocated and never written
-        return None
-    payload = file.read(length)
-    return payload if len(payload) == length and zlib.crc32(payload) == checksum else None

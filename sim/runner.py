@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.driver import Immediate
 from agent.runner import AgentRunner
 from derms.contract import Refusal, SimulationProfile, Topics, decode_profile, encode_status
 from derms.errors import DermsError, UsageError
@@ -197,7 +198,7 @@ class _Fleet:
         )
         runner = AgentRunner(
             device_id=device.device_id,
-            driver=self.world.driver(member),
+            driver=Immediate(self.world.driver(member), clock=self.clock),
             link=link,
             topics=self.topics,
             clock=self.clock,

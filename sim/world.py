@@ -162,7 +162,7 @@ class SimWorld:
 
 
 class PlantDriver:
-    """One device of the simulated feeder; implements `agent.driver.Driver`."""
+    """One device of the simulated feeder; implements `agent.driver.Model`."""
 
     def __init__(self, device: Device, physics: FeederPhysics, *, clock: Clock, free: bool) -> None:
         self._device = device

@@ -79,6 +79,8 @@ class Cable:
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.shut = False
+        """Whoever connects is hung up on."""
 
     async def __aenter__(self) -> "Cable":
         self._server = await asyncio.start_server(self._plug, "127.0.0.1", 0)
@@ -98,6 +100,9 @@ class Cable:
         self._writers.clear()
 
     async def _plug(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.shut:
+            writer.transport.abort()
+            return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers += [writer, far_writer]
         for source, sink in ((reader, far_writer), (far_reader, writer)):

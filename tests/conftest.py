@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.brokers", "tests.leaks", "tests.postgres", "tests.processes", "tests.stage"]
+pytest_plugins = ["tests.brokers", "tests.home", "tests.leaks", "tests.postgres", "tests.processes", "tests.stage"]
 
 # The ordinary run tries the same examples every time, so that it says the same of the same code; `make test-slow`
 # searches on.

@@ -10,8 +10,7 @@ import math
 import random
 from collections.abc import Callable
 
-from agent.config import AgentConfig
-from agent.driver import Capabilities, Driver, Reading
+from agent.driver import Capabilities, Model, Reading
 from derms.model import DeviceKind
 from derms.ports import Clock
 
@@ -24,7 +23,7 @@ _CLOUD_S = 60.0
 _BATTERY_KWH, _CAR_KWH = 10.0, 60.0
 
 
-class StorageDriver:
+class StorageModel:
     """A battery, or a car that stays plugged in.
 
     Args:
@@ -74,7 +73,7 @@ class StorageDriver:
         return 0.0 - power_kw
 
 
-class SourceDriver:
+class SourceModel:
     """PV, a household or a meter: a power that comes by itself; PV obeys a cap.
 
     Args:
@@ -104,22 +103,22 @@ class SourceDriver:
         self._cap_kw = None if p_kw is None else min(p_kw, 0.0)
 
 
-def simulated_driver(config: AgentConfig, *, clock: Clock, rng: random.Random) -> Driver:
-    """The stand-in for the configured device.
+def simulated_model(capabilities: Capabilities, *, clock: Clock, rng: random.Random) -> Model:
+    """The stand-in for a device.
 
     Args:
-        config: What it is.
+        capabilities: What it is.
         clock: Tells the sun where to stand.
         rng: Clouds and habits.
     """
-    capabilities = config.capabilities()
     kind = capabilities.kind
     if kind in (DeviceKind.BATTERY, DeviceKind.EV):
         if capabilities.capacity_kwh is None:
             capacity_kwh = _CAR_KWH if kind is DeviceKind.EV else _BATTERY_KWH
             capabilities = dataclasses.replace(capabilities, capacity_kwh=capacity_kwh)
-        return StorageDriver(capabilities, soc=rng.uniform(0.2, 0.6))
+        return StorageModel(capabilities, soc=rng.uniform(0.2, 0.6))
     phase = rng.uniform(0, 1000)
+    rating_kw = max(capabilities.p_import_max_kw, capabilities.p_export_max_kw)
 
     def free_kw() -> float:
         now_s = clock.now_ms() / 1000
@@ -128,8 +127,8 @@ def simulated_driver(config: AgentConfig, *, clock: Clock, rng: random.Random) -
         waves = sum(math.sin(2 * math.pi * (now_s / (_CLOUD_S * n) + phase * n)) for n in (1, math.pi, 7.3)) / 3
         if kind is DeviceKind.PV:
             sun = max(0.0, math.sin(math.pi * (hour - 6) / 12))
-            return 0.0 - config.p_max_kw * sun * (0.8 + 0.2 * waves)
+            return 0.0 - rating_kw * sun * (0.8 + 0.2 * waves)
         evening = math.exp(-(((hour - 19) / 3) ** 2))
-        return config.p_max_kw * (0.15 + 0.35 * evening) * (1 + 0.3 * waves)
+        return rating_kw * (0.15 + 0.35 * evening) * (1 + 0.3 * waves)
 
-    return SourceDriver(capabilities, free_kw)
+    return SourceModel(capabilities, free_kw)

@@ -60,7 +60,11 @@ def routes(services: Services) -> list[Route]:
         for program in await load():
             if program.program_id == program_id:
                 return answer(shown(program))
-        raise NotFoundError(f"there is no DR program {program_id!r}", next_step="list the programs, and name one")
+        raise NotFoundError(
+            f"there is no DR program {program_id!r}",
+            why="no DR program goes by that name",
+            next_step="list the programs, and name one",
+        )
 
     async def post_program(request: web.Request) -> web.Response:
         asked = await read_body(request, ProgramIn)

@@ -64,7 +64,7 @@ class Users:
             ConfigError: A user stands in the setting twice, or without a password.
             StoreError: The store is away.
         """
-        _refuse_wrong(seeds)
+        check_seeds(seeds)
         self._known = {user.username: user for user in await self._store.load_users()}
         for seed in seeds:
             await self._seed(seed)
@@ -201,14 +201,23 @@ class Users:
     def _named(self, username: str) -> User:
         user = self._known.get(username)
         if user is None:
-            raise NotFoundError(f"there is no user {username[:64]!r}", next_step="list the users, and name one of them")
+            raise NotFoundError(
+                f"there is no user {username[:64]!r}",
+                why="no user goes by that name",
+                next_step="list the users, and name one of them",
+            )
         return user
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=self._clock.now_ms())
 
 
-def _refuse_wrong(seeds: Sequence[Credential]) -> None:
+def check_seeds(seeds: Sequence[Credential]) -> None:
+    """Refuse users of the setting that cannot be meant.
+
+    Raises:
+        ConfigError: One stands there twice, or has not one password or hash.
+    """
     names = [seed.username for seed in seeds]
     for seed in seeds:
         hash_is_one = seed.password_hash is None or is_hash(seed.password_hash)

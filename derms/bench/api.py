@@ -5,35 +5,24 @@ The controller runs in this process, so that its event loop can be watched; who 
 """
 
 import asyncio
-import contextlib
-import os
-import random
-import shutil
-import socket
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from derms.bench.api_load import Load, Phase
+from derms.bench.api_load import Phase
 from derms.bench.effort import Effort
 from derms.bench.figures import Figure, Section, Table
+from derms.bench.served import INTERVAL_S, load_of, served
 from derms.errors import UnavailableError
-from derms.model import Device, DeviceKind, Role
-from derms.runtime import SystemClock
-from derms.serve import Controller, controller
-from derms.settings_load import load_settings
+from derms.model import Device
+from derms.serve import Controller
 
-INTERVAL_S = 5.0
-"""Of the control loop, and between two readings of a device [s]."""
 READERS = 200
 _LAG_EVERY_S = 0.02
-_RATINGS = {DeviceKind.EV: 7.4, DeviceKind.BATTERY: 5.0, DeviceKind.PV: 8.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,58 +105,14 @@ def _at(phase: Phase, percent: float) -> float:
 
 
 async def _measured(devices: int, *, quick: bool) -> Answers:
-    fleet = _fleet(devices)
-    async with contextlib.AsyncExitStack() as stack:
-        scratch = stack.enter_context(_scratch())
-        settings = load_settings(
-            isolated=True,
-            mqtt_url=await stack.enter_async_context(_broker()),
-            data_dir=scratch / "data",
-            state_dir=scratch / "state",
-            api_port=0,
-            control_interval_s=INTERVAL_S,
-            feeder_import_limit_kw=2.0 * devices,
-            jwt_secret=random.SystemRandom().randbytes(32).hex(),
-        )
-        running = await stack.enter_async_context(
-            controller(settings, clock=SystemClock(), rng=random.Random(1), registrations=fleet)
-        )
+    async with served(devices, limit_kw=2.0 * devices) as (running, fleet):
         return await _asked(running, fleet, quick=quick)
 
 
-@contextlib.asynccontextmanager
-async def _broker() -> AsyncIterator[str]:
-    """A Mosquitto as it comes, on loopback: what the embedded one writes to disk is not measured here."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        raise UnavailableError("there is no mosquitto", why="the fleet speaks through it", next_step="install it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    quiet = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(program, "-p", str(port), stdout=quiet, stderr=quiet)
-    try:
-        yield f"mqtt://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="derms-bench-") as directory:
-        # As root the embedded database runs as another user, who must get in.
-        Path(directory).chmod(0o711)
-        yield Path(directory)
-
-
 async def _asked(running: Controller, fleet: list[Device], *, quick: bool) -> Answers:
-    load = Load(
-        api_url=running.api_url,
-        token=running.authenticator.issue("bench", Role.VIEWER).token,
-        broker_url=running.broker_url,
-        devices=[(one.device_id, one.kind.value, _RATINGS[one.kind]) for one in fleet],
-        interval_s=INTERVAL_S,
+    load = load_of(
+        running,
+        fleet,
         requests=30 if quick else 300,
         readers=READERS,
         stream_s=12.0 if quick else 60.0,
@@ -218,20 +163,3 @@ class _Lag:
         """The most since the last call [ms]."""
         most_s, self._most_s = self._most_s, 0.0
         return most_s * 1000.0
-
-
-def _fleet(devices: int) -> list[Device]:
-    """Seven cars, two batteries and one PV array in ten."""
-    kinds = [*[DeviceKind.EV] * 7, *[DeviceKind.BATTERY] * 2, DeviceKind.PV]
-    return [
-        Device(
-            device_id=f"{kinds[number % 10]}-{number:05d}",
-            kind=kinds[number % 10],
-            feeder_id="feeder-1",
-            p_import_max_kw=0.0 if kinds[number % 10] is DeviceKind.PV else _RATINGS[kinds[number % 10]],
-            p_export_max_kw=0.0 if kinds[number % 10] is DeviceKind.EV else _RATINGS[kinds[number % 10]],
-            p_min_kw=1.4 if kinds[number % 10] is DeviceKind.EV else 0.0,
-            capacity_kwh=None if kinds[number % 10] is DeviceKind.PV else 40.0,
-        )
-        for number in range(devices)
-    ]

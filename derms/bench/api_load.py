@@ -54,8 +54,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 async def apply(load: Load, tell: Callable[[Phase], None]) -> None:
     """Do it, and tell of each phase when it is over."""
-    async with _speaking(load), ApiClient(load.api_url, token=load.token, timeout_s=60.0) as client:
-        await _until_heard(client, load)
+    async with speaking(load), ApiClient(load.api_url, token=load.token, timeout_s=60.0) as client:
+        await until_heard(client, load)
         for name, ask in (
             ("health", client.health),
             ("summary", client.feeder_summary),
@@ -78,7 +78,8 @@ async def _read(client: ApiClient, path: str) -> bytes:
         return await response.read()
 
 
-async def _until_heard(client: ApiClient, load: Load) -> None:
+async def until_heard(client: ApiClient, load: Load) -> None:
+    """Wait until the controller has heard of nearly every device."""
     async with asyncio.timeout(120.0):
         while True:
             feeders = await client.feeder_summary()
@@ -93,7 +94,7 @@ async def _streamed(client: ApiClient, load: Load) -> Phase:
     async def read() -> None:
         try:
             async with client.opened("GET", "/api/stream", silence_s=60.0) as response:
-                async for chunk in response.content.iter_any():
+                async for chunk in response.chunks():
                     counts[0] += chunk.count(b"\nevent: ")
                     counts[1] += len(chunk)
         finally:
@@ -110,7 +111,7 @@ async def _streamed(client: ApiClient, load: Load) -> Phase:
 
 
 @contextlib.asynccontextmanager
-async def _speaking(load: Load) -> AsyncIterator[None]:
+async def speaking(load: Load) -> AsyncIterator[None]:
     """Every device says what it draws, over and over."""
     topics, rng = Topics("der"), random.Random(1)
     link = MqttLink(

@@ -5,26 +5,44 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The agent beside a device.", no_args_is_help=True, rich_markup_mode=None)
+from derms.cli.agent_setup import CONFIG, check, init
+from derms.cli.enroll import enroll
+from derms.cli.nouns import Noun
 
-
-@app.callback()
-def agent() -> None:
-    """The agent beside a device."""
+app = Noun(
+    "What runs beside a device.",
+    "derms agent init --type battery --p-max-kw 5",
+    "derms agent check",
+)
 
 
 @app.command("run")
 def run(
-    config: Annotated[Path, typer.Option(help="The agent's configuration, a JSON file.")],
+    config: Annotated[Path, typer.Option(help="The agent's configuration, a JSON file.")] = CONFIG,
     log_level: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "info",
+    ha_discovery: Annotated[bool, typer.Option("--ha-discovery", help="Tell Home Assistant of the device.")] = False,
 ) -> None:
-    """Report a device's measurements and follow its setpoints, until SIGTERM or Ctrl-C."""
+    r"""Report a device's measurements and follow its setpoints, until SIGTERM or Ctrl-C.
+
+    \b
+    Examples:
+      derms agent run --config /etc/derms/agent.json
+      derms agent run --config agent.json --ha-discovery
+    """
     import asyncio
+    import dataclasses
 
     from agent.config import load_config
     from agent.process import run_agent
     from derms.log import configure_logging
 
     checked = load_config(config)
+    if ha_discovery:
+        checked = dataclasses.replace(checked, ha_discovery=True)
     configure_logging(level=log_level)
-    asyncio.run(run_agent(checked))
+    asyncio.run(run_agent(checked, directory=config.parent))
+
+
+app.command("init")(init)
+app.command("check")(check)
+app.command("enroll")(enroll)

@@ -4,19 +4,31 @@ from typing import Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, asking, for_each, ids_of, watching
 from derms.cli.formats import Column, Listing
+from derms.cli.names import Kind, names_of
+from derms.cli.nouns import Noun
 from derms.wording.instants import age
 from derms.wording.values import parse_duration
 
-app = typer.Typer(help="See alarms, and say that you know.", no_args_is_help=True, rich_markup_mode=None)
+app = Noun(
+    "See what is not normal, and say that you know.",
+    "derms alarm list",
+    "derms alarm ack disobedient.ev-007",
+)
 
-_Id = Annotated[str, typer.Argument(help="The alarm's id: kind, a dot, what it is about.")]
+_Id = Annotated[
+    str,
+    typer.Argument(help="The alarm's id: kind, a dot, what it is about.", autocompletion=names_of(Kind.ALARM)),
+]
+_Ids = Annotated[
+    list[str], typer.Argument(help="Ids of alarms; - reads them from stdin.", autocompletion=names_of(Kind.ALARM))
+]
 _TONES = {"high": "bad", "medium": "warn", "low": ""}
 
 
 @app.command("list")
-@asking
+@watching
 async def list_(
     run: Run,
     kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
@@ -25,7 +37,9 @@ async def list_(
     r"""List the alarms that are not normal, the most urgent first.
 
     \b
-    Example: derms alarm list -o name | xargs -n1 derms alarm ack
+    Examples:
+      derms alarm list
+      derms alarm list -o name | derms alarm ack -
     """
     from derms.api.schemas.alarms import AlarmOut, AlarmsQuery
     from derms.cli.paging import pages
@@ -51,9 +65,15 @@ async def list_(
 
 
 @app.command()
-@asking
+@watching
 async def show(run: Run, alarm_id: _Id) -> None:
-    """Show one alarm: what caused it, what follows, and what to do."""
+    r"""Show one alarm: what caused it, what follows, and what to do.
+
+    \b
+    Examples:
+      derms alarm show disobedient.ev-007
+      derms alarm show disobedient.ev-007 -o json | jq -r .response
+    """
     async with run.client() as client:
         alarm = await client.alarm(alarm_id)
     facts = {
@@ -72,38 +92,64 @@ async def show(run: Run, alarm_id: _Id) -> None:
 
 @app.command()
 @asking
-async def ack(run: Run, alarm_id: _Id) -> None:
-    """Say that you know of an alarm."""
+async def ack(run: Run, alarm_ids: _Ids) -> int:
+    r"""Say that you know of alarms. Needs the role operator.
+
+    \b
+    Examples:
+      derms alarm ack disobedient.ev-007
+      derms alarm list -o name | derms alarm ack -
+    """
     async with run.client() as client:
-        alarm = await client.acknowledge_alarm(alarm_id)
-    run.say(f"{alarm_id} is {alarm.state.value}")
+
+        async def know(alarm_id: str) -> None:
+            alarm = await client.acknowledge_alarm(alarm_id)
+            run.say(f"{alarm_id} is {alarm.state.value}")
+
+        return await for_each(ids_of(alarm_ids, "alarm_id"), know)
 
 
 @app.command()
 @asking
 async def shelve(
     run: Run,
-    alarm_id: _Id,
+    alarm_ids: _Ids,
     reason: Annotated[str, typer.Option(help="Why; it stands in the audit log.")],
     duration: Annotated[str, typer.Option("--for", help="How long, at most 7d.")] = "1h",
-) -> None:
-    r"""Put an alarm aside for a while.
+) -> int:
+    r"""Put alarms aside for a while. Needs the role operator.
 
     \b
-    Example: derms alarm shelve disobedient.ev-007 --for 2h --reason "being repaired"
+    Examples:
+      derms alarm shelve disobedient.ev-007 --for 2h --reason "being repaired"
+      derms alarm list --kind stale -o name | derms alarm shelve - --for 30m --reason "planned outage"
     """
     from derms.api.schemas.alarms import ShelveIn
 
     how = ShelveIn(reason=reason, duration_s=parse_duration(duration))
     async with run.client() as client:
-        alarm = await client.shelve_alarm(alarm_id, how)
-    run.say(f"{alarm_id} is shelved until {run.local(alarm.shelved_until)}")
+
+        async def put_aside(alarm_id: str) -> None:
+            alarm = await client.shelve_alarm(alarm_id, how)
+            run.say(f"{alarm_id} is shelved until {run.local(alarm.shelved_until)}")
+
+        return await for_each(ids_of(alarm_ids, "alarm_id"), put_aside)
 
 
 @app.command()
 @asking
-async def unshelve(run: Run, alarm_id: _Id) -> None:
-    """Let an alarm count again."""
+async def unshelve(run: Run, alarm_ids: _Ids) -> int:
+    r"""Let alarms count again. Needs the role operator.
+
+    \b
+    Examples:
+      derms alarm unshelve disobedient.ev-007
+      derms alarm list -o name | derms alarm unshelve -
+    """
     async with run.client() as client:
-        alarm = await client.unshelve_alarm(alarm_id)
-    run.say(f"{alarm_id} is {alarm.state.value}")
+
+        async def count_again(alarm_id: str) -> None:
+            alarm = await client.unshelve_alarm(alarm_id)
+            run.say(f"{alarm_id} is {alarm.state.value}")
+
+        return await for_each(ids_of(alarm_ids, "alarm_id"), count_again)

@@ -1,5 +1,6 @@
 """What people are asked: names and passwords. A password never stands on the command line."""
 
+import getpass
 import sys
 
 import typer
@@ -26,7 +27,17 @@ def asked(run: Run, what: str, *, hide: bool, again: bool = False) -> str:
             why="nobody can be asked here",
             next_step="name the user, and give the password with --password-stdin",
         )
-    return str(typer.prompt(what, hide_input=hide, confirmation_prompt=again, err=True))
+    if not hide:
+        return str(typer.prompt(what, err=True))
+    # getpass shows the question only when what is typed is shown no more; Typer does it the other way round.
+    given = getpass.getpass(f"{what}: ")
+    if again and getpass.getpass("Once more: ") != given:
+        raise UsageError(
+            "the two are not the same", why="a password that is set is asked for twice", next_step="try again"
+        )
+    if not given:
+        raise UsageError(f"{what} is empty", why="nothing was typed", next_step="try again")
+    return given
 
 
 def password_line() -> str:

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Listing
 from derms.wording.instants import parse_past
 
 _PAGE = 1000
 
 
-@asking
+@watching
 async def audit(
     run: Run,
     actor: Annotated[str | None, typer.Option(help="Only what this user did.")] = None,
@@ -25,7 +25,9 @@ async def audit(
     r"""Show who did what, the newest first. Needs the role admin.
 
     \b
-    Example: derms audit --since 24h --actor op -o csv
+    Examples:
+      derms audit --since 24h --actor op -o csv
+      derms audit --subject feeder-1 --limit 10
     """
     from derms.api.schemas.audit import AuditLineOut, AuditQuery
     from derms.cli.paging import pages

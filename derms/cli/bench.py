@@ -1,16 +1,22 @@
 """`derms bench`: measure the engine, on seeded plants and recorded sessions."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(help="Measure the engine.", no_args_is_help=True, rich_markup_mode=None)
+from derms.cli.nouns import Noun
 
+if TYPE_CHECKING:
+    from derms.bench.effort import Effort
+    from derms.bench.figures import Section
 
-@app.callback()
-def bench() -> None:
-    """Measure the engine."""
+app = Noun(
+    "Measure the engine, the API, the command line and the control center.",
+    "derms bench api --quick",
+    "derms bench control --quick",
+)
 
 
 @app.command("api")
@@ -19,25 +25,38 @@ def api(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
 ) -> None:
-    """Measure the API: a real controller with 1,000 and with 10,000 devices that speak, and 200 readers of its stream.
+    r"""Measure the API: a real controller with 1,000 and with 10,000 devices that speak, and 200 readers of its stream.
 
     Results go to stdout, what is being done to stderr.
+
+    \b
+    Examples:
+      derms bench api --quick
+      derms bench api --json figures.json
     """
-    import json
-
     from derms.bench.api import api as measure
-    from derms.bench.effort import FULL, QUICK
-    from derms.bench.figures import lines_of
-    from derms.bench.page import written
-    from derms.bench.report import Report, machine
 
-    section = measure(QUICK if quick else FULL, lambda doing: typer.echo(f"  {doing} ...", err=True))
-    report = Report(machine=machine(), sections=(section,))
-    typer.echo("\n".join(lines_of(section)))
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    if page is not None:
-        page.write_text(written(page.read_text(encoding="utf-8"), report), encoding="utf-8")
+    _one_section(measure, quick, json_file, page)
+
+
+@app.command("cli")
+def cli(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
+) -> None:
+    r"""Measure the command line: how long it takes to start, and to list 1,000 devices of a real controller.
+
+    Results go to stdout, what is being done to stderr.
+
+    \b
+    Examples:
+      derms bench cli --quick
+      derms bench cli --page docs/benchmarks.md
+    """
+    from derms.bench.cli import cli as measure
+
+    _one_section(measure, quick, json_file, page)
 
 
 @app.command("tui")
@@ -46,25 +65,18 @@ def tui(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
 ) -> None:
-    """Measure the control center: frames, bytes to the terminal, memory, with 1,000 to 100,000 devices.
+    r"""Measure the control center: frames, bytes to the terminal, memory, with 1,000 to 100,000 devices.
 
     Results go to stdout, what is being done to stderr.
-    """
-    import json
 
-    from derms.bench.effort import FULL, QUICK
-    from derms.bench.figures import lines_of
-    from derms.bench.page import written
-    from derms.bench.report import Report, machine
+    \b
+    Examples:
+      derms bench tui --quick
+      derms bench tui --page docs/benchmarks.md
+    """
     from derms.bench.tui import tui as measure
 
-    section = measure(QUICK if quick else FULL, lambda doing: typer.echo(f"  {doing} ...", err=True))
-    report = Report(machine=machine(), sections=(section,))
-    typer.echo("\n".join(lines_of(section)))
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    if page is not None:
-        page.write_text(written(page.read_text(encoding="utf-8"), report), encoding="utf-8")
+    _one_section(measure, quick, json_file, page)
 
 
 @app.command("control")
@@ -76,10 +88,15 @@ def control(
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a target is missed.")] = False,
 ) -> int:
-    """Measure how good control is: energy, fairness, a limit held second by second, demand response, cost.
+    r"""Measure how good control is: energy, fairness, a limit held second by second, demand response, cost.
 
     Sections: energy, sessions, fairness, real, starvation, seconds, dr, silence, cost. Results go to stdout, what is
     being done to stderr. Needs the extra `bench`: pip install 'derms[bench]'.
+
+    \b
+    Examples:
+      derms bench control --quick
+      derms bench control --only energy --only seconds --strict
     """
     import json
 
@@ -122,3 +139,25 @@ def control(
     missed = report.missed
     typer.echo(f"{len(missed)} of {sum(len(section.figures) for section in report.sections)} figures miss a target")
     return 1 if strict and missed else 0
+
+
+def _one_section(
+    measure: "Callable[[Effort, Callable[[str], None]], Section]",
+    quick: bool,
+    json_file: Path | None,
+    page: Path | None,
+) -> None:
+    import json
+
+    from derms.bench.effort import FULL, QUICK
+    from derms.bench.figures import lines_of
+    from derms.bench.page import written
+    from derms.bench.report import Report, machine
+
+    section = measure(QUICK if quick else FULL, lambda doing: typer.echo(f"  {doing} ...", err=True))
+    report = Report(machine=machine(), sections=(section,))
+    typer.echo("\n".join(lines_of(section)))
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
+    if page is not None:
+        page.write_text(written(page.read_text(encoding="utf-8"), report), encoding="utf-8")

@@ -1,23 +1,21 @@
-"""Which controllers there are, which one is meant, and the tokens for them.
+"""Which controllers there are, and which one is meant.
 
-Contexts stand in `$XDG_CONFIG_HOME/derms/contexts.toml`; tokens, which are secrets, in `$XDG_STATE_HOME/derms/tokens/`,
-one file a context, 0600 in a directory that is 0700.
+Contexts stand in `$XDG_CONFIG_HOME/derms/contexts.toml`, and below them those of the machine, in `derms/contexts.toml`
+of the directories in `$XDG_CONFIG_DIRS`. The tokens for them are in `derms.cli.tokens`.
 """
 
-import contextlib
 import json
 import os
 import re
-import secrets
-import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, TypeGuard
 
-import msgspec
-
+from derms.cli.formats import Format
 from derms.errors import ConfigError, NotFoundError, UsageError
+from derms.wording.values import Units
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_NAME = "default"
@@ -34,6 +32,16 @@ class Context:
     """PEM; whom to trust for https beside the system's authorities."""
     feeder: str = ""
     """Meant where a command names no feeder."""
+    output: str = ""
+    """How data is written where no option says it."""
+    units: str = ""
+    """What people read powers in where no option says it."""
+    timeout_s: float = 0.0
+    """For one request where no option says it [s]; 0: as everywhere."""
+
+
+_TEXTS = frozenset(each.name for each in fields(Context)) - {"name", "timeout_s"}
+LONGEST_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,14 @@ class Contexts:
 
     current: str = DEFAULT_NAME
     known: Mapping[str, Context] = field(default_factory=dict)
+    of_machine: frozenset[str] = frozenset()
+    """Those that the machine knows, and the user has not set."""
+
+    def origin(self, name: str) -> str:
+        """Who says what a context is: `context`, `system` or `default`."""
+        if name not in self.known:
+            return "default"
+        return "system" if name in self.of_machine else "context"
 
     def named(self, name: str) -> Context:
         """One of them; the default one is always there.
@@ -66,22 +82,36 @@ class Contexts:
     def without(self, name: str) -> "Contexts":
         """Without that one; the default one is current again where it was."""
         left = {key: value for key, value in self.known.items() if key != name}
-        return Contexts(DEFAULT_NAME if self.current == name else self.current, left)
-
-
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login gave."""
-
-    url: str
-    """Whose they are: they are sent nowhere else."""
-    username: str
-    token: str
-    refresh_token: str | None = None
+        return replace(self, current=DEFAULT_NAME if self.current == name else self.current, known=left)
 
 
 def config_file(environment: Mapping[str, str]) -> Path:
     """Where contexts stand."""
     return _xdg(environment, "XDG_CONFIG_HOME", ".config") / "derms" / "contexts.toml"
+
+
+def system_files(environment: Mapping[str, str]) -> list[Path]:
+    """Where the machine's contexts may stand, the most important first."""
+    given = environment.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+    return [Path(one) / "derms" / "contexts.toml" for one in given.split(":") if one.startswith("/")]
+
+
+def known_contexts(environment: Mapping[str, str]) -> Contexts:
+    """The user's contexts, above those of the machine.
+
+    Raises:
+        ConfigError: A file cannot be read, or says what cannot be meant.
+    """
+    own = read_contexts(config_file(environment))
+    known: dict[str, Context] = {}
+    current = ""
+    for path in system_files(environment):
+        read = read_contexts(path)
+        known = {**read.known, **known}
+        current = current or (read.current if read.known else "")
+    of_machine = frozenset(known) - frozenset(own.known)
+    chosen = own.current if own.current != DEFAULT_NAME or own.known else current or DEFAULT_NAME
+    return Contexts(chosen, {**known, **own.known}, of_machine)
 
 
 def token_file(environment: Mapping[str, str], name: str) -> Path:
@@ -134,17 +164,31 @@ def read_contexts(path: Path) -> Contexts:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read", why=str(error), next_step="correct it, or remove it") from error
     known: dict[str, Context] = {}
-    keys = {each.name for each in fields(Context)} - {"name"}
-    for name, table in tree.get("context", {}).items():
-        good = isinstance(table, dict) and set(table) <= keys and all(isinstance(one, str) for one in table.values())
-        if not good or not _NAME.fullmatch(name):
+    tables = tree.get("context", {})
+    for name, table in tables.items() if isinstance(tables, dict) else [("", None)]:
+        if not _NAME.fullmatch(name) or not _meant(table):
             raise ConfigError(
                 f"{path}: context {name!r} is wrong",
-                why=f"it has texts for {', '.join(sorted(keys))}, and nothing else",
+                why=f"it has {', '.join(sorted(_TEXTS))}, all of them texts, and a number for timeout_s",
                 next_step="correct it, or set it again with `derms context set`",
             )
         known[name] = Context(name=name, **table)
     return Contexts(str(tree.get("current", DEFAULT_NAME)), known)
+
+
+def _meant(table: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a table of the file can be a context."""
+    if not isinstance(table, dict) or not set(table) <= _TEXTS | {"timeout_s"}:
+        return False
+    timeout_s = table.get("timeout_s", 0.0)
+    return (
+        all(isinstance(value, str) for key, value in table.items() if key != "timeout_s")
+        and isinstance(timeout_s, int | float)
+        and not isinstance(timeout_s, bool)
+        and 0.0 <= timeout_s <= LONGEST_TIMEOUT_S
+        and table.get("output", "") in ("", *Format)
+        and table.get("units", "") in ("", *Units)
+    )
 
 
 def write_contexts(path: Path, contexts: Contexts) -> None:
@@ -153,55 +197,28 @@ def write_contexts(path: Path, contexts: Contexts) -> None:
     for name, context in sorted(contexts.known.items()):
         lines += ["", f"[context.{json.dumps(name)}]"]
         lines += [
-            f"{each.name} = {json.dumps(getattr(context, each.name))}"
+            f"{each.name} = {json.dumps(getattr(context, each.name), ensure_ascii=False)}"
             for each in fields(Context)
             if each.name != "name" and getattr(context, each.name)
         ]
-    _replace(path, "\n".join(lines) + "\n", 0o644)
+    replace_file(path, "\n".join(lines) + "\n", 0o644)
 
 
-def read_tokens(path: Path) -> Tokens | None:
-    """What the last login gave; None: there was none.
+def replace_file(path: Path, text: str, mode: int) -> None:
+    """Write a file, at once or not at all.
+
+    Args:
+        path: Which; its directory is made.
+        text: What is to stand in it.
+        mode: Who may read it.
 
     Raises:
-        ConfigError: The file cannot be read, or others may read it.
+        ConfigError: It cannot be written.
     """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read", why=str(error), next_step="correct its permissions") from error
-    if mode & 0o077:
-        raise ConfigError(
-            f"{path} has mode {mode:04o}",
-            why="it holds a token, and others than its owner may read it",
-            next_step=f"run `chmod 600 {path}`, or log in again with `derms login`",
-        )
-    try:
-        return msgspec.json.decode(raw, type=Tokens)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{path} is damaged", why=str(error), next_step="log in again with `derms login`") from error
-
-
-def write_tokens(path: Path, tokens: Tokens) -> None:
-    """Keep what a login gave."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
-    _replace(path, msgspec.json.encode(tokens).decode() + "\n", 0o600)
-
-
-def forget_tokens(path: Path) -> None:
-    """Keep nothing."""
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)

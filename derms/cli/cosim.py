@@ -8,9 +8,14 @@ import typer
 def cosim(
     log_level: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "warning",
 ) -> None:
-    """Drive the engine with a model of yours: JSON lines in, JSON lines out, one tick a line.
+    r"""Drive the control engine from a model of yours, over stdin and stdout: JSON lines, one tick a line.
 
     docs/cosimulation.md says what stands in them. Logs go to stderr. The end of input ends the session.
+
+    \b
+    Examples:
+      my-model | derms cosim | my-model
+      derms cosim < steps.jsonl > decisions.jsonl
     """
     import os
     import sys

@@ -15,9 +15,14 @@ def demo(
     speed: Annotated[float, typer.Option(help="Simulated seconds in a second.")] = 60.0,
     interval: Annotated[float, typer.Option(help="Seconds between control ticks.")] = 2.0,
 ) -> None:
-    """Run a broker, a database, the controller and a simulated feeder, and watch the limit being held.
+    r"""Run a whole controlled feeder here, simulated devices and all, and watch the limit being held.
 
     Without a terminal, or with --for, it ends with a report and exits 0 if the limit was held, 1 if not.
+
+    \b
+    Examples:
+      derms demo
+      derms demo --for 2m --devices 200
     """
     import asyncio
     import sys

@@ -1,32 +1,52 @@
 """`derms device` and `derms why`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, asking, for_each, ids_of, watching
 from derms.cli.formats import Column, Listing
-from derms.errors import UsageError
+from derms.cli.history import device_telemetry
+from derms.cli.names import Kind, names_of
+from derms.cli.nouns import Noun
+from derms.errors import ConflictError, UsageError
 from derms.model import DeviceKind, Origin
 from derms.wording.instants import age
 from derms.wording.values import parse_duration, parse_magnitude, parse_power, parse_share
 
-app = typer.Typer(help="See and change devices.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from derms.api.schemas.overrides import OverrideIn
+    from derms.client import ApiClient
 
-_Id = Annotated[str, typer.Argument(help="The device's id.")]
+app = Noun(
+    "See and change devices.",
+    "derms device list --type ev",
+    "derms device hold bat-01 --power -3.5 --for 30m --reason test",
+)
+
+_Id = Annotated[str, typer.Argument(help="The device's id.", autocompletion=names_of(Kind.DEVICE))]
+_Ids = Annotated[
+    list[str],
+    typer.Argument(help="Ids of devices; - reads them from stdin.", autocompletion=names_of(Kind.DEVICE)),
+]
+_Feeder = typer.Option(help="On which feeder.", autocompletion=names_of(Kind.FEEDER))
 _Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 _For = Annotated[str, typer.Option("--for", help="How long, such as 30m or 2h; then it ends by itself.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Without asking.")]
+_Dry = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _TONES = {"good": "good", "stale": "warn", "lost": "bad", "never": "dim"}
 
 
 @app.command("list")
-@asking
+@watching
 async def list_(
     run: Run,
     kind: Annotated[DeviceKind | None, typer.Option("--type", help="Only of this type.")] = None,
     origin: Annotated[Origin | None, typer.Option(help="Only simulated or physical ones.")] = None,
-    feeder: Annotated[str | None, typer.Option(help="Only on this feeder, and below it.")] = None,
+    feeder: Annotated[
+        str | None,
+        typer.Option(help="Only on this feeder, and below it.", autocompletion=names_of(Kind.FEEDER)),
+    ] = None,
     match: Annotated[str | None, typer.Option("--match", help="Only with this in the id or the site.")] = None,
     sort: Annotated[str | None, typer.Option(help="A field; with a minus in front the largest first.")] = None,
 ) -> None:
@@ -72,16 +92,22 @@ async def list_(
 
 
 @app.command()
-@asking
+@watching
 async def show(run: Run, device_id: _Id) -> None:
-    """Show everything about one device."""
+    r"""Show everything about one device.
+
+    \b
+    Examples:
+      derms device show ev-007
+      derms device show ev-007 -o yaml
+    """
     async with run.client() as client:
         device = await client.device(device_id)
 
     def lines() -> str:
         lease = device.lease
         told = "no lease" if lease is None else (
-            f"{lease.p_setpoint_kw:g} kW until {run.local(lease.valid_until)}"
+            f"{run.power(lease.p_setpoint_kw, 2)} until {run.local(lease.valid_until)}"
             f"{'' if lease.acknowledged else ', not confirmed yet'}"
         )  # fmt: skip
         facts = {
@@ -89,11 +115,11 @@ async def show(run: Run, device_id: _Id) -> None:
             "feeder": device.feeder_id,
             "site": device.site_id or "-",
             "priority": device.priority,
-            "rating": f"import {device.p_import_max_kw:g} kW, export {device.p_export_max_kw:g} kW",
+            "rating": f"import {run.power(device.p_import_max_kw)}, export {run.power(device.p_export_max_kw)}",
             "SOC": "-"
             if device.soc is None
             else f"{100.0 * device.soc:.0f} % of the target {100 * device.target_soc:.0f} %",
-            "actual": "-" if device.p_actual_kw is None else f"{device.p_actual_kw:.2f} kW",
+            "actual": run.power(device.p_actual_kw, 2),
             "told": told,
             "why": "-" if lease is None else lease.reason,
             "override": "-" if device.override is None else f"{device.override.kind.value}: {device.override.reason}",
@@ -104,11 +130,14 @@ async def show(run: Run, device_id: _Id) -> None:
     run.thing(device, device.device_id, lines)
 
 
-@asking
+@watching
 async def why(run: Run, device_id: _Id) -> None:
-    """Say why a device has the setpoint it has: every bound, the one that binds, and what would change it.
+    r"""Say why a device has the setpoint it has: every bound, the one that binds, and what would change it.
 
-    Example: derms why ev-007
+    \b
+    Examples:
+      derms why ev-007
+      derms why ev-007 --watch 5s
     """
     async with run.client() as client:
         answer = await client.why(device_id)
@@ -117,8 +146,8 @@ async def why(run: Run, device_id: _Id) -> None:
         mark, blank = ("▶", " ") if run.terminal.unicode else (">", " ")
         parts = [answer.words, ""]
         for bound in answer.bounds:
-            limit = "" if bound.limit_kw is None else f"{bound.limit_kw:8.2f} kW"
-            parts.append(f"{mark if bound.binding else blank} {limit:<11}  {bound.words}")
+            limit = "" if bound.limit_kw is None else run.power(bound.limit_kw, 2)
+            parts.append(f"{mark if bound.binding else blank} {limit:>11}  {bound.words}")
             parts += [f"               -> {remedy}" for remedy in bound.remedies if bound.binding]
         return "\n".join(parts) + "\n"
 
@@ -127,71 +156,190 @@ async def why(run: Run, device_id: _Id) -> None:
 
 @app.command()
 @asking
+async def create(
+    run: Run,
+    device_id: Annotated[str, typer.Argument(help="Its id, as it will speak.")],
+    kind: Annotated[DeviceKind, typer.Option("--type", help="Of this type.")],
+    feeder: Annotated[str, _Feeder],
+    import_max: Annotated[
+        float | None, typer.Option(parser=parse_magnitude, metavar="KW", help="Rating, charging.")
+    ] = None,
+    export_max: Annotated[
+        float | None, typer.Option(parser=parse_magnitude, metavar="KW", help="Rating, discharging or generating.")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="1..10, larger is served first.", min=1, max=10)] = 5,
+    origin: Annotated[Origin, typer.Option(help="Simulated or physical.")] = Origin.PHYSICAL,
+    if_not_exists: Annotated[bool, typer.Option("--if-not-exists", help="One that is there is left as it is.")] = False,
+    id_only: Annotated[bool, typer.Option("--id-only", help="The same as -o name.")] = False,
+) -> None:
+    r"""Register a device before it speaks, and print its id. Needs the role operator.
+
+    \b
+    Examples:
+      derms device create pi-bat-01 --type battery --feeder lane-2 --import-max 5 --export-max 5
+      derms device create pi-ev-02 --type ev --feeder lane-2 --import-max 11 --if-not-exists --id-only
+    """
+    from derms.api.schemas.devices import DeviceIn
+
+    made = DeviceIn(
+        device_id=device_id,
+        type=kind,
+        feeder_id=feeder,
+        origin=origin,
+        priority=priority,
+        p_import_max_kw=import_max or 0.0,
+        p_export_max_kw=export_max or 0.0,
+    )
+    async with run.client() as client:
+        try:
+            device = await client.create_device(made)
+        except ConflictError:
+            if not if_not_exists:
+                raise
+            device = await client.device(device_id)
+            run.say(f"{device_id} was there already")
+    run.made(device, device.device_id, id_only=id_only)
+
+
+@app.command()
+@asking
 async def hold(
     run: Run,
-    device_id: _Id,
+    device_ids: _Ids,
     power: Annotated[
         float,
         typer.Option("--power", parser=parse_power, metavar="KW", help="Charging positive, discharging negative."),
     ],
     reason: _Reason,
     duration: _For = "1h",
+    dry_run: _Dry = False,
     yes: _Yes = False,
-) -> None:
-    """Hold a device at a power, as long as every limit allows it."""
+) -> int:
+    r"""Hold devices at a power, as long as every limit allows it. Needs the role operator.
+
+    \b
+    Examples:
+      derms device hold bat-01 --power -3.5 --for 30m --reason "test of the inverter"
+      derms device list --type ev -o name | derms device hold - --power 0 --reason fair --dry-run
+    """
     from derms.api.schemas.overrides import OverrideIn
     from derms.model import OverrideKind
 
-    seconds = parse_duration(duration)
-    run.confirm(f"Hold {device_id} at {power:g} kW for {duration}?", yes=yes)
-    async with run.client() as client:
-        wanted = OverrideIn(kind=OverrideKind.HOLD, p_kw=power, reason=reason, duration_s=seconds)
-        laid = await client.put_override(device_id, wanted)
-    run.say(f"{device_id} is held at {power:g} kW until {run.local(laid.until)}")
+    wanted = OverrideIn(kind=OverrideKind.HOLD, p_kw=power, reason=reason, duration_s=parse_duration(duration))
+    return await _overridden(run, device_ids, wanted, f"at {power:g} kW for {duration}", dry=dry_run, yes=yes)
 
 
 @app.command()
 @asking
-async def block(run: Run, device_id: _Id, reason: _Reason, duration: _For = "1h", yes: _Yes = False) -> None:
-    """Keep a device at nothing: no charge, no discharge, no generation."""
+async def block(
+    run: Run, device_ids: _Ids, reason: _Reason, duration: _For = "1h", dry_run: _Dry = False, yes: _Yes = False
+) -> int:
+    r"""Keep devices at nothing: no charge, no discharge, no generation. Needs the role operator.
+
+    \b
+    Examples:
+      derms device block ev-007 --reason "cable is hot" --for 2h
+      derms device list --feeder lane-2 -o name | derms device block - --reason works --yes
+    """
     from derms.api.schemas.overrides import OverrideIn
     from derms.model import OverrideKind
 
-    seconds = parse_duration(duration)
-    run.confirm(f"Block {device_id} for {duration}?", yes=yes)
+    wanted = OverrideIn(kind=OverrideKind.BLOCK, reason=reason, duration_s=parse_duration(duration))
+    return await _overridden(run, device_ids, wanted, f"for {duration}", dry=dry_run, yes=yes)
+
+
+async def _overridden(run: Run, words: list[str], wanted: "OverrideIn", how: str, *, dry: bool, yes: bool) -> int:
+    ids = ids_of(words, "device_id")
+    verb = wanted.kind.value
     async with run.client() as client:
-        laid = await client.put_override(
-            device_id, OverrideIn(kind=OverrideKind.BLOCK, reason=reason, duration_s=seconds)
-        )
-    run.say(f"{device_id} is blocked until {run.local(laid.until)}")
+        if dry:  # at least they must be there
+            await for_each(ids, lambda one: _exists(client, one))
+        if not run.confirm(f"{verb.capitalize()} {_counted(ids)} {how}?", yes=yes):
+            return 0
+
+        async def lay(device_id: str) -> None:
+            laid = await client.put_override(device_id, wanted)
+            run.say(f"{device_id}: {verb} {how}, until {run.local(laid.until)}")
+
+        return await for_each(ids, lay)
+
+
+async def _exists(client: "ApiClient", device_id: str) -> None:
+    await client.device(device_id)
+
+
+def _counted(ids: list[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{len(ids)} devices ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})"
 
 
 @app.command()
 @asking
-async def release(run: Run, device_id: _Id) -> None:
-    """Take a hold or a block off."""
+async def release(run: Run, device_ids: _Ids, dry_run: _Dry = False) -> int:
+    r"""Take a hold or a block off. Needs the role operator.
+
+    \b
+    Examples:
+      derms device release ev-007
+      derms device list -o json | jq '.devices[] | select(.override)' | jq -s | derms device release -
+    """
+    ids = ids_of(device_ids, "device_id")
     async with run.client() as client:
-        await client.release_override(device_id)
-    run.say(f"{device_id} is released")
+        if dry_run:
+            run.confirm(f"Release {_counted(ids)}?", yes=False)
+            return 0
+
+        async def let_go(device_id: str) -> None:
+            await client.release_override(device_id)
+            run.say(f"{device_id} is released")
+
+        return await for_each(ids, let_go)
 
 
 @app.command()
 @asking
-async def adopt(run: Run, device_id: _Id) -> None:
-    """Take a device in that is quarantined or retired."""
+async def adopt(run: Run, device_ids: _Ids, dry_run: _Dry = False) -> int:
+    r"""Take devices in that are quarantined or retired. Needs the role operator.
+
+    \b
+    Examples:
+      derms device adopt pi-der-001
+      derms device list -o json | jq '[.devices[] | select(.enrolment=="quarantined")]' | derms device adopt -
+    """
+    ids = ids_of(device_ids, "device_id")
     async with run.client() as client:
-        device = await client.adopt_device(device_id)
-    run.say(f"{device.device_id} is {device.enrolment.value} on {device.feeder_id}")
+        if dry_run:
+            run.confirm(f"Adopt {_counted(ids)}?", yes=False)
+            return 0
+
+        async def take_in(device_id: str) -> None:
+            device = await client.adopt_device(device_id)
+            run.say(f"{device.device_id} is {device.enrolment.value} on {device.feeder_id}")
+
+        return await for_each(ids, take_in)
 
 
 @app.command()
 @asking
-async def retire(run: Run, device_id: _Id, yes: _Yes = False) -> None:
-    """Retire a device: its messages are refused from now on. Needs the role admin."""
-    run.confirm(f"Retire {device_id}?", yes=yes)
+async def retire(run: Run, device_ids: _Ids, dry_run: _Dry = False, yes: _Yes = False) -> int:
+    r"""Retire devices: their messages are refused from now on. Needs the role admin.
+
+    \b
+    Examples:
+      derms device retire ev-007
+      derms device retire ev-007 ev-008 --yes
+    """
+    ids = ids_of(device_ids, "device_id")
     async with run.client() as client:
-        await client.retire_device(device_id)
-    run.say(f"{device_id} is retired")
+        if dry_run:
+            await for_each(ids, lambda one: _exists(client, one))
+        if not run.confirm(f"Retire {_counted(ids)}?", yes=yes):
+            return 0
+
+        async def put_away(device_id: str) -> None:
+            await client.retire_device(device_id)
+            run.say(f"{device_id} is retired")
+
+        return await for_each(ids, put_away)
 
 
 @app.command("set")
@@ -199,7 +347,7 @@ async def retire(run: Run, device_id: _Id, yes: _Yes = False) -> None:
 async def set_(
     run: Run,
     device_id: _Id,
-    feeder: Annotated[str | None, typer.Option(help="Where it hangs.")] = None,
+    feeder: Annotated[str | None, _Feeder] = None,
     priority: Annotated[int | None, typer.Option(help="1..10, larger is served first.", min=1, max=10)] = None,
     target_soc: Annotated[
         float | None, typer.Option(parser=parse_share, metavar="SHARE", help="0..1, or in %.")
@@ -213,8 +361,15 @@ async def set_(
     export_max: Annotated[
         float | None, typer.Option(parser=parse_magnitude, metavar="KW", help="Rating, discharging or generating.")
     ] = None,
+    dry_run: _Dry = False,
 ) -> None:
-    """Change a device's registration; what is not given stays as it is."""
+    r"""Change a device's registration; what is not given stays as it is. Needs the role operator.
+
+    \b
+    Examples:
+      derms device set ev-007 --priority 8 --target-soc 90%
+      derms device set bat-01 --import-max 5 --export-max 5 --dry-run
+    """
     import msgspec
 
     from derms.api.schemas.devices import DevicePatch
@@ -231,5 +386,13 @@ async def set_(
     if not said:
         raise UsageError("nothing is to be changed", why="no option says what", next_step="see `derms device set -h`")
     async with run.client() as client:
+        if dry_run:
+            before = await client.device(device_id)
+            changes = (f"{name} {getattr(before, name)} -> {value}" for name, value in said.items())
+            run.confirm(f"Change {device_id}: {', '.join(changes)}?", yes=False)
+            return
         device = await client.change_device(device_id, msgspec.convert(said, DevicePatch))
     run.say(f"{device.device_id} is changed: {', '.join(said)}")
+
+
+app.command("telemetry")(device_telemetry)

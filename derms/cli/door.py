@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from derms.cli.command import Run
-from derms.cli.contexts import Tokens, forget_tokens, ui_state_file, write_tokens
+from derms.cli.contexts import ui_state_file
+from derms.cli.tokens import Tokens
 from derms.client import ApiClient
 from derms.errors import DermsError
 
@@ -48,17 +49,15 @@ class KeptDoor:
             granted = await client.login(username, password)
         # A token from the environment would be taken instead; it was just refused, or never there.
         os.environ.pop("DERMS_TOKEN", None)
-        write_tokens(
-            self._run.token_file,
-            Tokens(url=self.url, username=username, token=granted.token, refresh_token=granted.refresh_token),
-        )
+        kept = Tokens(url=self.url, username=username, token=granted.token, refresh_token=granted.refresh_token)
+        self._run.vault.write(kept)
 
     async def logout(self) -> None:
         """End the login, and forget it."""
         with suppress(DermsError):
             async with self._run.client() as client:
                 await client.logout()
-        forget_tokens(self._run.token_file)
+        self._run.vault.forget()
 
 
 class FreshDoor(KeptDoor):

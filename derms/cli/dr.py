@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, asking, for_each, ids_of, watching
 from derms.cli.foreseen import expectation, show_preview
 from derms.cli.formats import Column, Listing
+from derms.cli.names import Kind, names_of
+from derms.cli.nouns import Noun
+from derms.cli.transfer import exported, imported
 from derms.errors import UnavailableError, UsageError
 from derms.wording.instants import parse_instant
 from derms.wording.values import parse_duration, parse_limit, parse_magnitude
@@ -15,10 +18,23 @@ if TYPE_CHECKING:
     from derms.api.schemas.events import EventIn, EventOut
     from derms.client import ApiClient
 
-app = typer.Typer(help="Demand-response events.", no_args_is_help=True, rich_markup_mode=None)
+app = Noun(
+    "Demand-response events.",
+    "derms dr create --feeder feeder-1 --limit 150 --for 2h --wait",
+    "derms dr list --state all",
+)
 
-_Id = Annotated[str, typer.Argument(help="The event's id.")]
-_Feeders = Annotated[list[str] | None, typer.Option("--feeder", help="On which feeder; may stand several times.")]
+_Id = Annotated[str, typer.Argument(help="The event's id.", autocompletion=names_of(Kind.EVENT))]
+_Ids = Annotated[
+    list[str], typer.Argument(help="Ids of events; - reads them from stdin.", autocompletion=names_of(Kind.EVENT))
+]
+_Feeders = Annotated[
+    list[str] | None,
+    typer.Option("--feeder", help="On which feeder; may stand several times.", autocompletion=names_of(Kind.FEEDER)),
+]
+_Dry = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+_Yes = Annotated[bool, typer.Option("--yes", help="Without asking.")]
+_IdOnly = Annotated[bool, typer.Option("--id-only", help="The same as -o name.")]
 _Import = Annotated[float | None, typer.Option("--limit", parser=parse_magnitude, metavar="KW", help="Import limit.")]
 _Export = Annotated[
     float | None, typer.Option("--export-limit", parser=parse_magnitude, metavar="KW", help="Export limit.")
@@ -53,8 +69,9 @@ async def create(
     key: Annotated[
         str | None, typer.Option(help="Asked again with the same key, nothing is created twice; left out: a new one.")
     ] = None,
+    id_only: _IdOnly = False,
 ) -> int | None:
-    r"""Create an event: print its id, and on stderr what it is expected to do.
+    r"""Create an event: print its id, and on stderr what it is expected to do. Needs the role operator.
 
     \b
     Examples:
@@ -73,7 +90,7 @@ async def create(
         except UnavailableError as error:
             expected = [f"what it will do is not known: {error.what}"]
         made = await _created(run, client, wanted, key)
-        run.thing(made, made.event_id, lambda: f"{made.event_id}\n")
+        run.made(made, made.event_id, id_only=id_only)
         for line in expected:
             run.say(line)
         if wait:
@@ -95,10 +112,12 @@ async def preview(
     start: _Start = None,
     end: _End = None,
 ) -> None:
-    r"""Show what an event would do; nothing is stored or sent.
+    r"""Show what an event would do; nothing is stored or sent. Needs the role operator.
 
     \b
-    Example: derms dr preview --feeder feeder-1 --limit 150 --for 2h
+    Examples:
+      derms dr preview --feeder feeder-1 --limit 150 --for 2h
+      derms dr preview --shed 40 --start 17:00 --end 19:00 -o csv
     """
     wanted = event_in(run, feeder, limit, export_limit, shed, duration, start, end)
     async with run.client() as client:
@@ -106,16 +125,20 @@ async def preview(
 
 
 @app.command("list")
-@asking
+@watching
 async def list_(
     run: Run,
     state: Annotated[str, typer.Option(help=f"{', '.join(_STATES)}; open: scheduled and active.")] = "open",
-    feeder: Annotated[str | None, typer.Option(help="Only those that name it.")] = None,
+    feeder: Annotated[
+        str | None, typer.Option(help="Only those that name it.", autocompletion=names_of(Kind.FEEDER))
+    ] = None,
 ) -> None:
     r"""List the events.
 
     \b
-    Example: derms dr list --state all -o json
+    Examples:
+      derms dr list
+      derms dr list --state all -o json
     """
     from derms.api.schemas.events import EventFilter, EventOut
 
@@ -146,9 +169,15 @@ async def list_(
 
 
 @app.command()
-@asking
+@watching
 async def show(run: Run, event_id: _Id) -> None:
-    """Show one event."""
+    r"""Show one event.
+
+    \b
+    Examples:
+      derms dr show dr-2bb356058a3b
+      derms dr show dr-2bb356058a3b --watch
+    """
     async with run.client() as client:
         event = await client.event(event_id)
     run.thing(event, event.event_id, lambda: event_lines(run, event))
@@ -166,11 +195,14 @@ async def amend(
     end: _End = None,
     reason: Annotated[str | None, typer.Option(help="Why; people will read it.")] = None,
     name: Annotated[str | None, typer.Option(help="What people are to call it.")] = None,
+    dry_run: _Dry = False,
 ) -> None:
-    r"""Change an event that is not over; what is not given stays as it is.
+    r"""Change an event that is not over; what is not given stays as it is. Needs the role operator.
 
     \b
-    Example: derms dr amend dr-2bb356058a3b --limit 120 --end 20:00
+    Examples:
+      derms dr amend dr-2bb356058a3b --limit 120 --end 20:00
+      derms dr amend dr-2bb356058a3b --for 30m --dry-run
     """
     import msgspec
 
@@ -190,28 +222,43 @@ async def amend(
     if not changes:
         raise UsageError("nothing is to be changed", why="no option says what", next_step="see `derms dr amend -h`")
     async with run.client() as client:
+        if dry_run:
+            before = await client.event(event_id)
+            words = (f"{key} {getattr(before, key)} -> {value}" for key, value in changes.items())
+            run.confirm(f"Change {event_id}: {', '.join(words)}?", yes=False)
+            return
         event = await client.amend_event(event_id, msgspec.convert(changes, EventAmendIn))
     run.say(f"{event.event_id} is changed: {', '.join(changes)}")
 
 
 @app.command()
 @asking
-async def cancel(
-    run: Run, event_id: _Id, yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False
-) -> None:
-    r"""End an event at once; its devices come back staggered.
+async def cancel(run: Run, event_ids: _Ids, dry_run: _Dry = False, yes: _Yes = False) -> int:
+    r"""End events at once; their devices come back staggered. Needs the role operator.
 
     \b
-    Example: derms dr cancel dr-2bb356058a3b --yes
+    Examples:
+      derms dr cancel dr-2bb356058a3b --yes
+      derms dr list -o name | derms dr cancel - --yes
     """
-    run.confirm(f"Cancel {event_id}?", yes=yes)
+    ids = ids_of(event_ids, "event_id")
     async with run.client() as client:
-        event = await client.cancel_event(event_id)
-    run.say(f"{event.event_id} is {event.state.value}")
+        named = ids[0] if len(ids) == 1 else f"{len(ids)} events"
+        if dry_run or (not yes and len(ids) == 1 and run.terminal.asks):
+            event = await client.event(ids[0])
+            named += f" on {', '.join(event.feeder_ids)}, {event.state.value} until {run.local(event.end)}"
+        if not run.confirm(f"Cancel {named}?", yes=yes):
+            return 0
+
+        async def end(event_id: str) -> None:
+            event = await client.cancel_event(event_id)
+            run.say(f"{event.event_id} is {event.state.value}")
+
+        return await for_each(ids, end)
 
 
 @app.command()
-@asking
+@watching
 async def outcome(
     run: Run,
     event_id: _Id,
@@ -220,7 +267,9 @@ async def outcome(
     r"""Show what came of an event: what each feeder gave, how long it held, what each device did.
 
     \b
-    Example: derms dr outcome dr-2bb356058a3b -o csv
+    Examples:
+      derms dr outcome dr-2bb356058a3b
+      derms dr outcome dr-2bb356058a3b --bucket 1m -o json
     """
     from derms.cli.outcomes import outcome_lines
 
@@ -281,7 +330,7 @@ def event_lines(run: Run, event: "EventOut") -> str:
         "feeders": ", ".join(event.feeder_ids),
         "start": run.local(event.start),
         "end": run.local(event.end),
-        **{name: f"{kw:g} kW" for name, kw in limits.items() if kw is not None},
+        **{name: run.power(kw) for name, kw in limits.items() if kw is not None},
         "reason": event.reason or "-",
         "created": f"{run.local(event.created_at)} by {event.created_by}",
         **({"cancelled": run.local(event.cancelled_at)} if event.cancelled_at else {}),
@@ -310,3 +359,7 @@ async def _created(run: Run, client: "ApiClient", wanted: "EventIn", key: str | 
 
 def _twice() -> UsageError:
     return UsageError("--for and --end are both given", why="each says when it ends", next_step="leave one out")
+
+
+app.command("export")(exported)
+app.command("import")(imported)

@@ -1,27 +1,38 @@
-"""`derms feeder` and `derms status`."""
+"""`derms feeder`."""
 
 from typing import Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, asking, watching
 from derms.cli.formats import Column, Listing
+from derms.cli.history import feeder_history
+from derms.cli.names import Kind, names_of
+from derms.cli.nouns import Noun
 from derms.errors import ConflictError
 from derms.model import FeederMode, Policy
 from derms.wording.values import parse_limit, parse_magnitude
 
-app = typer.Typer(help="See and change feeders.", no_args_is_help=True, rich_markup_mode=None)
+app = Noun(
+    "See and change feeders.",
+    "derms feeder list",
+    "derms feeder limit feeder-1 150",
+)
 
-_Id = Annotated[str, typer.Argument(help="The feeder's id.")]
+_Id = Annotated[str, typer.Argument(help="The feeder's id.", autocompletion=names_of(Kind.FEEDER))]
+_Dry = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Without asking.")]
 
 
 @app.command("list")
-@asking
+@watching
 async def list_(run: Run) -> None:
-    """List the feeders as the last tick saw them.
+    r"""List the feeders as the last tick saw them.
 
-    Example: derms feeder list -o csv > feeders.csv
+    \b
+    Examples:
+      derms feeder list
+      derms feeder list -o csv > feeders.csv
     """
     async with run.client() as client:
         feeders = await client.feeder_summary()
@@ -56,22 +67,30 @@ async def limit(
     feeder_id: _Id,
     kw: Annotated[str, typer.Argument(metavar="KW", help="The new import limit; none takes it away.")],
     export: Annotated[bool, typer.Option("--export", help="The export limit instead.")] = False,
+    dry_run: _Dry = False,
     yes: _Yes = False,
 ) -> None:
-    """Change a feeder's limit.
+    r"""Change a feeder's limit. Needs the role operator.
 
-    Example: derms feeder limit feeder-1 150
+    \b
+    Examples:
+      derms feeder limit feeder-1 150
+      derms feeder limit feeder-1 none --export --dry-run
     """
     from derms.api.schemas.feeders import FeederPatch
 
     which = "export" if export else "import"
     wanted = parse_limit(kw)
     told = "no limit" if wanted is None else f"{wanted:g} kW"
-    run.confirm(f"Set the {which} limit of {feeder_id} to {told}?", yes=yes)
     patch = FeederPatch(export_limit_kw=wanted) if export else FeederPatch(import_limit_kw=wanted)
     async with run.client() as client:
+        before = await client.feeder(feeder_id)
+        was_kw = before.export_limit_kw if export else before.import_limit_kw
+        was = "no limit" if was_kw is None else f"{was_kw:g} kW"
+        if not run.confirm(f"Set the {which} limit of {feeder_id} from {was} to {told}?", yes=yes):
+            return
         feeder = await client.change_feeder(feeder_id, patch)
-    run.say(f"{feeder.feeder_id}: {which} {told}")
+    run.say(f"{feeder.feeder_id}: {which} {told}, before {was}")
     if f"{which}_limit_kw" in feeder.declared:
         run.say("The settings or the feeders file say it too, and will say it again when the controller starts")
 
@@ -82,21 +101,38 @@ async def mode(
     run: Run,
     feeder_id: _Id,
     wanted: Annotated[FeederMode, typer.Argument(metavar="MODE", help="auto, advise or off.")],
+    dry_run: _Dry = False,
     yes: _Yes = False,
 ) -> None:
-    """Say what the controller does for a feeder: auto commands, advise only shows, off does nothing."""
+    r"""Say what the controller does for a feeder: auto commands, advise only shows, off does nothing.
+
+    Needs the role operator.
+
+    \b
+    Examples:
+      derms feeder mode feeder-1 advise
+      derms feeder mode feeder-1 auto --yes
+    """
     from derms.api.schemas.feeders import FeederPatch
 
-    run.confirm(f"Set the mode of {feeder_id} to {wanted.value}?", yes=yes)
     async with run.client() as client:
+        before = await client.feeder(feeder_id)
+        if not run.confirm(f"Set the mode of {feeder_id} from {before.mode.value} to {wanted.value}?", yes=yes):
+            return
         feeder = await client.change_feeder(feeder_id, FeederPatch(mode=wanted))
     run.say(f"{feeder.feeder_id} is on {feeder.mode.value}")
 
 
 @app.command()
-@asking
+@watching
 async def show(run: Run, feeder_id: _Id) -> None:
-    """Show one feeder as it is registered."""
+    r"""Show one feeder as it is registered.
+
+    \b
+    Examples:
+      derms feeder show feeder-1
+      derms feeder show feeder-1 -o yaml
+    """
     async with run.client() as client:
         feeder = await client.feeder(feeder_id)
 
@@ -105,9 +141,9 @@ async def show(run: Run, feeder_id: _Id) -> None:
         facts = {
             "feeder": f"{feeder.feeder_id}{f' ({feeder.name})' if feeder.name else ''}",
             "below": feeder.parent_id or "nothing: it is a root",
-            **{name: "no limit" if kw is None else f"{kw:g} kW" for name, kw in limits.items()},
-            "margin": f"{feeder.margin_kw:g} kW",
-            "unmetered": f"{feeder.assumed_unmetered_kw:g} kW assumed",
+            **{name: "no limit" if kw is None else run.power(kw) for name, kw in limits.items()},
+            "margin": run.power(feeder.margin_kw),
+            "unmetered": f"{run.power(feeder.assumed_unmetered_kw)} assumed",
             "mode": feeder.mode.value,
             "policy": feeder.policy.value,
             "declared": ", ".join(feeder.declared) or "-",
@@ -129,7 +165,9 @@ async def create(
     export_limit: Annotated[
         float | None, typer.Option(parser=parse_magnitude, metavar="KW", help="Export limit; left out: none.")
     ] = None,
-    parent: Annotated[str | None, typer.Option(help="The feeder it hangs on; left out: it is a root.")] = None,
+    parent: Annotated[
+        str | None, typer.Option(help="The feeder it hangs on; left out: a root.", autocompletion=names_of(Kind.FEEDER))
+    ] = None,
     margin: Annotated[
         float | None, typer.Option(parser=parse_magnitude, metavar="KW", help="Kept free below its limits.")
     ] = None,
@@ -137,11 +175,14 @@ async def create(
     wanted: Annotated[FeederMode, typer.Option("--mode", help="auto, advise or off.")] = FeederMode.AUTO,
     policy: Annotated[Policy | None, typer.Option(help="Of a root: how headroom is given.")] = None,
     if_not_exists: Annotated[bool, typer.Option("--if-not-exists", help="One that is there is left as it is.")] = False,
+    id_only: Annotated[bool, typer.Option("--id-only", help="The same as -o name.")] = False,
 ) -> None:
-    r"""Create a feeder, and print its id.
+    r"""Create a feeder, and print its id. Needs the role operator.
 
     \b
-    Example: derms feeder create lane-2 --limit 80 --parent feeder-1
+    Examples:
+      derms feeder create lane-2 --limit 80 --parent feeder-1
+      derms feeder create lane-2 --limit 80 --if-not-exists --id-only
     """
     from derms.api.schemas.feeders import FeederIn
 
@@ -163,33 +204,7 @@ async def create(
                 raise
             feeder = await client.feeder(feeder_id)
             run.say(f"{feeder_id} was there already")
-    run.thing(feeder, feeder.feeder_id, lambda: f"{feeder.feeder_id}\n")
+    run.made(feeder, feeder.feeder_id, id_only=id_only)
 
 
-@asking
-async def status(run: Run) -> None:
-    """One screen: the parts of the controller, and every feeder with load, limit and headroom."""
-    from derms.api.schemas.feeders import FeedersOut
-    from derms.api.schemas.health import PartState
-
-    async with run.client() as client:
-        health = await client.health()
-        feeders = await client.feeder_summary()
-
-    def lines() -> str:
-        marks = {PartState.OK: "ok", PartState.DOWN: "DOWN", PartState.STARTING: "starting"}
-        parts = ", ".join(f"{name} {marks[part.state]}" for name, part in health.parts.items())
-        told = [f"{run.context.url}  derms {health.version}, up {health.uptime_s / 3600.0:.1f} h: {parts}", ""]
-        for feeder in feeders:
-            limit = "no limit" if feeder.import_limit_kw is None else f"of {feeder.import_limit_kw:.1f} kW"
-            told.append(
-                f"{feeder.feeder_id} [{feeder.mode.value}] {feeder.load_kw:.1f} {limit} ({feeder.limit_source}), "
-                f"headroom {'-' if feeder.headroom_kw is None else f'{feeder.headroom_kw:.1f} kW'}, "
-                f"{feeder.devices_total} devices"
-            )
-            if feeder.shortfall_kw > 0.0:
-                told.append(f"  {feeder.shortfall_kw:.1f} kW too much, and nothing left to relieve it with")
-            told += [f"  event {event.event_id} until {event.end.astimezone():%H:%M}" for event in feeder.active_events]
-        return "\n".join(told) + "\n"
-
-    run.thing(FeedersOut(feeders=feeders), "status", lines)
+app.command("history")(feeder_history)

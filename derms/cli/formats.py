@@ -9,15 +9,19 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from derms.cli.terminal import Terminal, printable
 
+if TYPE_CHECKING:
+    import msgspec
+
 T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+"""Of JSON and YAML documents: raised when a field goes, or means something else; a new field is no new version."""
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -67,28 +71,29 @@ class Listing(Generic[T]):
     """What people are told where there is none."""
 
 
-def written(listing: Listing[T], how: Format, terminal: Terminal) -> str:
+def written(listing: Listing[T], how: Format, terminal: Terminal, *, line: bool = False) -> str:
     """All rows; ends with a line feed, or is empty.
 
     Args:
         listing: What.
         how: In which format.
         terminal: What can be shown.
+        line: JSON on one line.
     """
     match how:
         case Format.TABLE:
             return _table(listing, terminal)
         case Format.JSON:
-            return document({listing.kind: [msgspec.to_builtins(row) for row in listing.rows]})
+            return document({listing.kind: [plain(row) for row in listing.rows]}, line=line)
         case Format.YAML:
-            return _yaml({listing.kind: [msgspec.to_builtins(row) for row in listing.rows]})
+            return _yaml(_versioned({listing.kind: [plain(row) for row in listing.rows]}))
         case Format.CSV:
             return _csv(listing)
         case Format.NAME:
             return "".join(f"{listing.name(row)}\n" for row in listing.rows)
 
 
-def one(value: msgspec.Struct, how: Format, name: str, lines: Callable[[], str]) -> str:
+def one(value: "msgspec.Struct", how: Format, name: str, lines: Callable[[], str], *, line: bool = False) -> str:
     """One thing.
 
     Args:
@@ -96,32 +101,51 @@ def one(value: msgspec.Struct, how: Format, name: str, lines: Callable[[], str])
         how: In which format; for CSV one row below a header.
         name: Its id.
         lines: What people are shown.
+        line: JSON on one line.
     """
-    plain = msgspec.to_builtins(value)
+    told = plain(value)
     match how:
         case Format.TABLE:
             return lines()
         case Format.JSON:
-            return document(plain)
+            return document(told, line=line)
         case Format.YAML:
-            return _yaml(plain)
+            return _yaml(_versioned(told))
         case Format.CSV:
-            flat = {key: json.dumps(part) if isinstance(part, dict | list) else part for key, part in plain.items()}
+            flat = {key: json.dumps(part) if isinstance(part, dict | list) else part for key, part in told.items()}
             return _rows([list(flat), [_raw(part) for part in flat.values()]])
         case Format.NAME:
             return f"{name}\n"
 
 
-def document(value: Any) -> str:
-    """One JSON document."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+def document(value: dict[str, Any], *, line: bool = False) -> str:
+    """One JSON document.
+
+    Args:
+        value: What it says.
+        line: Without line feeds inside.
+    """
+    layout: dict[str, Any] = {"separators": (",", ":")} if line else {"indent": 2}
+    return json.dumps(_versioned(value), ensure_ascii=False, **layout) + "\n"
+
+
+def _versioned(value: dict[str, Any]) -> dict[str, Any]:
+    return {"schema_version": SCHEMA_VERSION, **value}
+
+
+def plain(value: object) -> Any:
+    """A struct as dicts, lists and texts."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
 
 
 def _table(listing: Listing[T], terminal: Terminal) -> str:
     if not listing.rows:
         return ""
-    cells = [[printable(_cell(column, row), terminal) for column in listing.columns] for row in listing.rows]
-    titles = [column.title for column in listing.columns]
+    columns = [_in_watts(column) for column in listing.columns] if terminal.watts else listing.columns
+    cells = [[printable(_cell(column, row), terminal) for column in columns] for row in listing.rows]
+    titles = [column.title for column in columns]
     right = [_is_number(column, listing.rows) for column in listing.columns]
     widths = [max(len(line[at]) for line in (titles, *cells)) for at in range(len(titles))]
     if terminal.looks:
@@ -133,6 +157,17 @@ def _table(listing: Listing[T], terminal: Terminal) -> str:
         tones = [column.tone(row) if column.tone else "" for column in listing.columns]
         lines.append(_line(texts, widths, right, terminal, tones if terminal.colour else None))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _in_watts(column: Column[T]) -> Column[T]:
+    if "kW" not in column.title or "kWh" in column.title or column.shown is not None:
+        return column
+
+    def value(row: T) -> float | None:
+        kw = column.value(row)
+        return None if kw is None else 1000.0 * kw
+
+    return replace(column, title=column.title.replace("kW", "W"), value=value, digits=max(column.digits - 3, 0))
 
 
 def _cell(column: Column[T], row: T) -> str:
@@ -150,7 +185,9 @@ def _cell(column: Column[T], row: T) -> str:
 
 def _is_number(column: Column[T], rows: Sequence[T]) -> bool:
     values = [value for row in rows if (value := column.value(row)) is not None]
-    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if not values:
+        return column.title.endswith(("kW", "%", " s"))
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _fitted(widths: list[int], right: list[bool], width: int) -> list[int]:
@@ -194,8 +231,8 @@ def _rows(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _raw(value: Any) -> str:
-    plain = msgspec.to_builtins(value)
-    return "" if plain is None else str(plain).lower() if isinstance(plain, bool) else str(plain)
+    told = plain(value)
+    return "" if told is None else str(told).lower() if isinstance(told, bool) else str(told)
 
 
 def _yaml(value: Any, depth: int = 0) -> str:

@@ -9,50 +9,62 @@ import contextlib
 import fcntl
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from derms.cli.contexts import Tokens, read_tokens, write_tokens
-from derms.client import ApiClient
+from derms.cli.tokens import Tokens, Vault, lock_file
+from derms.client import ApiClient, Exchange
 from derms.errors import UnavailableError
 
 _LOOK_S = 0.05
 
 
 class KeptClient(ApiClient):
-    """One controller's API, asked with the tokens of a file.
+    """One controller's API, asked with the tokens of a vault.
 
     Args:
-        kept: What stands in the file.
-        path: The file.
+        kept: What is in the vault.
+        vault: Where the next ones go.
         timeout_s: For one call as a whole [s].
         tls: As for `ApiClient`.
+        on_exchange: As for `ApiClient`.
     """
 
-    def __init__(self, kept: Tokens, path: Path, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
-        super().__init__(kept.url, token=kept.token, refresh_token=kept.refresh_token, timeout_s=timeout_s, tls=tls)
+    def __init__(
+        self,
+        kept: Tokens,
+        vault: Vault,
+        *,
+        timeout_s: float,
+        tls: ssl.SSLContext | None,
+        on_exchange: Callable[[Exchange], None] | None = None,
+    ) -> None:
+        super().__init__(
+            kept.url, token=kept.token, refresh_token=kept.refresh_token, timeout_s=timeout_s, tls=tls,
+            on_exchange=on_exchange,
+        )  # fmt: skip
         self._kept = kept
-        self._path = path
+        self._vault = vault
         self._patience_s = timeout_s
 
     async def renew(self) -> None:
         """Get the next tokens, from the file where another command has got them meanwhile, and keep them."""
-        async with _alone(self._path.with_suffix(".lock"), self._patience_s):
-            newest = read_tokens(self._path)
+        async with _alone(self._vault.lock, self._patience_s):
+            newest = self._vault.read()
             if newest is not None and newest.url == self._kept.url and newest.token != self.token:
                 self.token, self.refresh_token = newest.token, newest.refresh_token
                 return
             await super().renew()
             assert self.token is not None
-            write_tokens(self._path, replace(self._kept, token=self.token, refresh_token=self.refresh_token))
+            self._vault.write(replace(self._kept, token=self.token, refresh_token=self.refresh_token))
 
 
 @contextlib.asynccontextmanager
 async def _alone(path: Path, patience_s: float) -> AsyncIterator[None]:
     """While no other process is here; the lock ends with the process, whatever becomes of it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = lock_file(path)
     try:
         try:
             async with asyncio.timeout(patience_s):

@@ -6,7 +6,6 @@ import typer
 
 from derms.cli.asked import asked, password_line
 from derms.cli.command import Run, asking
-from derms.cli.contexts import Tokens, forget_tokens, write_tokens
 from derms.errors import AccessError
 
 
@@ -27,6 +26,8 @@ async def login(
       derms login op
       pass show derms | derms login op --password-stdin
     """
+    from derms.cli.tokens import Tokens
+
     if username is None:
         username = asked(run, "Username", hide=False)
     if password_stdin:
@@ -35,21 +36,26 @@ async def login(
         password = asked(run, f"Password of {username} at {run.context.url}", hide=True)
     async with run.client(anonymous=True) as client:
         granted = await client.login(username, password)
-    write_tokens(
-        run.token_file,
+    run.vault.write(
         Tokens(
             url=run.context.url,
             username=username,
             token=granted.token,
             refresh_token=granted.refresh_token,
-        ),
+        )
     )
     run.say(f"Logged in to {run.context.url} as {username}, {granted.role.value}")
 
 
 @asking
 async def logout(run: Run) -> None:
-    """End the login on the controller, and forget its token."""
+    r"""End the login on the controller, and forget its token.
+
+    \b
+    Examples:
+      derms logout
+      derms logout --context plant
+    """
     if run.tokens() is None:
         run.say(f"Nobody is logged in to {run.context.url}")
         return
@@ -59,13 +65,19 @@ async def logout(run: Run) -> None:
     except AccessError:
         # It was over already.
         pass
-    forget_tokens(run.token_file)
+    run.vault.forget()
     run.say(f"Logged out of {run.context.url}")
 
 
 @asking
 async def whoami(run: Run) -> None:
-    """Show who you are to the controller."""
+    r"""Show who you are to the controller.
+
+    \b
+    Examples:
+      derms whoami
+      derms whoami --json | jq -r .role
+    """
     async with run.client() as client:
         me = await client.me()
     run.thing(

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, asking, watching
 from derms.cli.formats import Column, Listing
+from derms.cli.names import Kind, names_of
+from derms.cli.nouns import Noun
 from derms.model import ProgramKind
 from derms.wording.instants import parse_instant
 from derms.wording.values import parse_magnitude, parse_price
@@ -13,24 +15,33 @@ from derms.wording.values import parse_magnitude, parse_price
 if TYPE_CHECKING:
     from derms.api.schemas.programs import ProgramOut
 
-app = typer.Typer(help="Demand-response programs.", no_args_is_help=True, rich_markup_mode=None)
+app = Noun(
+    "Demand-response programs.",
+    "derms program list",
+    "derms program create Evening --kind fixed_cap --shed 40 --start 17:00 --end 19:00",
+)
 
-_Id = Annotated[str, typer.Argument(help="The program's id.")]
+_Id = Annotated[str, typer.Argument(help="The program's id.", autocompletion=names_of(Kind.PROGRAM))]
+_Dry = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Without asking.")]
 _Price = Annotated[float | None, typer.Option(parser=parse_price, metavar="PRICE", help="Currency per kWh.")]
 
 
 @app.command("list")
-@asking
+@watching
 async def list_(
     run: Run,
     kind: Annotated[ProgramKind | None, typer.Option(help="Only of this kind.")] = None,
-    feeder: Annotated[str | None, typer.Option(help="Only those that bear on it.")] = None,
+    feeder: Annotated[
+        str | None, typer.Option(help="Only those that bear on it.", autocompletion=names_of(Kind.FEEDER))
+    ] = None,
 ) -> None:
     r"""List the programs.
 
     \b
-    Example: derms program list -o json
+    Examples:
+      derms program list
+      derms program list --kind fixed_cap -o json
     """
     from derms.api.schemas.programs import ProgramOut, ProgramsQuery
     from derms.cli.paging import pages
@@ -60,9 +71,15 @@ async def list_(
 
 
 @app.command()
-@asking
+@watching
 async def show(run: Run, program_id: _Id) -> None:
-    """Show one program."""
+    r"""Show one program.
+
+    \b
+    Examples:
+      derms program show dp-1
+      derms program show dp-1 -o yaml
+    """
     async with run.client() as client:
         program = await client.program(program_id)
     run.thing(program, program.program_id, lambda: _lines(run, program))
@@ -76,7 +93,10 @@ async def create(
     kind: Annotated[ProgramKind, typer.Option(help="fixed_cap or price_elastic.")],
     end: Annotated[str, typer.Option(help="When it is over: 19:00, tomorrow 06:00, 2027-03-01 00:00, RFC 3339.")],
     start: Annotated[str, typer.Option(help="Like --end.")] = "now",
-    feeder: Annotated[list[str] | None, typer.Option(help="On which; may stand several times; left out: all.")] = None,
+    feeder: Annotated[
+        list[str] | None,
+        typer.Option(help="On which; may stand several times; left out: all.", autocompletion=names_of(Kind.FEEDER)),
+    ] = None,
     shed: Annotated[
         float | None,
         typer.Option(parser=parse_magnitude, metavar="KW", help="Of a fixed cap: to be taken off the load."),
@@ -85,8 +105,9 @@ async def create(
     penalty: _Price = None,
     activate: Annotated[bool, typer.Option("--activate", help="Switch it on at once.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it would do.")] = False,
+    id_only: Annotated[bool, typer.Option("--id-only", help="The same as -o name.")] = False,
 ) -> None:
-    r"""Create a program, and print its id.
+    r"""Create a program, and print its id. Needs the role operator.
 
     \b
     Examples:
@@ -113,14 +134,20 @@ async def create(
             show_preview(run, await client.preview_program(wanted))
             return
         made = await client.create_program(wanted)
-    run.thing(made, made.program_id, lambda: f"{made.program_id}\n")
+    run.made(made, made.program_id, id_only=id_only)
     run.say(f"{made.name} is {made.state.value}")
 
 
 @app.command()
 @asking
 async def activate(run: Run, program_id: _Id) -> None:
-    """Switch a program on."""
+    r"""Switch a program on. Needs the role operator.
+
+    \b
+    Examples:
+      derms program activate dp-1
+      derms program activate dp-1 --context plant
+    """
     async with run.client() as client:
         program = await client.activate_program(program_id)
     run.say(f"{program.program_id} is {program.state.value}")
@@ -129,7 +156,13 @@ async def activate(run: Run, program_id: _Id) -> None:
 @app.command()
 @asking
 async def deactivate(run: Run, program_id: _Id) -> None:
-    """Switch a program off."""
+    r"""Switch a program off. Needs the role operator.
+
+    \b
+    Examples:
+      derms program deactivate dp-1
+      derms program deactivate dp-1 --context plant
+    """
     async with run.client() as client:
         program = await client.deactivate_program(program_id)
     run.say(f"{program.program_id} is {program.state.value}")
@@ -137,10 +170,18 @@ async def deactivate(run: Run, program_id: _Id) -> None:
 
 @app.command()
 @asking
-async def delete(run: Run, program_id: _Id, yes: _Yes = False) -> None:
-    """Remove a program. Needs the role admin."""
-    run.confirm(f"Remove the program {program_id}?", yes=yes)
+async def delete(run: Run, program_id: _Id, dry_run: _Dry = False, yes: _Yes = False) -> None:
+    r"""Remove a program. Needs the role admin.
+
+    \b
+    Examples:
+      derms program delete dp-1 --dry-run
+      derms program delete dp-1 --yes
+    """
     async with run.client() as client:
+        name = (await client.program(program_id)).name if dry_run else program_id
+        if not run.confirm(f"Remove the program {name}?", yes=yes):
+            return
         await client.delete_program(program_id)
     run.say(f"{program_id} is removed")
 
@@ -153,7 +194,7 @@ def _lines(run: Run, program: "ProgramOut") -> str:
         "feeders": ", ".join(program.feeder_ids) or "all",
         "start": run.local(program.start),
         "end": run.local(program.end),
-        "shed": f"{program.target_shed_kw:g} kW",
+        "shed": run.power(program.target_shed_kw),
         "incentive": f"{program.incentive_per_kwh:g} /kWh",
         "penalty": f"{program.penalty_per_kwh:g} /kWh",
     }

@@ -22,9 +22,14 @@ def serve(
     interval: Annotated[float | None, typer.Option(help="Seconds between control ticks.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error or critical.")] = None,
 ) -> None:
-    """Run the controller until SIGTERM or Ctrl-C.
+    r"""Run the controller until SIGTERM or Ctrl-C.
 
     Settings come from flags, DERMS_* variables, .env and a TOML file, in this order; docs/settings.md lists them.
+
+    \b
+    Examples:
+      derms serve
+      derms serve --mqtt-url mqtt://broker.example:1883 --database-url postgresql://db.example/derms
     """
     import asyncio
 

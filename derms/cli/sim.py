@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from derms.cli.command import Run, asking
+from derms.cli.nouns import Noun
 
-app = typer.Typer(help="A simulated feeder.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@app.callback()
-def sim() -> None:
-    """A simulated feeder."""
+app = Noun(
+    "Simulated devices.",
+    "derms sim run --devices 60",
+    "derms sim mode night",
+)
 
 
 @app.command("run")
@@ -31,7 +31,13 @@ def run(
     topic_prefix: Annotated[str, typer.Option(help="What every topic starts with.")] = "der",
     log_level: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "info",
 ) -> None:
-    """Run a simulated feeder against a broker until Ctrl-C, and print what it came to as JSON."""
+    r"""Run a simulated feeder against a broker until Ctrl-C, and print what it came to as JSON.
+
+    \b
+    Examples:
+      derms sim run --devices 60 --for 2m
+      derms sim run --mqtt-url mqtt://broker.example:1883 --replay sessions.csv --speed 60
+    """
     import asyncio
     import json
 
@@ -83,7 +89,13 @@ async def mode(
     run: Run,
     wanted: Annotated[str | None, typer.Argument(metavar="[day|night|auto]", help="Left out: show it.")] = None,
 ) -> None:
-    """Show or set which hour the simulators play: day is noon, night ten in the evening, auto goes with the clock."""
+    r"""Show or set which hour the simulators play: day is noon, night ten in the evening, auto goes with the clock.
+
+    \b
+    Examples:
+      derms sim mode
+      derms sim mode night
+    """
     from derms.contract import SimulationProfile
     from derms.errors import UsageError
 

@@ -27,6 +27,24 @@ class Terminal:
     """Columns of stdout; very many where nobody looks."""
     columns: int = 80
     """Columns of the terminal itself."""
+    lines: int = 24
+    """Lines of the terminal itself."""
+    dumb: bool = False
+    """It knows no escape sequences at all."""
+    watts: bool = False
+    """Whoever looks reads powers in W instead of kW."""
+
+    def power(self, kw: float | None, digits: int = 1) -> str:
+        """A power as it is read, with its unit; `-` for none.
+
+        Args:
+            kw: [kW].
+            digits: Decimals in kW; in W there are three fewer.
+        """
+        if kw is None:
+            return "-"
+        scaled, digits, unit = (1000.0 * kw, max(digits - 3, 0), "W") if self.watts else (kw, digits, "kW")
+        return f"{round(scaled, digits) + 0.0:.{digits}f} {unit}"  # without the sign of a zero
 
 
 def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = False) -> Terminal:
@@ -37,27 +55,30 @@ def here(*, no_color: bool = False, ascii_only: bool = False, no_input: bool = F
         ascii_only: Nothing beyond ASCII.
         no_input: Never ask.
     """
+    size = shutil.get_terminal_size()
     return terminal_of(
-        _as_given(os.environ),
+        _as_it_was(os.environ),
         out=sys.stdout.isatty(),
         err=sys.stderr.isatty(),
         asks=sys.stdin.isatty() and sys.stderr.isatty() and not no_input,
         encoding=sys.stdout.encoding or "ascii",
-        width=shutil.get_terminal_size().columns,
+        width=size.columns,
+        lines=size.lines,
         no_color=no_color,
         ascii_only=ascii_only,
     )
 
 
-def _as_given(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment as it was given: in the C locale Python sets LC_CTYPE to C.UTF-8 by itself (PEP 538)."""
+def _as_it_was(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment as the user set it: in a locale of `C` Python makes LC_CTYPE another one (PEP 538)."""
+    if environment.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
+        return environment
     try:
-        given = Path("/proc/self/environ").read_bytes().split(b"\0")
+        began = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:
         return environment
-    if environment.get("LC_CTYPE") == "C.UTF-8" and not any(one.startswith(b"LC_CTYPE=") for one in given):
-        return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
-    return environment
+    coerced = not any(each.startswith(b"LC_CTYPE=") for each in began)
+    return {name: value for name, value in environment.items() if not (coerced and name == "LC_CTYPE")}
 
 
 def terminal_of(
@@ -68,6 +89,7 @@ def terminal_of(
     asks: bool,
     encoding: str,
     width: int,
+    lines: int = 24,
     no_color: bool = False,
     ascii_only: bool = False,
 ) -> Terminal:
@@ -80,6 +102,7 @@ def terminal_of(
         asks: A question would be answered.
         encoding: Of stdout.
         width: Columns, where it is a terminal.
+        lines: Its lines.
         no_color: Colour was refused on the command line, which beats the environment.
         ascii_only: Anything beyond ASCII was.
     """
@@ -95,6 +118,8 @@ def terminal_of(
         unicode=not ascii_only and not plain and "utf" in encoding.lower(),
         width=width if out else _WIDE,
         columns=width,
+        lines=lines,
+        dumb=environment.get("TERM", "dumb") == "dumb",
     )
 
 

@@ -14,7 +14,13 @@ def token(
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Directory of the daemon's token secret.")] = None,
 ) -> None:
-    """Print a token for the API, signed with the daemon's secret; for whoever may read that."""
+    r"""Make an API token, on the controller's own machine: signed with the daemon's secret, for whoever may read that.
+
+    \b
+    Examples:
+      derms token --role operator --user cron
+      DERMS_TOKEN=$(derms token) derms device list
+    """
     from derms.auth import KeyRing, Tokens, load_or_create_keys
     from derms.runtime import SystemClock
     from derms.settings_load import load_settings

@@ -4,20 +4,23 @@ from typing import Annotated
 
 import typer
 
-from derms.cli.command import Run, asking
+from derms.cli.command import Run, watching
 from derms.cli.formats import Column, Listing
+from derms.cli.names import Kind, names_of
 from derms.errors import UsageError
 from derms.wording.values import parse_duration
 
 _LEAST_S, _MOST_S = 10, 1200
 
 
-@asking
+@watching
 async def tracking_error(
     run: Run,
     window: Annotated[str, typer.Option(help="Over how long, 10s to 20m.")] = "10m",
-    feeder: Annotated[str | None, typer.Option(help="Only on this feeder, and below it.")] = None,
-    device: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+    feeder: Annotated[
+        str | None, typer.Option(help="Only on this feeder, and below it.", autocompletion=names_of(Kind.FEEDER))
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Only this one.", autocompletion=names_of(Kind.DEVICE))] = None,
     sort: Annotated[
         str, typer.Option(help="device_id, mean_kw, mean_abs_kw or samples; with a minus the largest first.")
     ] = "-mean_abs_kw",
@@ -25,7 +28,9 @@ async def tracking_error(
     r"""Show how well devices follow: what they draw less what they say they are to draw.
 
     \b
-    Example: derms tracking-error --window 5m --feeder feeder-1
+    Examples:
+      derms tracking-error
+      derms tracking-error --window 5m --feeder feeder-1 --sort device_id
     """
     from derms.api.schemas.tracking import DeviceErrorOut, TrackingQuery
 
@@ -52,4 +57,4 @@ async def tracking_error(
         )
     )
     if told.mean_abs_kw is not None:
-        run.say(f"all together {told.mean_abs_kw:.2f} kW over {told.samples} samples")
+        run.say(f"all together {run.power(told.mean_abs_kw, 2)} over {told.samples} samples")

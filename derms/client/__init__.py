@@ -3,6 +3,7 @@
 from derms.client.alarms import AlarmCalls
 from derms.client.audit import AuditCalls
 from derms.client.auth import AuthCalls
+from derms.client.base import Exchange
 from derms.client.devices import DeviceCalls
 from derms.client.events import EventCalls
 from derms.client.feeders import FeederCalls
@@ -13,6 +14,8 @@ from derms.client.stream import StreamCalls
 from derms.client.telemetry import TelemetryCalls
 from derms.client.tracking import TrackingCalls
 from derms.client.users import UserCalls
+
+__all__ = ["ApiClient", "Exchange"]
 
 
 class ApiClient(

@@ -7,17 +7,19 @@ once, where there is a refresh token.
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import AsyncIterator, Mapping
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Self, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import quote, urlencode
 
-import aiohttp
 import msgspec
 
 from derms.api.schemas.auth import LoginOut, RefreshIn
 from derms.api.schemas.common import Problem
+from derms.client.http import FAILURES, Answer, ConnectTimeoutError, HttpClient
 from derms.errors import (
     AccessError,
     ConflictError,
@@ -28,11 +30,13 @@ from derms.errors import (
     UsageError,
 )
 
-# The server drops idle connections after 10 s; reusing one near that age would race with it.
-_KEEPALIVE_S = 5.0
+_CONNECT_S = 5.0
 
 _BEFORE_LOGIN = ("/api/auth/login", "/api/auth/refresh", "/api/auth/password")
 """Here 401 is not about the access token."""
+
+if TYPE_CHECKING:
+    import ssl
 
 T = TypeVar("T")
 
@@ -45,6 +49,22 @@ class _UnknownError(Exception):
         self.told = told
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and what became of it."""
+
+    method: str
+    path: str
+    """With its query."""
+    status: int | None
+    """None: no answer came."""
+    took_s: float
+    """Until the answer began [s]."""
+    received: int = 0
+    """Bytes of the answer, as far as it said so."""
+    request_id: str = "-"
+
+
 class Caller:
     """One controller's API, without its nouns. Use as ``async with``.
 
@@ -54,6 +74,7 @@ class Caller:
         refresh_token: Gets the next token when that one is over; `login` sets it.
         timeout_s: For one call as a whole [s].
         tls: For `https` with a certificate authority of one's own; None: the system's.
+        on_exchange: Told of every request; None: nobody is.
 
     Raises:
         UsageError: The URL is wrong.
@@ -66,7 +87,8 @@ class Caller:
         token: str | None = None,
         refresh_token: str | None = None,
         timeout_s: float = 10.0,
-        tls: ssl.SSLContext | None = None,
+        tls: "ssl.SSLContext | None" = None,
+        on_exchange: Callable[[Exchange], None] | None = None,
     ) -> None:
         if not url.startswith(("http://", "https://")) or "@" in url:
             raise UsageError(
@@ -78,23 +100,21 @@ class Caller:
         self.token = token
         self.refresh_token = refresh_token
         self._renewing = asyncio.Lock()
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        # A controller that is there takes a connection at once, however long it then thinks.
+        self._connect_s = min(timeout_s, _CONNECT_S)
+        self._timeout_s = timeout_s
+        self._on_exchange = on_exchange
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._http = HttpClient(self.url, connect_s=self._connect_s, tls=tls)
 
     async def __aenter__(self) -> Self:
         """Open; nothing is sent yet."""
-        connector = aiohttp.TCPConnector(
-            ssl=self._tls if self._tls is not None else True, keepalive_timeout=_KEEPALIVE_S
-        )
-        self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.__aexit__(None, None, None)
 
     async def call(
         self,
@@ -119,13 +139,8 @@ class Caller:
         Raises:
             DermsError: As the module says.
         """
-        async with self.opened(method, path, body=body, query=query, headers=headers) as response:
-            try:
-                raw = await response.read()
-            except TimeoutError as error:
-                raise self._silent(f"no answer within {self._timeout.total:g} s") from error
-            except aiohttp.ClientError as error:
-                raise self._silent(str(error)) from error
+        async with self._whole(), self.opened(method, path, body=body, query=query, headers=headers) as response:
+            raw = await response.read()
         try:
             return msgspec.json.decode(raw or b"null", type=answer)
         except msgspec.DecodeError as error:
@@ -141,7 +156,7 @@ class Caller:
         query: msgspec.Struct | None = None,
         headers: Mapping[str, str] | None = None,
         silence_s: float | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[Answer]:
         """Ask; the body runs once the answer has begun, and is good. A token that is over is renewed, once.
 
         Args:
@@ -198,42 +213,69 @@ class Caller:
         query: msgspec.Struct | None,
         headers: Mapping[str, str] | None,
         silence_s: float | None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        assert self._session is not None, "use the client as `async with`"
+    ) -> AsyncIterator[Answer]:
         sent = {"Accept": "application/json", **(headers or {})}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
         if body is not None:
             sent["Content-Type"] = "application/json"
+        told = path if query is None else f"{path}?{_said(query)}".rstrip("?")
+        began_s = time.monotonic()
+        answer: Answer | None = None
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                # A redirect is not followed: it would carry the token to wherever it points.
+                asked = self._http.request(
+                    method,
+                    told,
+                    headers=sent,
+                    body=b"" if body is None else msgspec.json.encode(body),
+                    total_s=self._timeout_s,
+                    silence_s=silence_s,
+                )
+                answer = await stack.enter_async_context(asked)
+                if not 200 <= answer.status < 300:
+                    error = _error_of(answer.status, await answer.read(), self.url)
+                    raise _UnknownError(error) if answer.status == HTTPStatus.UNAUTHORIZED else error
+            except FAILURES as error:
+                raise self._failed(error) from error
+            finally:
+                if self._on_exchange is not None:
+                    self._on_exchange(_exchange(method, told, answer, time.monotonic() - began_s))
+            yield answer
+
+    @contextlib.asynccontextmanager
+    async def _whole(self) -> AsyncIterator[None]:
+        """A call as a whole, its answer's body and everything."""
         try:
-            response = await self._session.request(
-                method,
-                self.url + path,
-                params=None if query is None else _said(query),
-                data=msgspec.json.encode(body) if body is not None else None,
-                headers=sent,
-                # A redirect would carry the token to wherever it points.
-                allow_redirects=False,
-                timeout=self._timeout
-                if silence_s is None
-                else aiohttp.ClientTimeout(sock_connect=self._timeout.total, sock_read=silence_s),
-            )
-            if not 200 <= response.status < 300:
-                async with response:
-                    error = _error_of(response.status, await response.read(), self.url)
-                    raise _UnknownError(error) if response.status == HTTPStatus.UNAUTHORIZED else error
-        except TimeoutError as error:
-            raise self._silent(f"no answer within {self._timeout.total:g} s") from error
-        except aiohttp.ClientSSLError as error:
-            raise UnavailableError(
-                f"{self.url} is not trusted",
-                why=str(error),
-                next_step="name the certificate authority that signed it: `derms context set NAME --ca-file FILE`",
-            ) from error
-        except (aiohttp.ClientError, ValueError) as error:
-            raise self._silent(str(error)) from error
-        async with response:
-            yield response
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except FAILURES as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> UnavailableError:
+        """What went wrong on the way, as people are told."""
+        import ssl
+
+        match error:
+            case ConnectTimeoutError():
+                return self._silent(f"no connection within {self._connect_s:g} s")
+            case TimeoutError():
+                return self._silent(f"no answer within {self._timeout_s:g} s")
+            case ssl.SSLCertVerificationError():
+                return UnavailableError(
+                    f"{self.url} is not trusted",
+                    why=f"its certificate: {error.verify_message or error}",
+                    next_step="name the certificate authority that signed it: `derms context set NAME --ca-file FILE`",
+                )
+            case ssl.SSLError():
+                return self._silent(f"no TLS there: {(error.reason or str(error)).replace('_', ' ').lower()}")
+            case OSError():
+                return self._silent(_about_os(error))
+            case _ if "ConnectionClosed" in str(error):
+                return self._silent("it closed the connection before the end of its answer")
+            case _:
+                return self._silent(str(error) or "the connection broke off")
 
     def _silent(self, why: str) -> UnavailableError:
         return UnavailableError(
@@ -241,18 +283,40 @@ class Caller:
         )
 
 
+def _exchange(method: str, path: str, answer: Answer | None, took_s: float) -> Exchange:
+    headers = {} if answer is None else answer.headers
+    return Exchange(
+        method=method,
+        path=path,
+        status=None if answer is None else answer.status,
+        took_s=took_s,
+        received=int(headers.get("content-length", "0")),
+        request_id=headers.get("x-request-id", "-"),
+    )
+
+
+def _about_os(error: OSError) -> str:
+    # asyncio puts its own words, with the address, where the system's would be; a name that is not found has no errno.
+    number = error.errno or 0
+    said = os.strerror(number).lower() if number > 0 else error.strerror
+    return said or str(error) or "the connection broke off"
+
+
 def part(value: str) -> str:
     """A part of a path, quoted: an id may have any character."""
     return quote(value, safe="")
 
 
-def _said(query: msgspec.Struct) -> list[tuple[str, str]]:
-    values = msgspec.to_builtins(query)
-    return [
-        (name, str(value).lower() if isinstance(value, bool) else str(value))
-        for name, value in values.items()
-        if value is not None
-    ]
+def _said(query: msgspec.Struct) -> str:
+    """A query as it stands in a URL; what is null is left out."""
+    values = msgspec.to_builtins(query).items()
+    return urlencode(
+        [
+            (name, str(value).lower() if isinstance(value, bool) else str(value))
+            for name, value in values
+            if value is not None
+        ]
+    )
 
 
 def _stranger(url: str, why: str) -> UnavailableError:

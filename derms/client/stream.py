@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from derms.api.schemas.devices import DeviceOut
@@ -12,6 +11,7 @@ from derms.api.schemas.feeders import FeederSummaryOut
 from derms.api.schemas.health import HealthOut
 from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.client.base import Caller
+from derms.client.http import FAILURES
 from derms.errors import UnavailableError
 
 _SILENCE_S = 45.0
@@ -86,7 +86,7 @@ class StreamCalls(Caller):
         async with self.opened("GET", "/api/stream", headers=headers, silence_s=_SILENCE_S) as response:
             blocks = _Blocks()
             try:
-                async for chunk in response.content.iter_any():
+                async for chunk in response.chunks():
                     for block in blocks.add(chunk):
                         if (event := _event(block)) is not None:
                             yield event
@@ -94,7 +94,7 @@ class StreamCalls(Caller):
                 raise UnavailableError(
                     f"the stream of {self.url} cannot be read", why=str(error), next_step="correct the URL"
                 ) from error
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except FAILURES as error:
                 raise UnavailableError(
                     f"the stream of {self.url} broke off", why=str(error) or "nothing came", next_step="open it again"
                 ) from error

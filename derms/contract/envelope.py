@@ -13,13 +13,16 @@ from msgspec.structs import astuple
 
 from derms.contract import strict
 from derms.contract.fields import (
+    MAX_TEXT,
     NUMBERS,
     Decoded,
     Magnitude,
     Millis,
     Percent,
     Power,
+    Whole,
     check_identity,
+    check_refused,
     check_text,
     check_time,
     check_version,
@@ -41,6 +44,7 @@ class _Readings(msgspec.Struct, gc=False, kw_only=True):
 class _Status(msgspec.Struct, gc=False, kw_only=True):
     online: bool | UnsetType = UNSET
     faultCode: str | int | UnsetType | None = UNSET
+    refused: dict[str, Whole] | UnsetType | None = UNSET
 
 
 class _Capabilities(msgspec.Struct, gc=False, kw_only=True):
@@ -103,6 +107,8 @@ def decode_envelope(
         p_max_kw=max(powers, default=None),
         capacity_kwh=given(capabilities.capacityKwh),
         status=_status(given(body.status)),
+        fault=_fault(given(body.status)),
+        refused=check_refused(given(status.refused)) if (status := given(body.status)) is not None else (),
         dialect=Dialect.ENVELOPE,
         source=check_text("source", given(message.source)),
     )
@@ -133,7 +139,8 @@ def encode_envelope(telemetry: Telemetry) -> bytes:
                 ),
                 status=_Status(
                     online=t.status is not DeviceStatus.UNAVAILABLE,
-                    faultCode="fault" if t.status is DeviceStatus.FAULT else UNSET,
+                    faultCode=(t.fault or "fault") if t.status is DeviceStatus.FAULT else UNSET,
+                    refused=optional(dict(t.refused) or None),
                 ),
                 capabilities=_Capabilities(
                     maxChargeKw=p_max_kw if charges else UNSET,
@@ -155,10 +162,23 @@ def _status(status: _Status | None) -> DeviceStatus:
     return DeviceStatus.UNAVAILABLE if status.online is False else DeviceStatus.OK
 
 
+def _fault(status: _Status | None) -> str | None:
+    code = None if status is None else given(status.faultCode)
+    if code in (None, "", 0):
+        return None
+    # Agents in the field put anything there, and always could: what cannot be shown is a fault all the same.
+    text = str(code)[:MAX_TEXT]
+    return text if text.isprintable() else "fault"
+
+
 def _colons(message: _Envelope) -> int:
     body = message.payload
     parts = (body, body.readings, given(body.status), given(body.capabilities))
-    return _present(message) + sum(_present(part) for part in parts if part is not None)
+    status = given(body.status)
+    free = 0
+    if status is not None:
+        free = str(given(status.faultCode) or "").count(":") + len(given(status.refused) or ())
+    return _present(message) + sum(_present(part) for part in parts if part is not None) + free
 
 
 def _present(part: msgspec.Struct) -> int:

@@ -1,5 +1,6 @@
 """What the three shapes share: field types with their ranges, the values that come out, and small conversions. Pure."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
@@ -13,6 +14,8 @@ MAX_POWER_KW = 1_000_000.0
 """Beyond it a power is not believed [kW], a magnitude; the same number bounds capacities [kWh]."""
 MAX_TEXT = 128
 """The longest free text (a site, a feeder, a reason) [characters]."""
+MAX_REASONS = 32
+"""For so many reasons a device may count what it refused."""
 FUTURE_TOLERANCE_MS = 30_000
 """How far ahead of the controller's clock a measurement may be [ms]."""
 MAX_AGE_MS = 24 * 3600 * 1000
@@ -103,6 +106,19 @@ def check_text(name: str, text: str | None) -> str | None:
     return text
 
 
+def check_refused(said: dict[str, int] | None) -> tuple[tuple[str, int], ...]:
+    """What a device refused, by reason; the reasons are its own.
+
+    Raises:
+        Refused: There are too many, or one is no short word.
+    """
+    if not said:
+        return ()
+    if len(said) > MAX_REASONS or not all(_REASON.fullmatch(reason) for reason in said):
+        raise Refused(Outcome.INVALID, f"refused: at most {MAX_REASONS} reasons, each a word such as 'older_seq'")
+    return tuple(said.items())
+
+
 def check_time(at_ms: int, now_ms: int) -> None:
     """Judge a measurement's instant by the controller's clock.
 
@@ -161,5 +177,6 @@ def to_iso(at_ms: int) -> str:
     return (_EPOCH + at_ms * _MILLISECOND).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_REASON = re.compile(r"[a-z][a-z_]{0,31}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

@@ -23,6 +23,7 @@ from derms.contract.fields import (
     Refusal,
     Whole,
     check_identity,
+    check_refused,
     check_text,
     check_time,
     check_version,
@@ -64,6 +65,8 @@ class _V1(msgspec.Struct, gc=False, kw_only=True):
     energy_needed_kwh: Magnitude | UnsetType | None = UNSET
     status: DeviceStatus | UnsetType | None = UNSET
     applied: _Applied | UnsetType | None = UNSET
+    fault: str | UnsetType | None = UNSET
+    refused: dict[str, Whole] | UnsetType | None = UNSET
 
 
 class _Plain(msgspec.Struct, gc=False, kw_only=True):
@@ -80,6 +83,9 @@ class _Plain(msgspec.Struct, gc=False, kw_only=True):
     site_id: str | UnsetType | None = UNSET
     feeder_id: str | UnsetType | None = UNSET
     p_max_kw: Magnitude | UnsetType | None = UNSET
+    status: DeviceStatus | UnsetType | None = UNSET
+    fault: str | UnsetType | None = UNSET
+    refused: dict[str, Whole] | UnsetType | None = UNSET
 
 
 class _Probe(msgspec.Struct):
@@ -220,6 +226,8 @@ def _from_v1(m: _V1, device_id: str | None, now_ms: int) -> Decoded:
             status=DeviceStatus.OK if m.status is UNSET or m.status is None else m.status,
             applied_epoch=None if applied is None else applied.epoch,
             applied_seq=None if applied is None else applied.seq,
+            fault=None if m.fault is UNSET else check_text("fault", m.fault),
+            refused=() if m.refused is UNSET else check_refused(m.refused),
         )
     )
 
@@ -246,6 +254,9 @@ def _from_plain(m: _Plain, device_id: str | None, now_ms: int, speaks_percent: S
         site_id=check_text("site_id", given(m.site_id)),
         feeder_id=check_text("feeder_id", given(m.feeder_id)),
         p_max_kw=given(m.p_max_kw),
+        status=given(m.status) or DeviceStatus.OK,
+        fault=check_text("fault", given(m.fault)),
+        refused=check_refused(given(m.refused)),
         dialect=Dialect.PLAIN,
     )
     return Decoded(telemetry, shows_percent)
@@ -254,13 +265,19 @@ def _from_plain(m: _Plain, device_id: str | None, now_ms: int, speaks_percent: S
 def _v1_colons(m: _V1) -> int:
     fields = astuple(m)
     colons = len(fields) - fields.count(UNSET)
+    if m.fault or m.refused:
+        colons += _free_colons(m.fault, m.refused)
     return colons + 2 if m.applied else colons
 
 
 def _plain_colons(m: _Plain) -> int:
     fields = astuple(m)
     times = sum(text.count(":") for text in (m.timestamp, m.ts) if isinstance(text, str))
-    return len(fields) - fields.count(UNSET) + times
+    return len(fields) - fields.count(UNSET) + times + _free_colons(m.fault, m.refused)
+
+
+def _free_colons(fault: str | UnsetType | None, refused: dict[str, int] | UnsetType | None) -> int:
+    return (given(fault) or "").count(":") + len(given(refused) or ())
 
 
 def _to_v1(t: Telemetry) -> _V1:
@@ -282,6 +299,8 @@ def _to_v1(t: Telemetry) -> _V1:
         energy_needed_kwh=optional(t.energy_needed_kwh),
         status=t.status,
         applied=_Applied(epoch=t.applied_epoch or 0, seq=t.applied_seq or 0) if leased else UNSET,
+        fault=optional(t.fault),
+        refused=optional(dict(t.refused) or None),
     )
 
 
@@ -296,4 +315,8 @@ def _to_plain(t: Telemetry) -> _Plain:
         site_id=optional(t.site_id),
         feeder_id=optional(t.feeder_id),
         p_max_kw=optional(t.p_max_kw),
+        # said only where there is something to say, so that an ordinary message stays as it always was
+        status=UNSET if t.status is DeviceStatus.OK else t.status,
+        fault=optional(t.fault),
+        refused=optional(dict(t.refused) or None),
     )

@@ -67,6 +67,15 @@ class Topics:
         """Gateway -> controller: an array of measurements."""
         return f"{self.prefix}/gateway/{gateway_id}/telemetry"
 
+    def home_assistant(self, device_id: str) -> str:
+        """Device -> Home Assistant: its newest values, retained."""
+        return f"{self.prefix}/homeassistant/{device_id}"
+
+    @property
+    def controllers(self) -> str:
+        """The filter for the heartbeats of all controllers."""
+        return f"{self.prefix}/controller/+"
+
     @property
     def simulation_profile(self) -> str:
         """Controller -> simulator: the hour of the simulated day."""

@@ -214,7 +214,11 @@ class ControlLoop:
     def _row(self, device_id: str) -> int:
         row = self._fleet.row(device_id)
         if row is None:
-            raise NotFoundError(f"there is no device {device_id}", next_step="list the devices and choose one")
+            raise NotFoundError(
+                f"there is no device {device_id}",
+                why="no device goes by that name",
+                next_step="list the devices and choose one",
+            )
         return row
 
     def observed_load(self, feeder_id: str, metered_kw: float) -> None:

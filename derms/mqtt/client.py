@@ -36,6 +36,8 @@ class ConnectOptions:
     receive_maximum: int | None
     keepalive_s: int
     connect_timeout_s: float
+    may_be_refused: frozenset[str] = frozenset()
+    """Of the subscriptions, the filters that the link can do without."""
 
 
 class Wire:

@@ -141,7 +141,9 @@ class Connection(asyncio.Protocol):
             self._client.subscribe(list(self._options.subscriptions))
             granted: list[ReasonCode] = await self._answer
             for (topic, _), reason in zip(self._options.subscriptions, granted, strict=False):
-                if reason.is_failure:
+                if reason.is_failure and topic in self._options.may_be_refused:
+                    _log.info("The broker refused a subscription that is not needed: %s", topic)
+                elif reason.is_failure:
                     raise BrokerRefusedError(
                         f"the MQTT broker at {self._options.address} refused the subscription to {topic!r}",
                         why=f"user {self._options.address.username!r}: {reason}",
@@ -356,7 +358,8 @@ class Connection(asyncio.Protocol):
             # amqtt hands out retained messages that others have subscribed to
             self.acknowledge([receipt])
             return
-        self._full = not self._deliver(Message(topic, bytes(message.payload), message.retain, receipt))
+        left_s = _expiry_of(message) if message.retain and self.level == 5 else None
+        self._full = not self._deliver(Message(topic, bytes(message.payload), message.retain, receipt, left_s))
         self._turn += 1
         if self._wire is not None and not self._wire.at_end:
             self._wire.held = self._full or self._turn >= _MESSAGES_A_TURN
@@ -370,6 +373,12 @@ class Connection(asyncio.Protocol):
             self._finish("the broker did not answer a ping in time")
         else:
             self._finish("the broker closed the connection")
+
+
+def _expiry_of(message: MQTTMessage) -> int | None:
+    """What is left of a message's life [s]; None: it was given none."""
+    expiry = getattr(message.properties, "MessageExpiryInterval", None)
+    return expiry if isinstance(expiry, int) else None
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Literal, Self
 
@@ -36,6 +36,7 @@ class MqttLink:
         address: Where the broker is.
         client_id: Unique at the broker: a second client of that name throws out the first.
         subscriptions: Topic filters with their QoS (0 or 1), subscribed anew at every connection.
+        may_be_refused: Of these, the filters that a broker may refuse without ending the connection.
         rng: Spreads the retries of many links.
         will: What the broker publishes when this link is cut off.
         tls: Certificates, or a context to share between links; only looked at for a ``mqtts`` address.
@@ -50,6 +51,8 @@ class MqttLink:
         publish_timeout_s: For the broker's acknowledgement.
         backoff_first_s: The first pause before a retry.
         backoff_max_s: The longest pause, also the one after a refused login.
+        return_within_s: A connection that is lost is missed by all links at once: each first waits, at random, up to
+            this long before it tries to return.
         on_connect: Called on the event loop after every (re)connection, once subscribed.
         on_disconnect: Called on the event loop when a connection is lost.
         log_changes: Log connections and outages; switch off where hundreds of links share a process.
@@ -61,6 +64,7 @@ class MqttLink:
         *,
         client_id: str,
         subscriptions: Sequence[tuple[str, int]] = (),
+        may_be_refused: Collection[str] = (),
         rng: random.Random,
         will: Will | None = None,
         tls: TlsFiles | ssl.SSLContext | None = None,
@@ -74,6 +78,7 @@ class MqttLink:
         publish_timeout_s: float = 10.0,
         backoff_first_s: float = 0.2,
         backoff_max_s: float = 30.0,
+        return_within_s: float = 0.0,
         on_connect: Callable[[], None] | None = None,
         on_disconnect: Callable[[], None] | None = None,
         log_changes: bool = True,
@@ -94,6 +99,7 @@ class MqttLink:
             receive_maximum=receive_maximum,
             keepalive_s=keepalive_s,
             connect_timeout_s=connect_timeout_s,
+            may_be_refused=frozenset(may_be_refused),
         )
         self.address = address
         self.client_id = client_id
@@ -111,6 +117,8 @@ class MqttLink:
         self._on_disconnect = on_disconnect
         self._log_level_down = logging.WARNING if log_changes else logging.DEBUG
         self._log_level_up = logging.INFO if log_changes else logging.DEBUG
+        self._rng = rng
+        self._return_within_s = return_within_s
         self._backoff = Backoff(first_s=backoff_first_s, longest_s=backoff_max_s, rng=rng)
         self._choice = ProtocolChoice((5, 4) if protocol == "auto" else (protocol,))
         self._generation = 0
@@ -306,7 +314,7 @@ class MqttLink:
             self._note_down(BrokerError(f"the connection to the MQTT broker at {self.address} was lost", why=why))
             if self._on_disconnect is not None:
                 self._on_disconnect()
-            await asyncio.sleep(self._backoff.next_s())
+            await asyncio.sleep(self._backoff.next_s() + self._rng.uniform(0, self._return_within_s))
 
     async def _connect(self) -> Connection:
         async def attempt(level: Level, is_last: bool) -> Connection:

@@ -30,8 +30,8 @@ from derms.store.place import find_install, prepare_data_dir, reachable_install,
 
 _log = logging.getLogger(__name__)
 
-_USER = "derms"
-_DATABASE = "derms"
+USER = "derms"
+DATABASE = "derms"
 _LONGEST_SOCKET = 107
 """`sun_path` holds 108 bytes with the closing zero."""
 _LOG_BYTES = 1 << 20
@@ -89,7 +89,7 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """Where to connect; valid while the context is open."""
-        return f"postgresql://{_USER}@/{_DATABASE}?host={quote(str(self._sockets), safe='')}"
+        return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._sockets), safe='')}"
 
     @property
     def pid(self) -> int | None:
@@ -147,10 +147,10 @@ class EmbeddedPostgres:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         self._give(part)
-        words = f"--username={_USER} --encoding=UTF8 --locale=C --auth-local=trust --auth-host=reject --no-instructions"
+        words = f"--username={USER} --encoding=UTF8 --locale=C --auth-local=trust --auth-host=reject --no-instructions"
         await self._run("initdb", f"--pgdata={part}", *words.split())
         await self._run(
-            "postgres", "--single", "-D", str(part), "postgres", stdin=f'CREATE DATABASE "{_DATABASE}"\n'.encode()
+            "postgres", "--single", "-D", str(part), "postgres", stdin=f'CREATE DATABASE "{DATABASE}"\n'.encode()
         )
         part.rename(self._cluster)
         _log.info("made a new database", extra={"directory": str(self._dir)})

@@ -162,4 +162,8 @@ def differing(before: Mapping[str, object], after: Mapping[str, object]) -> tupl
 
 def unknown_event(event_id: str) -> NotFoundError:
     """There is none of that id."""
-    return NotFoundError(f"there is no DR event {event_id!r}", next_step="list the events, and name one of them")
+    return NotFoundError(
+        f"there is no DR event {event_id!r}",
+        why="no DR event goes by that name",
+        next_step="list the events, and name one of them",
+    )

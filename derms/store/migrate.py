@@ -8,7 +8,7 @@ from derms.store.schema import load_migrations, pending
 _log = logging.getLogger(__name__)
 
 _MIGRATE_S = 600.0
-_MIGRATION_LOCK = 0x6465726D73  # "derms"
+MIGRATION_LOCK = 0x6465726D73  # "derms"
 
 
 async def migrate(link: Link) -> list[str]:
@@ -27,7 +27,7 @@ async def migrate(link: Link) -> list[str]:
         while True:
             async with connection.transaction():
                 await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
-                await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
+                await connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
                 await connection.execute(
                     "CREATE TABLE IF NOT EXISTS schema_migrations (number integer PRIMARY KEY, name text NOT NULL,"
                     " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"

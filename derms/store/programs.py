@@ -83,4 +83,8 @@ def _values(program: DrProgram) -> dict[str, object]:
 
 
 def _unknown_program(program_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no DR program {program_id!r}", next_step="list the programs, and name one of them")
+    return NotFoundError(
+        f"there is no DR program {program_id!r}",
+        why="no DR program goes by that name",
+        next_step="list the programs, and name one of them",
+    )

@@ -49,7 +49,11 @@ class UserTables(Database):
             await done.connection.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
             row = await done.one(_FOUND, {"username": username})
             if row is None:
-                raise NotFoundError(f"there is no user {username!r}", next_step="list the users, and name one of them")
+                raise NotFoundError(
+                    f"there is no user {username!r}",
+                    why="no user goes by that name",
+                    next_step="list the users, and name one of them",
+                )
             before = user_of(row)
             after = changed(before, change)
             if keep_an_admin and _is_admin(before) and not _is_admin(after):

@@ -6,6 +6,7 @@ from derms.columns import Params
 from derms.control.loop import ControlLoop
 from derms.ports import Clock
 from derms.recorder import Recorder
+from derms.version import commit
 from derms.view.links import LinkState
 
 _LAG_SHARE = 0.1
@@ -37,6 +38,7 @@ class LiveHealth:
         return HealthOut(
             status="ok" if well else "degraded",
             version=__version__,
+            commit=commit(),
             uptime_s=now_s - self._started_s,
             parts=parts,
         )

@@ -2,8 +2,17 @@
 
 import math
 import re
+from enum import StrEnum
 
 from derms.errors import UsageError
+
+
+class Units(StrEnum):
+    """What people read powers in."""
+
+    KW = "kw"
+    W = "w"
+
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _UNITS_KW = {"": 1.0, "w": 0.001, "kw": 1.0, "mw": 1000.0}

@@ -24,6 +24,12 @@ TOPICS = Topics()
 EXAMPLE = Path(__file__).parents[2] / "examples" / "device.py"
 
 
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What agents keep on disk is kept with the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 class Watcher:
     """Keeps everything that is said."""
 

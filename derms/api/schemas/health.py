@@ -28,6 +28,8 @@ class HealthOut(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     """`ok`, or `degraded` when a part is not; control goes on as far as it can."""
     version: str
+    commit: str = ""
+    """What it was built of; empty: not known."""
     uptime_s: float
     parts: dict[str, PartHealth]
     """By name: `mqtt`, `store`, `loop`."""

@@ -1,5 +1,6 @@
 """The rules of a device: which setpoints it follows, and what it does without one."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.driver import Capabilities
-from agent.endpoint import MAX_LEASE_S, ORDER_LEASE_S, Endpoint, Verdict
+from agent.endpoint import MAX_LEASE_S, ORDER_LEASE_S, RAMP_HOLD_S, Endpoint, Verdict
 from derms.contract import Order
 from derms.model import DeviceKind, Setpoint
 from tests.fakes_contract import NOW_MS, lease
@@ -69,11 +70,28 @@ def test_a_battery_ramps_through_its_whole_span() -> None:
     assert e.target(95) == 0.0
 
 
-def test_pv_without_default_runs_freely_when_the_lease_ends() -> None:
+def test_pv_without_default_is_released_by_a_ramp_and_then_runs_freely() -> None:
     e = endpoint(PV)
     offer(e, kind=DeviceKind.PV, p_setpoint_kw=-2)
     assert e.target(1) == -2
+    # 6 kW of rating in 10 s: 0.6 kW a second, from -2 to -6 in 6.7 s
+    assert e.target(95) == pytest.approx(-5)
+    assert e.target(96.6) == pytest.approx(-5.96)
+    assert e.target(96.7) is None
+
+
+def test_a_load_without_default_is_let_go_at_once() -> None:
+    e = endpoint(Capabilities(kind=DeviceKind.EV, p_import_max_kw=7.2, default_power_kw=None))
+    offer(e)
     assert e.target(90) is None
+
+
+def test_what_the_broker_says_is_left_of_a_lease_bounds_it() -> None:
+    e = endpoint()
+    assert e.offer(lease(), now_ms=1000, monotonic_s=0, at_most_s=20) is Verdict.ACCEPTED
+    assert e.following(19.9) is not None
+    assert e.following(20) is None
+    assert endpoint().offer(lease(), now_ms=1000, monotonic_s=0, at_most_s=0) is Verdict.EXPIRED
 
 
 LATE: list[tuple[str, dict[str, Any], Verdict]] = [
@@ -218,3 +236,16 @@ def test_whatever_comes_the_target_is_possible_and_order_is_kept(
             assert target_kw is not None
             assert target_kw == 0 or 1.4 <= target_kw <= 7.2
     assert accepted == sorted(set(accepted))
+
+
+def test_a_device_whose_agent_dies_may_go_on_for_what_is_left_of_the_lease_and_no_longer() -> None:
+    e = endpoint()
+    assert e.hold_s(0) == math.inf
+    offer(e, p_setpoint_kw=7.2)
+    assert e.hold_s(0) == 90
+    assert e.hold_s(89.5) == 0.5
+    assert e.hold_s(92) == RAMP_HOLD_S  # on its way to default control
+    assert e.hold_s(99) == math.inf
+    free = Endpoint(device_id="ev-001", capabilities=PV)
+    offer(free, kind=DeviceKind.PV, p_setpoint_kw=-2.0)
+    assert (free.hold_s(0), free.hold_s(90), free.hold_s(97)) == (90, RAMP_HOLD_S, math.inf)

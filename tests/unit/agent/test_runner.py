@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from agent.driver import Capabilities, Reading
-from agent.drivers.simulated import StorageDriver
+from agent.driver import Capabilities, Immediate, Reading
+from agent.drivers.simulated import StorageModel
 from agent.endpoint import Verdict
+from agent.guard import GuardedDriver
 from agent.runner import JITTER, AgentRunner
 from derms.contract import Topics, encode_setpoint
+from derms.errors import DeviceError
 from derms.model import DeviceKind, Dialect, Outcome
 from tests.fakes_contract import FakeLink, LoopClock, lease, run_virtually
 
@@ -29,9 +31,12 @@ class Stage:
         self.link = FakeLink()
         self.clock = LoopClock()
         self.stop = asyncio.Event()
-        self.driver = StorageDriver(CAR)
+        self.driver = StorageModel(CAR)
         fields: dict[str, Any] = {"interval_s": 1.0, "rng": random.Random(3), "topics": TOPICS}
-        fields |= {"driver": self.driver}
+        driver = options.pop("driver", self.driver)
+        if isinstance(driver, StorageModel):
+            driver = Immediate(driver, clock=self.clock)
+        fields |= {"driver": driver}
         self.runner = AgentRunner(device_id="ev-001", link=self.link, clock=self.clock, **(fields | options))
 
     def telemetry(self) -> list[dict[str, Any]]:
@@ -58,7 +63,7 @@ def play(scene: Callable[[Stage], Awaitable[None]], **options: Any) -> Stage:
     return stages[0]
 
 
-class Asking(StorageDriver):
+class Asking(StorageModel):
     """A charger that was told what the car needs, and counts it off."""
 
     def read(self) -> Reading:
@@ -216,6 +221,67 @@ def test_a_broker_that_refuses_or_is_slow_does_not_hold_up_the_device() -> None:
 
     stage = play(scene)
     assert stage.runner.dropped > 50
+
+
+class Failing(Immediate):
+    """A charger that can be broken."""
+
+    broken = True
+
+    async def read(self) -> Reading:
+        if self.broken:
+            raise DeviceError("silence")
+        return await super().read()
+
+    async def apply(self, p_kw: float | None, seconds: float) -> None:
+        if self.broken:
+            raise DeviceError("silence")
+        await super().apply(p_kw, seconds)
+
+
+def test_a_device_that_fails_is_said_to_fail_and_follows_no_lease_until_it_works_again() -> None:
+    async def scene(stage: Stage) -> None:
+        driver = Failing(stage.driver, clock=stage.clock)
+        stage.runner._driver = GuardedDriver(driver, device_id="ev-001")
+        await asyncio.sleep(5)
+        assert stage.telemetry() == []  # it was never measured: there is no power to report
+        driver.broken = False
+        stage.send(p_setpoint_kw=6.0)
+        await asyncio.sleep(3)
+        assert stage.telemetry()[-1]["applied"] == {"epoch": 7, "seq": 1202}
+        driver.broken = True
+        await asyncio.sleep(5)
+        last = stage.telemetry()[-1]
+        assert (last["status"], last["p_setpoint_kw"], last["p_actual_kw"]) == ("unavailable", None, 6.0)
+        assert "applied" not in last
+        driver.broken = False
+        await asyncio.sleep(2.1)
+        assert (stage.telemetry()[-1]["status"], stage.telemetry()[-1]["p_setpoint_kw"]) == ("ok", 6.0)
+
+    play(scene)
+
+
+class Slow(Immediate):
+    """A charger that takes a second to obey."""
+
+    async def apply(self, p_kw: float | None, seconds: float) -> None:
+        await asyncio.sleep(1.0)
+        await super().apply(p_kw, seconds)
+
+
+def test_a_lease_that_comes_while_the_device_is_asked_is_claimed_once_the_device_has_taken_it() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.runner._driver = GuardedDriver(Slow(stage.driver, clock=stage.clock), device_id="ev-001")
+        await asyncio.sleep(0.5)  # it is being asked for its default control
+        stage.send(p_setpoint_kw=6.0)
+        await asyncio.sleep(1.0)  # and then for the lease
+        assert all("applied" not in said for said in stage.telemetry())
+        assert stage.driver.read().p_actual_kw == 1.4
+        await asyncio.sleep(1.0)
+        assert stage.telemetry()[-1]["applied"] == {"epoch": 7, "seq": 1202}
+        assert stage.telemetry()[-1]["p_actual_kw"] == 6.0
+
+    play(scene, interval_s=60.0)
 
 
 def test_goodbye_does_not_wait_for_a_broker_that_is_stuck() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.config import parse_config
 from agent.driver import Capabilities
-from agent.drivers.simulated import EFFICIENCY, StorageDriver, simulated_driver
+from agent.drivers.simulated import EFFICIENCY, StorageModel, simulated_model
 from derms.model import DeviceKind
 
 BATTERY = Capabilities(kind=DeviceKind.BATTERY, p_import_max_kw=5, p_export_max_kw=5, capacity_kwh=10)
@@ -27,7 +27,7 @@ class StillClock:
 
 
 def test_an_hour_of_charging_stores_what_was_bought_less_the_loss() -> None:
-    battery = StorageDriver(BATTERY, soc=0.2)
+    battery = StorageModel(BATTERY, soc=0.2)
     battery.apply(4.0, 0)
     battery.apply(4.0, 3600)
     # 2 kWh + 4 kWh * 0.95 = 5.8 kWh of 10
@@ -35,7 +35,7 @@ def test_an_hour_of_charging_stores_what_was_bought_less_the_loss() -> None:
 
 
 def test_an_hour_of_discharging_takes_more_than_was_sold() -> None:
-    battery = StorageDriver(BATTERY, soc=0.9)
+    battery = StorageModel(BATTERY, soc=0.9)
     battery.apply(-3.8, 0)
     battery.apply(-3.8, 3600)
     # 9 kWh - 3.8 kWh / 0.95 = 5 kWh of 10
@@ -45,13 +45,13 @@ def test_an_hour_of_discharging_takes_more_than_was_sold() -> None:
 def test_charging_tapers_and_stops_below_the_smallest_power() -> None:
     # (1 - 0.94) / 0.15 = 0.4 of 7.2 kW = 2.88 kW; at 0.98 0.96 kW would be below 1.4
     for soc, p_kw in ((0.5, 7.2), (0.94, 2.88), (0.98, 0.0), (1.0, 0.0)):
-        car = StorageDriver(CAR, soc=soc)
+        car = StorageModel(CAR, soc=soc)
         car.apply(7.2, 0)
         assert car.read().p_actual_kw == pytest.approx(p_kw)
 
 
 def test_a_car_sells_nothing() -> None:
-    car = StorageDriver(CAR)
+    car = StorageModel(CAR)
     car.apply(-5.0, 0)
     assert str(car.read().p_actual_kw) == "0.0"
 
@@ -60,7 +60,7 @@ def test_a_car_sells_nothing() -> None:
 def test_energy_is_conserved_and_power_stays_within_the_rating(
     soc: float, steps: list[tuple[float | None, float]]
 ) -> None:
-    battery = StorageDriver(BATTERY, soc=soc)
+    battery = StorageModel(BATTERY, soc=soc)
     for p_kw, seconds in steps:
         before = battery.read()
         battery.apply(p_kw, seconds)
@@ -80,7 +80,7 @@ def test_energy_is_conserved_and_power_stays_within_the_rating(
 @pytest.mark.parametrize(("hour", "low_kw", "high_kw"), [(0, 0, 0), (12, -5, -3), (5.9, 0, 0)])
 def test_the_sun_shines_by_day_and_a_cap_holds(hour: float, low_kw: float, high_kw: float) -> None:
     config = parse_config(b'{"device_id":"p","device_type":"pv"}', name="c")
-    pv = simulated_driver(config, clock=StillClock(hour), rng=random.Random(1))
+    pv = simulated_model(config.capabilities(), clock=StillClock(hour), rng=random.Random(1))
     assert low_kw <= pv.read().p_actual_kw <= high_kw
     free_kw = pv.read().p_actual_kw
     pv.apply(-1.0, 1)
@@ -93,7 +93,9 @@ def test_the_sun_shines_by_day_and_a_cap_holds(hour: float, low_kw: float, high_
 @pytest.mark.parametrize("kind", ["battery", "ev", "load", "meter"])
 def test_every_kind_has_a_stand_in_that_repeats_by_seed(kind: str) -> None:
     config = parse_config(b'{"device_id":"x","device_type":"%s"}' % kind.encode(), name="c")
-    first, second = (simulated_driver(config, clock=StillClock(19), rng=random.Random(4)) for _ in range(2))
+    first, second = (
+        simulated_model(config.capabilities(), clock=StillClock(19), rng=random.Random(4)) for _ in range(2)
+    )
     for driver in (first, second):
         driver.apply(2.0, 0)
         driver.apply(2.0, 60)

@@ -56,7 +56,7 @@ async def test_every_forged_stale_or_borrowed_token_is_refused_on_every_route_wi
     head, body, signature = viewer["access"].split(".")
     promoted = json.loads(base64.urlsafe_b64decode(body + "=="))
     forged = {
-        "none": jwt.encode(ADMIN_CLAIMS, None, "none", headers=KID),
+        "none": jwt.encode(ADMIN_CLAIMS, "", "none", headers=KID),
         "none, spelt otherwise": f"{b64({'alg': 'nOnE', **KID})}.{b64(ADMIN_CLAIMS)}.",
         "alg swapped": jwt.encode(ADMIN_CLAIMS, SECRET * 2, "HS512", headers=KID),
         "wrong key": jwt.encode(ADMIN_CLAIMS, secrets.token_urlsafe(48), "HS256", headers=KID),

@@ -36,7 +36,9 @@ def test_a_short_or_obvious_secret_is_refused_and_not_repeated(secret: str) -> N
 
 
 @pytest.mark.parametrize(
-    "secret", [SECRET, "Tq7#vLz9!mXw2@Rb5$Nc8%Kd1^Hf4&Jg", *(secrets.token_urlsafe(48) for _ in range(50))]
+    "secret",
+    [SECRET, "Tq7#vLz9!mXw2@Rb5$Nc8%Kd1^Hf4&Jg", *(secrets.token_urlsafe(48) for _ in range(50))],
+    ids=range(52),
 )
 def test_a_long_random_secret_is_taken(secret: str) -> None:
     ring = KeyRing(secret)

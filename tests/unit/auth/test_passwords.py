@@ -30,7 +30,11 @@ def test_a_hash_is_argon2id_with_the_recommended_parameters_and_a_salt_of_its_ow
     assert not passwords.is_weak(first)
 
 
-@pytest.mark.parametrize("stored", [QUICK.hash(WORD), predecessors_hash(WORD), PasswordHasher(1, 8, 1).hash(WORD)])
+@pytest.mark.parametrize(
+    "stored",
+    [QUICK.hash(WORD), predecessors_hash(WORD), PasswordHasher(1, 8, 1).hash(WORD)],
+    ids=["ours", "the predecessor's", "the library's"],
+)
 def test_the_password_of_a_hash_matches_and_no_other_does(stored: str) -> None:
     assert is_hash(stored)
     assert QUICK.matches(WORD, stored)

@@ -131,7 +131,7 @@ OTHER_SECRET = "another key of more than 32 bytes!"
         jwt.encode(CLAIMS, SECRET, "HS256"),
         jwt.encode(CLAIMS, SECRET, "HS256", headers={"kid": ""}),
         jwt.encode(CLAIMS, SECRET * 2, "HS512", headers=KID),
-        jwt.encode(CLAIMS, None, "none", headers=KID),
+        jwt.encode(CLAIMS, "", "none", headers=KID),
         unsigned({"alg": "none", **KID}),
         unsigned({"alg": "NONE", **KID}),
         unsigned({"alg": "HS256", **KID}),

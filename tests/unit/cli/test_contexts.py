@@ -1,6 +1,5 @@
 """Which controllers there are, and the files they and their tokens stand in."""
 
-import stat
 from pathlib import Path
 
 import pytest
@@ -8,23 +7,14 @@ import pytest
 from derms.cli.contexts import (
     Context,
     Contexts,
-    Tokens,
     checked_name,
     config_file,
-    forget_tokens,
+    known_contexts,
     read_contexts,
-    read_tokens,
     token_file,
     write_contexts,
-    write_tokens,
 )
 from derms.errors import ConfigError, NotFoundError, UsageError
-
-TOKENS = Tokens(url="http://127.0.0.1:8080", username="op", token="a.b.c", refresh_token="r")
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_contexts_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -59,33 +49,36 @@ def test_a_name_that_would_be_another_file_is_refused(name: str) -> None:
         checked_name(name)
 
 
-def test_tokens_are_for_their_owner_alone_however_open_the_place_was(tmp_path: Path) -> None:
-    directory = tmp_path / "tokens"
-    directory.mkdir(mode=0o755)
-    path = directory / "default.json"
-    write_tokens(path, TOKENS)
-    assert (mode(path), mode(directory)) == (0o600, 0o700)
-    assert read_tokens(path) == TOKENS
-    path.chmod(0o640)
-    with pytest.raises(ConfigError, match="mode 0640"):
-        read_tokens(path)
-    forget_tokens(path)
-    forget_tokens(path)
-    assert read_tokens(path) is None
-    assert list(directory.iterdir()) == []
-
-
-def test_a_damaged_token_file_says_how_to_go_on(tmp_path: Path) -> None:
-    path = tmp_path / "default.json"
-    path.write_text("{")
-    path.chmod(0o600)
-    with pytest.raises(ConfigError, match="derms login"):
-        read_tokens(path)
-
-
 def test_files_stand_where_xdg_says_and_a_relative_place_is_ignored() -> None:
     home = {"HOME": "/home/a"}
     assert config_file(home) == Path("/home/a/.config/derms/contexts.toml")
     assert config_file(home | {"XDG_CONFIG_HOME": "/etc/a"}) == Path("/etc/a/derms/contexts.toml")
     assert config_file(home | {"XDG_CONFIG_HOME": "here"}) == Path("/home/a/.config/derms/contexts.toml")
     assert token_file(home, "lab") == Path("/home/a/.local/state/derms/tokens/lab.json")
+
+
+def test_the_machines_contexts_stand_below_the_users(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": f"{tmp_path}/first:{tmp_path}/second:relative"}
+    assert known_contexts(environment) == Contexts()
+    of_first = Contexts("plant", {"plant": Context(name="plant", url="https://first")})
+    write_contexts(tmp_path / "first/derms/contexts.toml", of_first)
+    both = {"plant": Context(name="plant", url="https://second"), "lab": Context(name="lab", url="https://lab")}
+    write_contexts(tmp_path / "second/derms/contexts.toml", Contexts("lab", both))
+    told = known_contexts(environment)
+    assert (told.current, told.named("plant").url, told.named("lab").url) == ("plant", "https://first", "https://lab")
+    assert [told.origin(name) for name in ("plant", "lab", "default")] == ["system", "system", "default"]
+    own = Contexts("lab", {"plant": Context(name="plant", url="https://mine")})
+    write_contexts(config_file(environment), own)
+    told = known_contexts(environment)
+    assert (told.current, told.named("plant").url, told.origin("plant")) == ("lab", "https://mine", "context")
+    assert told.origin("lab") == "system"
+
+
+@pytest.mark.parametrize(
+    "line", ["timeout_s = -1", "timeout_s = true", "timeout_s = '3'", "output = 'xml'", "units = 'MW'"]
+)
+def test_a_context_says_only_what_can_be_meant(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "contexts.toml"
+    path.write_text(f"[context.lab]\n{line}\n")
+    with pytest.raises(ConfigError, match="context 'lab' is wrong"):
+        read_contexts(path)

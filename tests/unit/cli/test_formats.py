@@ -47,6 +47,7 @@ lane-2,,false,"says ""hi"", twice"
 lane-3,-0.01,false,\x1b[31mred
 """
 YAML = """\
+schema_version: 1
 feeders:
   - name: feeder-1
     load_kw: 151.25
@@ -76,7 +77,8 @@ def test_rows_are_written_so(how: Format, text: str) -> None:
 
 def test_json_is_one_document_with_every_field_as_the_api_says_it() -> None:
     told = json.loads(written(LISTING, Format.JSON, PIPE))
-    assert list(told) == ["feeders"]
+    assert list(told) == ["schema_version", "feeders"]
+    assert told["schema_version"] == 1
     assert told["feeders"][0] == {
         "name": "feeder-1", "load_kw": 151.25, "full": True, "note": "no", "at": "2026-11-24T17:00:00Z",
     }  # fmt: skip
@@ -87,8 +89,8 @@ def test_json_is_one_document_with_every_field_as_the_api_says_it() -> None:
     ("how", "text"),
     [
         (Format.TABLE, ""),
-        (Format.JSON, '{\n  "feeders": []\n}\n'),
-        (Format.YAML, "feeders: []\n"),
+        (Format.JSON, '{\n  "schema_version": 1,\n  "feeders": []\n}\n'),
+        (Format.YAML, "schema_version: 1\nfeeders: []\n"),
         (Format.CSV, "name,load_kw,full,note\n"),
         (Format.NAME, ""),
     ],
@@ -132,3 +134,24 @@ def test_one_thing_is_written_in_every_format() -> None:
         "name,load_kw,full,note,at\nfeeder-1,151.25,true,no,2026-11-24T17:00:00Z\n"
     )
     assert one(row, Format.NAME, row.name, str) == "feeder-1\n"
+
+
+def test_on_one_line_a_document_is_the_same() -> None:
+    told = written(LISTING, Format.JSON, PIPE, line=True)
+    assert told.count("\n") == 1
+    assert json.loads(told) == json.loads(written(LISTING, Format.JSON, PIPE))
+
+
+def test_in_watts_the_unit_and_every_power_change_and_nothing_else() -> None:
+    lines = written(LISTING, Format.TABLE, replace(PIPE, watts=True)).splitlines()
+    assert lines[0].split()[:3] == ["FEEDER", "LOAD", "W"]
+    assert [line.split()[1] for line in lines[1:]] == ["151250", "-", "-10"]
+    assert written(LISTING, Format.CSV, replace(PIPE, watts=True)) == CSV
+
+
+@pytest.mark.parametrize(
+    ("kw", "watts", "text"),
+    [(12.345, False, "12.3 kW"), (12.345, True, "12345 W"), (-0.01, False, "0.0 kW"), (None, True, "-")],
+)
+def test_a_power_has_its_unit_beside_it(kw: float | None, watts: bool, text: str) -> None:
+    assert replace(PIPE, watts=watts).power(kw) == text

@@ -1,7 +1,7 @@
 import pytest
 import typer
 
-from derms.cli import app
+from derms.cli import invoke
 from derms.cli.output import ExitCode, exit_code_of
 from derms.errors import (
     AccessError,
@@ -43,36 +43,60 @@ def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -
     assert exit_code_of(fail) == code
 
 
-def test_an_error_is_one_line_with_what_why_next_step_and_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_three_lines_what_with_its_code_why_and_next_step(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise ExceptionGroup("tasks", [ConfigError("the value is 3", why="it must be 2", next_step="write 2")])
 
     assert exit_code_of(fail) == ExitCode.USAGE
-    assert capsys.readouterr().err == "derms: the value is 3; it must be 2; write 2 [config]\n"
+    assert capsys.readouterr().err == "derms: the value is 3 [config]\n  why:  it must be 2\n  next: write 2\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("words", "what", "why", "next_step"),
     [
-        ("devcie", "derms: no such command 'devcie'. Did you mean 'device'?; see `derms -h` [usage]\n"),
-        ("dr lst", "derms: no such command 'lst'. Did you mean 'list'?; see `derms dr -h` [usage]\n"),
+        (
+            "devcie",
+            "no such command 'devcie'",
+            "there is none of that name",
+            "did you mean 'device'? Else see `derms -h`",
+        ),
+        (
+            "dr lst",
+            "no such command 'lst'",
+            "there is none of that name",
+            "did you mean 'list'? Else see `derms dr -h`",
+        ),
+        ("xyzzy", "no such command 'xyzzy'", "there is none of that name", "see `derms -h`"),
         (
             "dr list --stat",
-            "derms: no such option: --stat (Possible options: --state); see `derms dr list -h` [usage]\n",
+            "no such option: --stat",
+            "there is none of that name",
+            "did you mean --state, --watch? Else see `derms dr list -h`",
         ),
-        ("why", "derms: missing argument 'device_id'; see `derms why -h` [usage]\n"),
+        ("why", "missing argument 'device_id'", "the command needs it", "see `derms why -h`"),
+        (
+            "dr create --limit",
+            "option '--limit' requires an argument",
+            "the option is used in another way",
+            "see `derms dr create -h`",
+        ),
+        (
+            "device set x --priority 11",
+            "invalid value for '--priority': 11 is not in the range 1<=x<=10",
+            "the value does not fit what is expected there",
+            "see `derms device set -h`",
+        ),
     ],
 )
-def test_wrong_words_are_one_line_with_what_may_have_been_meant(
-    words: str, line: str, capsys: pytest.CaptureFixture[str]
+def test_wrong_words_are_told_with_what_may_have_been_meant(
+    words: str, what: str, why: str, next_step: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = exit_code_of(lambda: app(words.split(), standalone_mode=False, prog_name="derms"))
-    assert code == ExitCode.USAGE
-    assert capsys.readouterr().err == line
+    assert exit_code_of(lambda: invoke(words.split())) == ExitCode.USAGE
+    assert capsys.readouterr().err == f"derms: {what} [usage]\n  why:  {why}\n  next: {next_step}\n"
 
 
 def test_a_group_without_a_command_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code_of(lambda: app(["dr"], standalone_mode=False, prog_name="derms")) == ExitCode.USAGE
+    assert exit_code_of(lambda: invoke(["dr"])) == ExitCode.USAGE
     assert "Usage: derms dr" in "".join(capsys.readouterr())
 
 

@@ -1,0 +1,114 @@
+"""A real controller to be measured from outside, in this process, with its own database, a broker, and a fleet."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from derms.bench.api_load import Load
+from derms.errors import UnavailableError
+from derms.model import Device, DeviceKind, Role
+from derms.runtime import SystemClock
+from derms.serve import Controller, controller
+from derms.settings_load import load_settings
+
+INTERVAL_S = 5.0
+"""Of the control loop, and between two readings of a device [s]."""
+_RATINGS = {DeviceKind.EV: 7.4, DeviceKind.BATTERY: 5.0, DeviceKind.PV: 8.0}
+
+
+@contextlib.asynccontextmanager
+async def served(devices: int, *, limit_kw: float) -> AsyncIterator[tuple[Controller, list[Device]]]:
+    """Run a controller with so many devices registered; nobody speaks for them yet.
+
+    Args:
+        devices: How many.
+        limit_kw: The feeder's import limit.
+
+    Raises:
+        UnavailableError: There is no Mosquitto.
+    """
+    fleet = _fleet(devices)
+    # What it has to say of a fleet that does not obey is no part of a report.
+    logging.getLogger("derms").addHandler(logging.NullHandler())
+    async with contextlib.AsyncExitStack() as stack:
+        scratch = stack.enter_context(_scratch())
+        settings = load_settings(
+            isolated=True,
+            mqtt_url=await stack.enter_async_context(_broker()),
+            data_dir=scratch / "data",
+            state_dir=scratch / "state",
+            api_port=0,
+            control_interval_s=INTERVAL_S,
+            feeder_import_limit_kw=limit_kw,
+            jwt_secret=random.SystemRandom().randbytes(32).hex(),
+        )
+        running = await stack.enter_async_context(
+            controller(settings, clock=SystemClock(), rng=random.Random(1), registrations=fleet)
+        )
+        yield running, fleet
+
+
+def load_of(
+    running: Controller, fleet: Sequence[Device], *, requests: int = 0, readers: int = 0, stream_s: float = 0.0
+) -> Load:
+    """What is done to it: the fleet speaks as often as the control loop ticks."""
+    return Load(
+        api_url=running.api_url,
+        token=running.authenticator.issue("bench", Role.VIEWER).token,
+        broker_url=running.broker_url,
+        devices=[(one.device_id, one.kind.value, _RATINGS[one.kind]) for one in fleet],
+        interval_s=INTERVAL_S,
+        requests=requests,
+        readers=readers,
+        stream_s=stream_s,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _broker() -> AsyncIterator[str]:
+    """A Mosquitto as it comes, on loopback: what the embedded one writes to disk is not measured here."""
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        raise UnavailableError("there is no mosquitto", why="the fleet speaks through it", next_step="install it")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(program, "-p", str(port), stdout=quiet, stderr=quiet)
+    try:
+        yield f"mqtt://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="derms-bench-") as directory:
+        # As root the embedded database runs as another user, who must get in.
+        Path(directory).chmod(0o711)
+        yield Path(directory)
+
+
+def _fleet(devices: int) -> list[Device]:
+    """Seven cars, two batteries and one PV array in ten."""
+    kinds = [*[DeviceKind.EV] * 7, *[DeviceKind.BATTERY] * 2, DeviceKind.PV]
+    return [
+        Device(
+            device_id=f"{kinds[number % 10]}-{number:05d}",
+            kind=kinds[number % 10],
+            feeder_id="feeder-1",
+            p_import_max_kw=0.0 if kinds[number % 10] is DeviceKind.PV else _RATINGS[kinds[number % 10]],
+            p_export_max_kw=0.0 if kinds[number % 10] is DeviceKind.EV else _RATINGS[kinds[number % 10]],
+            p_min_kw=1.4 if kinds[number % 10] is DeviceKind.EV else 0.0,
+            capacity_kwh=None if kinds[number % 10] is DeviceKind.PV else 40.0,
+        )
+        for number in range(devices)
+    ]

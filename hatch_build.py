@@ -1,0 +1,22 @@
+"""Tell the wheel which commit it was built of."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class CommitHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Adds `derms/commit.txt`, which `derms.version` reads; a checkout tells it by itself."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Before the wheel is built."""
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=self.root, capture_output=True, text=True, check=False
+        )  # fmt: skip
+        if version == "standard" and asked.returncode == 0:
+            file = Path(tempfile.mkdtemp(prefix="derms-build-")) / "commit.txt"
+            file.write_text(asked.stdout)
+            build_data["force_include"][str(file)] = "derms/commit.txt"

@@ -1,0 +1,117 @@
+"""What the service manager is told, and the unit that asks for it."""
+
+import configparser
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.guard import TIMEOUT_S
+from agent.supervisor import Supervisor
+
+ROOT = Path(__file__).parents[3]
+UNIT = ROOT / "deploy" / "systemd" / "derms-agent.service"
+
+
+class Clock:
+    s = 100.0
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic_s(self) -> float:
+        return self.s
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """Somebody who listens as systemd does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+        there.bind(str(tmp_path / "notify"))
+        there.setblocking(False)
+        yield there
+
+
+def told(manager: socket.socket) -> list[str]:
+    out = []
+    while True:
+        try:
+            out.append(manager.recv(1000).decode())
+        except BlockingIOError:
+            return out
+
+
+def test_it_is_ready_after_the_first_turn_and_alive_at_half_the_watchdogs_time(manager: socket.socket) -> None:
+    clock = Clock()
+    environment = {
+        "NOTIFY_SOCKET": manager.getsockname(),
+        "WATCHDOG_USEC": "10000000",
+        "WATCHDOG_PID": str(os.getpid()),
+    }
+    supervisor = Supervisor(environment, clock=clock)
+    assert told(manager) == []
+    for _ in range(60):
+        supervisor.alive()
+        clock.s += 0.5
+    supervisor.stopping()
+    # 30 s of turns, a sign of life each 5 s
+    assert told(manager) == ["READY=1\nWATCHDOG=1", *["WATCHDOG=1"] * 5, "STOPPING=1"]
+
+
+def test_a_watchdog_that_is_anothers_is_left_alone(manager: socket.socket) -> None:
+    clock = Clock()
+    environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
+    supervisor = Supervisor(environment, clock=clock)
+    for _ in range(10):
+        supervisor.alive()
+        clock.s += 1
+    assert told(manager) == ["READY=1\nWATCHDOG=1"]
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"NOTIFY_SOCKET": "/nowhere"}, {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "x"}]
+)
+def test_without_a_manager_nothing_happens(environment: dict[str, str]) -> None:
+    supervisor = Supervisor(environment, clock=Clock())
+    supervisor.alive()
+    supervisor.stopping()
+
+
+def unit() -> dict[str, dict[str, str]]:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's keys have capitals
+    parser.read_string(UNIT.read_text())
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def test_the_unit_gives_a_slow_device_time_and_a_hung_agent_none() -> None:
+    service = unit()["Service"]
+    assert service["Type"] == "notify"
+    assert service["Restart"] == "always"
+    assert unit()["Unit"]["StartLimitIntervalSec"] == "0"
+    # half the watchdog's time must hold a turn in which the device lets both verbs time out
+    assert int(service["WatchdogSec"]) / 2 >= 2 * TIMEOUT_S
+    assert service["ExecStart"].endswith("agent run --config /etc/derms/agent.json")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze on this machine")
+def test_systemd_itself_finds_nothing_wrong_with_the_unit_and_little_exposed(tmp_path: Path) -> None:
+    text = re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text(), flags=re.MULTILINE)
+    copy = tmp_path / UNIT.name
+    copy.write_text(text)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=60
+    )
+    ours = [line for line in verified.stderr.splitlines() if UNIT.name in line]
+    assert (verified.returncode, ours) == (0, []), verified.stderr
+    secure = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=25", "--no-pager", str(copy)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert secure.returncode == 0, secure.stdout[-2000:] + secure.stderr
