@@ -635,9 +635,6 @@ class ControlCenter(App[int]):
         if self._filter.has_focus and event.key in ("up", "down"):
             event.stop()
             self.view.action_move(1 if event.key == "down" else -1)
-        elif self._filter.has_focus and event.key == "escape":
-            event.stop()
-            self.action_leave()
 
     def on_click(self, event: events.Click) -> None:
         """A tab."""

@@ -287,24 +287,22 @@ def test_a_terminal_with_colour_is_sent_colours_and_the_mouse_is_asked_for_unles
 
 def test_lines_tell_the_same_without_any_drawing(plant: Plant) -> None:
     plant.log_in()
-    process = subprocess.Popen(
+    lines: list[str] = []
+    with subprocess.Popen(
         [sys.executable, "-m", "derms", "tui", "--plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**plant.environment, "LANG": "C"}, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    lines: list[str] = []
-    try:
-        for line in process.stdout:
-            lines.append(line)
-            if "logged in as" in line:
-                process.stdin.write("status\ndevices type:ev\nnonsense\nquit\n")
-                process.stdin.flush()
-        assert process.wait(20.0) == 0
-    finally:
-        if process.poll() is None:
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if "logged in as" in line:
+                    process.stdin.write("status\ndevices type:ev\nnonsense\nquit\n")
+                    process.stdin.flush()
+            assert process.wait(20.0) == 0
+        finally:
             process.kill()
-            process.wait()
     text = "".join(lines)
     assert text.isascii()
     assert "\x1b" not in text
