@@ -133,6 +133,10 @@ class Tmux:
             raise AssertionError(f"{error}\n{seen[0]}") from error
         return seen[0]
 
+    def gone(self, text: str) -> None:
+        """Wait until this is not on the screen any more; escape and the next key would be one, sent together."""
+        eventually(lambda: text not in self.screen, f"the end of {text!r}", 40.0)
+
     def restored(self, code: int) -> None:
         """The program has ended, and left the terminal as it was."""
         self.wait(f"rc={code}")
@@ -176,11 +180,13 @@ def test_an_engineer_logs_in_filters_makes_an_event_and_outlives_the_controller(
     tmux.keys("?")
     tmux.wait("filter while you write", "half a page down")
     tmux.keys("Escape")
+    tmux.gone("half a page down")
     tmux.keys(":")
     tmux.wait("Search for commands")
     tmux.type("export")
     tmux.wait("CSV")
-    tmux.keys("Escape", "Escape")
+    tmux.keys("Escape")
+    tmux.gone("CSV")
 
     tmux.keys("4")
     tmux.wait("Timeline")
