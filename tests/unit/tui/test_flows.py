@@ -139,7 +139,7 @@ async def test_a_filter_works_while_it_is_written_and_escape_clears_it() -> None
     async with running() as (app, pilot, _):
         await pilot.press("slash")
         assert app.view.NAME == "devices"
-        await pilot.press(*"type:ev", "space", *"soc<0", "full_stop", "3")
+        await pilot.press(*"type:ev", "space", *"soc<0.3")
         view = devices(app)
         await until(lambda: view.source.text == "type:ev soc<0.3", "the filter as it was written")
         expected = [row["device_id"] for row in app.picture.fleet.rows if row["type"] == "ev" and row["soc"] < 0.3]
