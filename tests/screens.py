@@ -78,7 +78,7 @@ def center(
     """The application with a fake controller."""
     return ControlCenter(
         FakeDoor(client, known=known, state_file=state_file),
-        options or Options(theme=theme, animation=False),
+        options or Options(theme=theme, animation=False, export_dir=None),
         clock=clock or StillClock(),
         wall=lambda: wall.astimezone(UTC),
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from derms.bench.figures import Section
 
 app = Noun(
-    "Measure the engine, the API and the command line.",
+    "Measure the engine, the API, the command line and the control center.",
     "derms bench api --quick",
     "derms bench control --quick",
 )
@@ -65,25 +65,18 @@ def tui(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
 ) -> None:
-    """Measure the control center: frames, bytes to the terminal, memory, with 1,000 to 100,000 devices.
+    r"""Measure the control center: frames, bytes to the terminal, memory, with 1,000 to 100,000 devices.
 
     Results go to stdout, what is being done to stderr.
-    """
-    import json
 
-    from derms.bench.effort import FULL, QUICK
-    from derms.bench.figures import lines_of
-    from derms.bench.page import written
-    from derms.bench.report import Report, machine
+    \b
+    Examples:
+      derms bench tui --quick
+      derms bench tui --page docs/benchmarks.md
+    """
     from derms.bench.tui import tui as measure
 
-    section = measure(QUICK if quick else FULL, lambda doing: typer.echo(f"  {doing} ...", err=True))
-    report = Report(machine=machine(), sections=(section,))
-    typer.echo("\n".join(lines_of(section)))
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    if page is not None:
-        page.write_text(written(page.read_text(encoding="utf-8"), report), encoding="utf-8")
+    _one_section(measure, quick, json_file, page)
 
 
 @app.command("control")

@@ -49,9 +49,8 @@ class KeptDoor:
             granted = await client.login(username, password)
         # A token from the environment would be taken instead; it was just refused, or never there.
         os.environ.pop("DERMS_TOKEN", None)
-        self._run.vault.write(
-            Tokens(url=self.url, username=username, token=granted.token, refresh_token=granted.refresh_token)
-        )
+        kept = Tokens(url=self.url, username=username, token=granted.token, refresh_token=granted.refresh_token)
+        self._run.vault.write(kept)
 
     async def logout(self) -> None:
         """End the login, and forget it."""

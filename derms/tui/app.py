@@ -635,9 +635,6 @@ class ControlCenter(App[int]):
         if self._filter.has_focus and event.key in ("up", "down"):
             event.stop()
             self.view.action_move(1 if event.key == "down" else -1)
-        elif self._filter.has_focus and event.key == "escape":
-            event.stop()
-            self.action_leave()
 
     def on_click(self, event: events.Click) -> None:
         """A tab."""
@@ -726,7 +723,8 @@ class ControlCenter(App[int]):
             for command in commands:
                 why = refusal(self.picture.role, command.needs)
                 said = (command.help or command.title) + (f" ({why})" if why else "")
-                title = command.help or command.title
+                # Only titles are searched.
+                title = f"{command.title}: {command.help}" if command.help else command.title
                 yield SystemCommand(title[0].upper() + title[1:], said, self._runs(owner, command))
         for name in THEMES:
             yield SystemCommand(f"Theme {name}", "how everything looks", lambda name=name: self.set_theme(name))

@@ -14,7 +14,7 @@ SORTS = ("id", "type", "origin", "site", "soc", "priority", "actual", "setpoint"
 
 
 _REMEMBERED = 1000
-_STEP_S = 5.0
+_STEP_S = 10.0
 
 
 class DeviceSource:

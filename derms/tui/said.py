@@ -33,14 +33,14 @@ def span(seconds: float | None) -> str:
 
 
 def coarse(seconds: float | None) -> str:
-    """As `span`, in steps of five seconds: a table that stands still is not drawn again each second."""
+    """As `span`, in steps of ten seconds: a table that stands still is not drawn again each second."""
     if seconds is None or math.isnan(seconds):
         return "-"
     if seconds < 0.0:
         return "over"
-    if seconds < 5.0:
-        return "<5s"
-    return f"{int(seconds // 5) * 5}s" if seconds < 120.0 else span(seconds)
+    if seconds < 10.0:
+        return "<10s"
+    return f"{int(seconds // 10) * 10}s" if seconds < 120.0 else span(seconds)
 
 
 def percent(share: float | None) -> str:

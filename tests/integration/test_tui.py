@@ -133,6 +133,10 @@ class Tmux:
             raise AssertionError(f"{error}\n{seen[0]}") from error
         return seen[0]
 
+    def gone(self, text: str) -> None:
+        """Wait until this is not on the screen any more; escape and the next key would be one, sent together."""
+        eventually(lambda: text not in self.screen, f"the end of {text!r}", 40.0)
+
     def restored(self, code: int) -> None:
         """The program has ended, and left the terminal as it was."""
         self.wait(f"rc={code}")
@@ -176,11 +180,13 @@ def test_an_engineer_logs_in_filters_makes_an_event_and_outlives_the_controller(
     tmux.keys("?")
     tmux.wait("filter while you write", "half a page down")
     tmux.keys("Escape")
+    tmux.gone("half a page down")
     tmux.keys(":")
     tmux.wait("Search for commands")
     tmux.type("export")
     tmux.wait("CSV")
-    tmux.keys("Escape", "Escape")
+    tmux.keys("Escape")
+    tmux.gone("CSV")
 
     tmux.keys("4")
     tmux.wait("Timeline")
@@ -287,24 +293,22 @@ def test_a_terminal_with_colour_is_sent_colours_and_the_mouse_is_asked_for_unles
 
 def test_lines_tell_the_same_without_any_drawing(plant: Plant) -> None:
     plant.log_in()
-    process = subprocess.Popen(
+    lines: list[str] = []
+    with subprocess.Popen(
         [sys.executable, "-m", "derms", "tui", "--plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**plant.environment, "LANG": "C"}, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    lines: list[str] = []
-    try:
-        for line in process.stdout:
-            lines.append(line)
-            if "logged in as" in line:
-                process.stdin.write("status\ndevices type:ev\nnonsense\nquit\n")
-                process.stdin.flush()
-        assert process.wait(20.0) == 0
-    finally:
-        if process.poll() is None:
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if "logged in as" in line:
+                    process.stdin.write("status\ndevices type:ev\nnonsense\nquit\n")
+                    process.stdin.flush()
+            assert process.wait(20.0) == 0
+        finally:
             process.kill()
-            process.wait()
     text = "".join(lines)
     assert text.isascii()
     assert "\x1b" not in text

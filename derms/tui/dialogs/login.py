@@ -76,7 +76,7 @@ class Login(ModalScreen[bool]):
     def action_enter(self) -> None:
         """On to the password; from there ask, once the line has taken all that was typed."""
         user, password = self.query_one("#login-user", Input), self.query_one("#login-password", Input)
-        if user.has_focus:
+        if self.focused is user:
             self.set_focus(password)
         else:
             password.call_later(self._entered)

@@ -139,8 +139,9 @@ async def test_a_filter_works_while_it_is_written_and_escape_clears_it() -> None
     async with running() as (app, pilot, _):
         await pilot.press("slash")
         assert app.view.NAME == "devices"
-        await pilot.press(*"type:ev", "space", *"soc<0", "full_stop", "3")
+        await pilot.press(*"type:ev", "space", *"soc<0.3")
         view = devices(app)
+        await until(lambda: view.source.text == "type:ev soc<0.3", "the filter as it was written")
         expected = [row["device_id"] for row in app.picture.fleet.rows if row["type"] == "ev" and row["soc"] < 0.3]
         assert sorted(str(row["device_id"]) for row in view.source.rows()) == sorted(map(str, expected))
         assert f"{len(expected)} of 60" in " ".join(rows_of(app, "#chips"))
@@ -151,9 +152,12 @@ async def test_a_filter_works_while_it_is_written_and_escape_clears_it() -> None
 async def test_an_unfinished_term_says_so_and_the_others_hold() -> None:
     async with running() as (app, pilot, _):
         await pilot.press("slash", *"type:pv")
+        await until(lambda: devices(app).source.text == "type:pv", "the filter as it was written")
         shown = devices(app).source.count()
         await pilot.press("space", *"soc<")
+        await until(lambda: devices(app).source.problem, "what is wrong")
         assert devices(app).source.count() == shown == 10
+        await until(lambda: "soc<" in " ".join(rows_of(app, "#chips")), "the words")
         assert "soc<" in " ".join(rows_of(app, "#chips"))
 
 
@@ -387,7 +391,7 @@ async def test_the_palette_finds_every_command() -> None:
     async with running() as (app, pilot, _):
         titles = {command.title.lower() for command in app.get_system_commands(app.screen)}
         for command in (*app.view.COMMANDS, *GLOBAL):
-            assert (command.help or command.title).lower() in titles
+            assert any(title.startswith(command.title.lower()) for title in titles)
         await pilot.press("colon")
         await until(lambda: len(app.screen_stack) == 2, "the palette")
         await pilot.press(*"alarms screen")

@@ -51,7 +51,7 @@ def test_figures_are_said_in_few_letters() -> None:
     assert [span(seconds) for seconds in (0.0, 119.0, 120.0, 7200.0, 200_000.0, None)] == [
         "0s", "119s", "2m", "2h", "2d", "-",
     ]  # fmt: skip
-    assert [coarse(seconds) for seconds in (-1.0, 3.0, 7.0, 51.0, 300.0)] == ["over", "<5s", "5s", "50s", "5m"]
+    assert [coarse(seconds) for seconds in (-1.0, 3.0, 7.0, 51.0, 300.0)] == ["over", "<10s", "<10s", "50s", "5m"]
 
 
 @pytest.mark.parametrize(
