@@ -17,7 +17,6 @@ class _Derms(Root):
         "demo": Word("demo:demo", "Run a whole controlled feeder here, simulated devices and all."),
         "tui": Word("tui:tui", "Watch and run the feeders on one live screen."),
         "status": Word("status:status", "One screen: the controller's parts, its feeders, its alarms."),
-        "tui": Word("tui:tui", "Watch and run the feeders on one live screen."),
         "login": Word("login:login", "Log in, and keep the token for the commands to come."),
         "logout": Word("login:logout", "End the login on the controller, and forget its token."),
         "whoami": Word("login:whoami", "Show who you are to the controller."),
