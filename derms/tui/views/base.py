@@ -80,10 +80,8 @@ class View(Container):
 
     def enter(self) -> None:
         """It comes to the front."""
-        if self.grid is not None:
-            self.grid.focus()
-        else:
-            self.focus()
+        # At once: what is focused later would take the focus from whoever asked in between.
+        self.screen.set_focus(self.grid if self.grid is not None else self)
 
     def draw(self) -> None:
         """Show the picture."""
