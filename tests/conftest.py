@@ -1,8 +1,15 @@
 """Fixtures of every ring: real servers, started by the tests themselves."""
 
+import signal
+import threading
+
 from hypothesis import settings
 
 pytest_plugins = ["tests.brokers", "tests.home", "tests.leaks", "tests.postgres", "tests.processes", "tests.stage"]
+
+# Whoever is started in the background by a shell has Ctrl-C ignored, and so has what it starts: here it is pressed.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The ordinary run tries the same examples every time, so that it says the same of the same code; `make test-slow`
 # searches on.

@@ -121,6 +121,19 @@ class Program:
             sys.stdout.write(f"--- {name} of process {self.pid}\n{text[-_SHOWN_BYTES:]}\n")
 
 
+def told(stderr: str) -> str:
+    """An error that ends a program: what, and why and what to do next where there is something to say.
+
+    Args:
+        stderr: What the program wrote, log lines and all.
+    """
+    lines = [line for line in stderr.splitlines() if not line.startswith("{")]
+    heads = [line[:7] for line in lines]
+    assert heads[:1] == ["derms: "], stderr
+    assert set(heads[1:]) <= {"  why: ", "  next:"}, stderr
+    return "\n".join(lines)
+
+
 class Daemon(Program):
     """`derms serve`, and its API as anyone may use it."""
 

@@ -140,12 +140,14 @@ def made(found: object, name: str) -> TyperCommand | TyperGroup:
         found: A `Typer`, or a function.
         name: What it is called on the command line.
     """
-    if not isinstance(found, typer.Typer):
+    command: object
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_group(found)  # a group of one command is still a group
+    else:
         assert callable(found)
         alone = Noun("")
         alone.command(name)(found)
-        found = alone
-    command = typer.main.get_command(found)
+        command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand | TyperGroup)
     command.name = name
     return command

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT, Program, Programs
+from tests.processes import ROOT, Programs, told
 
 HEAVY = ("textual", "numpy", "aiohttp", "psycopg", "pydantic", "pydantic_settings", "rich.live", "paho", "amqtt", "jwt")
 
@@ -60,13 +60,6 @@ def _table(*rows: tuple[object, ...]) -> list[object]:
     return [*rows[:2], *(pytest.param(*row, marks=pytest.mark.slow) for row in rows[2:])]
 
 
-def _told(program: Program) -> str:
-    """Its error: three lines, of which a single fact may leave one out."""
-    lines = program.stderr.splitlines()
-    assert [line[:7] for line in lines] in (["derms: ", "  why: ", "  next:"], ["derms: ", "  next:"]), lines
-    return program.stderr
-
-
 AGENT = '{"broker_host": "127.0.0.1", "device_id": "pi-1", "device_type": "battery", '
 
 
@@ -94,7 +87,7 @@ def test_an_agent_refuses_a_bad_configuration_with_what_why_and_next(
         config.write_text(text, encoding="utf-8")
     agent = programs.derms("agent", "run", "--config", config)
     assert agent.wait() == 2
-    assert said in _told(agent)
+    assert said in told(agent.stderr)
     assert agent.stdout == ""
 
 
@@ -125,7 +118,7 @@ def test_a_bad_row_is_named_with_its_line_and_reason(
         assert code == 0  # a single row is a whole file
         return
     assert code == 2
-    words = _told(sim)
+    words = told(sim.stderr)
     assert line in words
     assert said in words
 

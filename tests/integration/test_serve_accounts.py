@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from derms.auth import KeyRing
-from tests.processes import Daemon, Program, Programs
+from tests.processes import Daemon, Program, Programs, told
 from tests.stage import Broker, query
 
 ROOT_WORD, BOB_WORD, NEW_WORD, TYPO = (f"{word} {secrets.token_hex(12)}" for word in ("root", "bobs", "new", "typo"))
@@ -131,8 +131,7 @@ def test_what_would_not_be_safe_does_not_start(
 ) -> None:
     daemon: Program = programs.serve(mqtt_url=stage_broker.url, database_url=postgres_url, **settings)
     assert daemon.wait() == 2
-    [line] = daemon.stderr.splitlines()[-1:]
-    assert text in line
+    assert text in told(daemon.stderr)
     assert "demo-scenario" not in daemon.stderr
     assert "The API listens" not in daemon.stderr
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tests.processes import Daemon, Programs, alive, children_of, eventually
+from tests.processes import Daemon, Programs, alive, children_of, eventually, told
 from tests.stage import Broker, query
 from tests.wire import observing
 
@@ -68,8 +68,7 @@ def test_a_second_daemon_on_the_same_port_says_so_and_harms_nobody(
     port = first.api.rsplit(":", 1)[1]
     second = programs.serve(api_port=port, embedded_broker_port=0)
     assert second.wait() == 5
-    [line] = second.stderr.splitlines()
-    assert f"127.0.0.1:{port} is in use" in line
+    assert f"127.0.0.1:{port} is in use" in told(second.stderr)
     assert second.stdout == ""
     assert not list(second.home.rglob("postmaster.pid"))
     assert not list(second.home.rglob("mosquitto.conf"))
@@ -82,8 +81,7 @@ def test_a_second_daemon_on_the_same_data_says_so_and_harms_nobody(programs: Pro
     servants = children_of(first.pid)
     second = programs.serve("--data-dir", own_dir, embedded_broker_port=0)
     assert second.wait() == 5
-    assert "is in use" in second.stderr.splitlines()[-1]
-    assert len(second.stderr.splitlines()) == 1
+    assert "is in use" in told(second.stderr)
     assert first.health() == {"mqtt": "ok", "store": "ok", "loop": "ok"}
     assert servants.keys() <= children_of(first.pid).keys()
     assert first.terminate(10.0) == 0

@@ -227,7 +227,7 @@ def test_an_engineer_logs_in_filters_makes_an_event_and_outlives_the_controller(
 
 def test_the_terminal_is_given_back_after_sigterm_and_ctrl_c(plant: Plant, tmux: Tmux, tmp_path: Path) -> None:
     plant.log_in()
-    tmux.start()
+    tmux.start("--reset-ui")
     tmux.wait("live", "feeder-1")
     program = next(pid for pid, name in children_of(tmux.pane_pid).items() if name.startswith("python"))
     os.kill(program, signal.SIGTERM)
@@ -236,7 +236,7 @@ def test_the_terminal_is_given_back_after_sigterm_and_ctrl_c(plant: Plant, tmux:
     (tmp_path / "other").mkdir()
     other = Tmux(tmp_path / "other", plant.environment, term="screen")
     try:
-        other.start()
+        other.start("--reset-ui")
         other.wait("live", "feeder-1")
         other.keys("C-c")
         other.restored(0)
@@ -326,15 +326,20 @@ class Page:
     """`derms tui --web`, and where it is."""
 
     def __init__(self, plant: Plant, directory: Path) -> None:
-        self._err = (directory / "web.stderr").open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "derms", "tui", "--web", "--port", "0"], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=self._err, env=plant.environment, start_new_session=True,
-        )  # fmt: skip
         path = directory / "web.stderr"
-        said = eventually(
-            lambda: re.search(r"at (http://127\.0\.0\.1:\d+)", path.read_text()), "where the page is", 60.0
-        )
+        with path.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "derms", "tui", "--web", "--port", "0"], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=err, env=plant.environment, start_new_session=True,
+            )  # fmt: skip
+        try:
+            said = eventually(
+                lambda: re.search(r"at (http://127\.0\.0\.1:\d+)", path.read_text()), "where the page is", 60.0
+            )
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
         assert said is not None
         self.url = said[1]
 
@@ -346,7 +351,6 @@ class Page:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
-            self._err.close()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import told
+
 HEAVY = ("numpy", "aiohttp", "psycopg", "textual", "typer", "pydantic", "pydantic_settings", "rich", "amqtt")
 OPTIONAL = ("pymodbus", "sunspec2", "serial", "yaml", "ocpp", "websockets", "agent.ocpp")
 
@@ -21,7 +23,7 @@ def test_the_agent_loads_none_of_the_heavy_libraries() -> None:
 
 
 @pytest.mark.parametrize(("kind", "package"), [("sunspec", "pymodbus"), ("modbus", "yaml")])
-def test_a_kind_whose_library_is_missing_names_the_extra_in_one_line(kind: str, package: str, tmp_path: Path) -> None:
+def test_a_kind_whose_library_is_missing_names_the_extra(kind: str, package: str, tmp_path: Path) -> None:
     config = tmp_path / "agent.json"
     driver = {"kind": kind, "host": "192.0.2.1"} | ({"map": "map.yaml"} if kind == "modbus" else {})
     config.write_text(json.dumps({"device_id": "a", "device_type": "pv", "driver": driver}))
@@ -32,12 +34,13 @@ def test_a_kind_whose_library_is_missing_names_the_extra_in_one_line(kind: str, 
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2
-    (line,) = ran.stderr.splitlines()
+    line = told(ran.stderr)
     assert f"the kind {kind} needs the Python package {package}" in line
-    assert "pip install 'derms[drivers]' [config]" in line
+    assert "[config]" in line
+    assert "pip install 'derms[drivers]'" in line
 
 
-def test_the_endpoint_of_stations_names_its_extra_in_one_line(tmp_path: Path) -> None:
+def test_the_endpoint_of_stations_names_its_extra(tmp_path: Path) -> None:
     config = tmp_path / "ocpp.toml"
     config.write_text("")
     code = (
@@ -47,6 +50,7 @@ def test_the_endpoint_of_stations_names_its_extra_in_one_line(tmp_path: Path) ->
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2
-    (line,) = ran.stderr.splitlines()
+    line = told(ran.stderr)
     assert "needs the Python package websockets" in line
-    assert "pip install 'derms[ocpp]' [config]" in line
+    assert "[config]" in line
+    assert "pip install 'derms[ocpp]'" in line

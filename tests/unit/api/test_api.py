@@ -135,6 +135,7 @@ async def test_devices_feeders_and_health_are_answered_in_full(api: Api, http: a
         assert await response.json() == {
             "status": "ok",
             "version": "1.2.3",
+            "commit": "",
             "uptime_s": 4.0,
             "parts": {"mqtt": {"state": "ok", "age_s": 1.0, "detail": ""}},
         }
