@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from keyring.backend import KeyringBackend
+from keyring.compat import properties
 from keyring.errors import KeyringLocked, PasswordDeleteError
 
 from derms.cli.tokens import Tokens, Vault, vault
@@ -16,7 +17,9 @@ TOKENS = Tokens(url="http://127.0.0.1:8080", username="op", token="a.b.c", refre
 class Ring(KeyringBackend):
     """A keyring in memory, which may be locked."""
 
-    priority = 1
+    @properties.classproperty
+    def priority(self) -> float:
+        raise RuntimeError("it is found by nobody who does not hold it")
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
