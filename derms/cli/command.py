@@ -14,7 +14,7 @@ from derms.cli.output import report
 from derms.cli.run import Run as Run
 from derms.cli.run import run_of
 from derms.cli.shared import Shared, Watch
-from derms.errors import DermsError
+from derms.errors import ConflictError, DermsError
 
 T = TypeVar("T")
 
@@ -67,6 +67,23 @@ def _command(command: Callable[..., Awaitable[T]], *, watch: bool) -> Callable[.
 
 async def _awaited(result: Awaitable[T]) -> T:
     return await result
+
+
+async def created(
+    run: Run, create: Callable[[], Awaitable[T]], find: Callable[[], Awaitable[T]], name: str, *, if_not_exists: bool
+) -> T:
+    """Create something; with `if_not_exists` one of that name is left as it is, and taken.
+
+    Raises:
+        ConflictError: It is there, and that is not what was meant.
+    """
+    try:
+        return await create()
+    except ConflictError:
+        if not if_not_exists:
+            raise
+        run.say(f"{name} was there already")
+        return await find()
 
 
 async def for_each(ids: Sequence[str], act: Callable[[str], Awaitable[None]]) -> int:

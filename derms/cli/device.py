@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from derms.cli.command import Run, asking, for_each, ids_of, watching
+from derms.cli.command import Run, asking, created, for_each, ids_of, watching
 from derms.cli.formats import Column, Listing
 from derms.cli.history import device_telemetry
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.errors import ConflictError, UsageError
-from derms.model import DeviceKind, Origin
+from derms.errors import UsageError
+from derms.kinds import DeviceKind, Origin
 from derms.wording.instants import age
 from derms.wording.values import parse_duration, parse_magnitude, parse_power, parse_share
 
@@ -191,13 +191,10 @@ async def create(
         p_export_max_kw=export_max or 0.0,
     )
     async with run.client() as client:
-        try:
-            device = await client.create_device(made)
-        except ConflictError:
-            if not if_not_exists:
-                raise
-            device = await client.device(device_id)
-            run.say(f"{device_id} was there already")
+        device = await created(
+            run, lambda: client.create_device(made), lambda: client.device(device_id), device_id,
+            if_not_exists=if_not_exists,
+        )  # fmt: skip
     run.made(device, device.device_id, id_only=id_only)
 
 
@@ -223,7 +220,7 @@ async def hold(
       derms device list --type ev -o name | derms device hold - --power 0 --reason fair --dry-run
     """
     from derms.api.schemas.overrides import OverrideIn
-    from derms.model import OverrideKind
+    from derms.kinds import OverrideKind
 
     wanted = OverrideIn(kind=OverrideKind.HOLD, p_kw=power, reason=reason, duration_s=parse_duration(duration))
     return await _overridden(run, device_ids, wanted, f"at {power:g} kW for {duration}", dry=dry_run, yes=yes)
@@ -242,7 +239,7 @@ async def block(
       derms device list --feeder lane-2 -o name | derms device block - --reason works --yes
     """
     from derms.api.schemas.overrides import OverrideIn
-    from derms.model import OverrideKind
+    from derms.kinds import OverrideKind
 
     wanted = OverrideIn(kind=OverrideKind.BLOCK, reason=reason, duration_s=parse_duration(duration))
     return await _overridden(run, device_ids, wanted, f"for {duration}", dry=dry_run, yes=yes)

@@ -4,13 +4,12 @@ from typing import Annotated
 
 import typer
 
-from derms.cli.command import Run, asking, watching
+from derms.cli.command import Run, asking, created, watching
 from derms.cli.formats import Column, Listing
 from derms.cli.history import feeder_history
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.errors import ConflictError
-from derms.model import FeederMode, Policy
+from derms.kinds import FeederMode, Policy
 from derms.wording.values import parse_limit, parse_magnitude
 
 app = Noun(
@@ -197,13 +196,10 @@ async def create(
         policy=policy,
     )
     async with run.client() as client:
-        try:
-            feeder = await client.create_feeder(made)
-        except ConflictError:
-            if not if_not_exists:
-                raise
-            feeder = await client.feeder(feeder_id)
-            run.say(f"{feeder_id} was there already")
+        feeder = await created(
+            run, lambda: client.create_feeder(made), lambda: client.feeder(feeder_id), feeder_id,
+            if_not_exists=if_not_exists,
+        )  # fmt: skip
     run.made(feeder, feeder.feeder_id, id_only=id_only)
 
 

@@ -21,8 +21,6 @@ MORE = "Topics: `derms help`. The API: /api/docs of a controller, http://127.0.0
 class Formatter(Protocol):
     """What Typer writes a help with."""
 
-    width: int
-
     def write_text(self, text: str) -> None:
         """A paragraph, wrapped."""
 

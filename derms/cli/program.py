@@ -8,7 +8,7 @@ from derms.cli.command import Run, asking, watching
 from derms.cli.formats import Column, Listing
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
-from derms.model import ProgramKind
+from derms.kinds import ProgramKind
 from derms.wording.instants import parse_instant
 from derms.wording.values import parse_magnitude, parse_price
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from derms.model import Role
+from derms.kinds import Role
 
 
 def token(

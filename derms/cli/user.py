@@ -11,7 +11,7 @@ from derms.cli.local import local
 from derms.cli.names import Kind, names_of
 from derms.cli.nouns import Noun
 from derms.errors import ConflictError
-from derms.model import Role
+from derms.kinds import Role
 
 app = Noun(
     "Who may log in. Needs the role admin.",
