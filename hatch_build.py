@@ -1,5 +1,6 @@
 """Tell the wheel which commit it was built of."""
 
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,12 +12,20 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class CommitHook(BuildHookInterface):  # type: ignore[type-arg]
     """Adds `derms/commit.txt`, which `derms.version` reads; a checkout tells it by itself."""
 
+    _directory = ""
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Before the wheel is built."""
         asked = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=self.root, capture_output=True, text=True, check=False
         )  # fmt: skip
         if version == "standard" and asked.returncode == 0:
-            file = Path(tempfile.mkdtemp(prefix="derms-build-")) / "commit.txt"
+            self._directory = tempfile.mkdtemp(prefix="derms-build-")
+            file = Path(self._directory) / "commit.txt"
             file.write_text(asked.stdout)
             build_data["force_include"][str(file)] = "derms/commit.txt"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """After it was built."""
+        if self._directory:
+            shutil.rmtree(self._directory)
