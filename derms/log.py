@@ -39,6 +39,8 @@ def configure_logging(*, level: str = "info", pretty: bool | None = None, stream
     # Libraries tell at info what is our own business to tell, or nobody's.
     for name in ("aiohttp", "amqtt", "asyncio", "transitions"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # It warns of a connection closed while a query is given up: our link closes it on purpose and tells what matters.
+    logging.getLogger("psycopg").setLevel(max(logging.ERROR, logging.getLogger().level))
 
 
 def log_unhandled(loop: asyncio.AbstractEventLoop) -> None:

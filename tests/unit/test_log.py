@@ -85,6 +85,14 @@ def test_the_level_is_kept_and_configuring_twice_logs_once() -> None:
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["yes"]
 
 
+def test_what_the_database_library_warns_of_is_left_to_our_link_to_tell() -> None:
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    logging.getLogger("psycopg").warning("query cancellation interrupted")
+    logging.getLogger("psycopg").error("broken")
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["broken"]
+
+
 async def test_the_error_of_a_forgotten_task_is_logged() -> None:
     stream = io.StringIO()
     configure_logging(stream=stream)
