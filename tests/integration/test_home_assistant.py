@@ -78,16 +78,23 @@ async def test_a_device_shows_up_with_its_values_and_goes_when_the_agent_does(
     agent = programs.derms("agent", "run", "--config", config, "--ha-discovery")
     await until(lambda: bool(agent.logged("Connected to the broker")), 60)
     kept: dict[str, bytes] = {}
+    filters = [("homeassistant/#", 1), ("der/status/#", 1), ("der/homeassistant/#", 1)]
+
+    async def told() -> None:
+        """Wait until everything was published: what comes while one looks is not marked as retained."""
+        seen: set[str] = set()
+        async with mosquitto_broker.link("early", subscriptions=filters) as link:
+            while len(seen) < 3:
+                seen.update(m.topic for m in await link.receive())
 
     async def look() -> None:
         """As Home Assistant after a restart: only what is retained."""
-        kept.clear()
-        filters = [("homeassistant/#", 1), ("der/status/#", 1), ("der/homeassistant/#", 1)]
         async with mosquitto_broker.link("homeassistant", subscriptions=filters) as link:
             while len(kept) < 3:
                 kept.update({m.topic: m.payload for m in await link.receive() if m.retained})
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
+        await told()
         await look()
     found = json.loads(kept["homeassistant/device/pi-a/config"])
     check_discovery(found)
