@@ -77,7 +77,6 @@ class DerControls:
     LIMIT_PCT_AFTER = Point("WMaxLimPctRvrt", 16, scale=54)
     LIMIT_ENABLED_AFTER = Point("WMaxLimPctEnaRvrt", 17)
     LIMIT_TIMER_S = Point("WMaxLimPctRvrtTms", 18, _U32)
-    LIMIT_LEFT_S = Point("WMaxLimPctRvrtRem", 20, _U32)
     SET_ENABLED = Point("WSetEna", 22)
     SET_MODE = Point("WSetMod", 23)
     SET_W = Point("WSet", 24, _I32, 55)
@@ -86,7 +85,6 @@ class DerControls:
     SET_PCT_AFTER = Point("WSetPctRvrt", 29, _I16, 56)
     SET_ENABLED_AFTER = Point("WSetEnaRvrt", 30)
     SET_TIMER_S = Point("WSetRvrtTms", 31, _U32)
-    SET_LEFT_S = Point("WSetRvrtRem", 33, _U32)
 
 
 class StorageCapacity:
