@@ -104,6 +104,8 @@ class Recorder:
         self._disk_failed = False
         self._overflowed = 0
         self._abandoned = 0
+        self.linger_s = self._limits.linger_s
+        """As `Limits.linger_s`; may be changed while it runs."""
         self.stored = 0
         """Rows committed to the store, replayed ones too."""
         self.spooled = 0
@@ -222,8 +224,8 @@ class Recorder:
                     await self._wake.wait()
             except TimeoutError:
                 return
-        if self._limits.linger_s and len(self._samples) < self._limits.batch_rows:
-            await asyncio.sleep(self._limits.linger_s)
+        if self.linger_s and len(self._samples) < self._limits.batch_rows:
+            await asyncio.sleep(self.linger_s)
 
     def _next(self) -> _Work | None:
         """The batch in hand, or else one from the queues."""

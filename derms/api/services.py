@@ -78,5 +78,7 @@ class Services:
     """Makes a new, random, short id."""
     scrape_token: str | None = field(default=None, repr=False)
     """A token that suffices for `/metrics` alone."""
+    send_on: Callable[[], None] = lambda: None
+    """Raises StandbyError where another controller commands."""
     cors_origins: tuple[str, ...] = ()
     """Whose pages may read answers in a browser."""
