@@ -321,9 +321,10 @@ class Leadership:
         new = had & free
         self._held |= {root: _Held(until_s) for root in new}
         try:
-            # Done in time or not at all: meanwhile nobody renews.
-            async with asyncio.timeout(self._lease_s / 4.0):
-                await self._take_over(had)
+            if new:
+                # Done in time or not at all: meanwhile nobody renews.
+                async with asyncio.timeout(self._lease_s / 4.0):
+                    await self._take_over(new)
         except BaseException:
             self._drop(new, "what there was before cannot be read")
             raise

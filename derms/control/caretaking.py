@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from derms.columns import Decision, DeviceColumns, Params
+from derms.columns import REVERT_S, Decision, DeviceColumns, Params
 from derms.control.dynamics import due, lawful
 
 
@@ -23,7 +23,8 @@ def only_safe(decision: Decision, devices: DeviceColumns, params: Params, *, kee
     """
     if not keeps:
         return replace(decision, send=np.zeros_like(decision.send))
-    alive = np.isfinite(devices.lease_kw) & (devices.lease_left_s > 0.0)
+    # By what the device may follow: one that the broker did not take counts as none of ours, and may have arrived.
+    alive = np.isfinite(devices.lease_kw) & (devices.may_left_s > REVERT_S)
     low_kw, high_kw = np.minimum(devices.lease_kw, 0.0), np.maximum(devices.lease_kw, 0.0)
     # Rounding to whole steps goes down, which never leaves the bounds of an import; an export is never rounded.
     safe_kw = lawful(np.clip(decision.target_kw, low_kw, high_kw), devices)
