@@ -97,11 +97,15 @@ class Recorder:
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._samples_put = 0
+        self._samples_safe = 0
+        self._progress = asyncio.Event()
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derms-spool")
         self._retry_at_s = float("-inf")
         self._pause_s = self._limits.first_retry_s
         self._away_since_s = 0.0
-        self._disk_failed = False
+        self.disk_failed = False
+        """The disk under the spool took nothing when it was last tried; rows wait in memory."""
         self._overflowed = 0
         self._abandoned = 0
         self.linger_s = self._limits.linger_s
@@ -145,6 +149,7 @@ class Recorder:
             self._overflow(1, "samples")
             return False
         self._samples.append((sample, message))
+        self._samples_put += 1
         self._wake.set()
         self._quiet.clear()
         return True
@@ -181,6 +186,23 @@ class Recorder:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), timeout_s)
         return self._quiet.is_set()
+
+    async def samples_safe(self, timeout_s: float) -> bool:
+        """Wait until every sample that was put so far is in the store or in the spool.
+
+        Args:
+            timeout_s: How long at most [s].
+
+        Returns:
+            False: one of them is not yet.
+        """
+        put = self._samples_put
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._samples_safe < put:
+                    self._progress.clear()
+                    await self._progress.wait()
+        return self._samples_safe >= put
 
     async def run(self) -> None:
         """Store what was put, until cancelled."""
@@ -255,11 +277,15 @@ class Recorder:
             except StoreError as error:
                 self._disk_trouble(error)
                 return False
-            if self._disk_failed:
+            if self.disk_failed:
                 _log.info("the spool works again")
-            self._disk_failed = False
+            self.disk_failed = False
             self.spooled += len(work.batch)
+        elif self.disk_failed and not self.store_away:
+            self.disk_failed = False  # as far as anybody needs it
         self._work = None
+        self._samples_safe += len(work.batch.samples)
+        self._progress.set()
         if not self.queued and not self._memories:
             self._quiet.set()
         if work.messages:
@@ -283,9 +309,9 @@ class Recorder:
                 _log.info("the spool is replayed")
 
     def _disk_trouble(self, error: StoreError) -> None:
-        if not self._disk_failed:
+        if not self.disk_failed:
             _log.error("the spool does not work; rows wait in memory", extra={"error": str(error)})
-        self._disk_failed = True
+        self.disk_failed = True
 
     def _is_due(self) -> bool:
         return self._clock.monotonic_s() >= self._retry_at_s

@@ -79,5 +79,7 @@ class AlarmWatch:
         yield from of_engine(tree for tree in watched.loop.trees if tree.duty is not Duty.STANDS_BY)
         yield from of_loop(self.silent_s(), watched.interval_s)
         yield from of_links(broker_away=watched.broker_away(), store_away=watched.recorder.store_away)
-        yield from of_spool(watched.recorder.spool_bytes, watched.spool_max_bytes)
+        yield from of_spool(
+            watched.recorder.spool_bytes, watched.spool_max_bytes, disk_failed=watched.recorder.disk_failed
+        )
         yield from of_events(watched.loop.events.values(), watched.loop.feeders, now)

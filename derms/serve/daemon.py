@@ -310,6 +310,7 @@ async def controller(
             reports=store,
             tracking=tracking,
             offer=lambda reading: _offered(ingest, reading),
+            stored=lambda: recorder.samples_safe(2.0 * _STORE_PATIENCE_S - 2.0),
             simulation=simulation,
             health=health,
             stream=hub,

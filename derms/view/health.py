@@ -104,6 +104,9 @@ class LiveHealth:
         return PartHealth(state=state, age_s=now_s - self._leader_since_s, detail=detail)
 
     def _store_part(self) -> PartHealth:
+        if self._recorder.disk_failed:
+            detail = "the disk under the spool takes nothing: what is new waits in memory, and at the broker"
+            return PartHealth(state=PartState.DOWN, age_s=self._store.age_s(), detail=detail)
         return _part(self._store, f"{self._recorder.spool_bytes} bytes spooled")
 
     def _loop_part(self) -> PartHealth:
