@@ -11,7 +11,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow requirements docs bench clean
+.PHONY: help demo test lint test-slow faults requirements docs bench clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: $(VENV)/.test
 
 test-slow: $(VENV)/.test ## Run the exhaustive forms of the suites too
 	$(BIN)/python -m pytest -m "slow or not slow" --hypothesis-profile=search
+
+faults: $(VENV)/.test ## Kill, freeze, cut off and starve a running pair, and write what came of it into docs/reliability.md
+	FAULT_PAGE=docs/reliability.md $(BIN)/python -m pytest -m faults tests/faults
 
 requirements: $(VENV)/.test ## Pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements/build.txt requirements/build.in

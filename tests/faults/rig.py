@@ -142,7 +142,8 @@ class Rig:
         self.book.acknowledged = judge(self.wire, self.chargers, self.database.url)
         self.book.most_kw = most_commanded_kw(self.wire)
         for serve in self.controllers.values():
-            assert "Traceback" not in serve.stderr
+            at = serve.stderr.find("Traceback")
+            assert at < 0, serve.stderr[max(at - 300, 0) : at + 3000]
 
 
 def _rss_mb(pid: int) -> float:

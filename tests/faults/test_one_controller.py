@@ -59,6 +59,7 @@ def pair(programs: Programs, stage_broker: Broker, postgres_url: str) -> Iterato
             yield Pair(first=first, second=second, wire=wire, chargers=chargers, database_url=postgres_url)
 
 
+@pytest.mark.slow
 def test_a_killed_leader_is_followed_within_the_lease_and_two_ticks(pair: Pair) -> None:
     assert (role(pair.first), role(pair.second)) == ("active", "standby")
     tree = pair.second.ask("/api/health")["trees"]["feeder-1"]

@@ -42,7 +42,7 @@ def test_kills_one_after_another_lose_nothing_and_break_no_limit(rig: Rig) -> No
 @pytest.mark.timeout(3600)
 def test_every_fault_again_and_again_in_any_order_loses_nothing_and_breaks_no_limit(rig: Rig) -> None:
     faults = [fault for fault in FAULTS if fault not in NEEDS_ROOT or os.geteuid() == 0]
-    todo = faults * _TIMES
+    todo = [fault for fault in faults if os.environ.get("FAULT_ONLY", "") in fault] * _TIMES
     rig.rng.shuffle(todo)
     for fault in todo:
         rig.do(fault)
