@@ -127,6 +127,14 @@ class Succession:
         self._on_registered = on_registered
         self._on_followed = on_followed
 
+    async def begin(self) -> None:
+        """Read events, programs and overrides, so that the first answers are right, whoever commands.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        self._apply(await self._read(devices=False))
+
     async def take_over(self, roots: Collection[str]) -> None:
         """Read all that the one before us left, so that the next tick goes on from there.
 

@@ -1,8 +1,8 @@
 """One controller's API, and how it is called.
 
 Errors come back as what they were: 401 and 403 `AccessError`, 404 `NotFoundError`, 409 `ConflictError`, 429
-`ThrottledError`, a controller that stands by `StandbyError`, other 4xx `UsageError`, everything else `UnavailableError`. An access token that is over is refreshed,
-once, where there is a refresh token.
+`ThrottledError`, a controller that stands by `StandbyError`, other 4xx `UsageError`, everything else
+`UnavailableError`. An access token that is over is refreshed, once, where there is a refresh token.
 """
 
 import asyncio

@@ -345,6 +345,7 @@ async def controller(
         await stack.enter_async_context(
             running({"recorder": recorder.run, "registrar": registrar.run, "ledger": ledger.run})
         )
+        await succession.begin()
         await leadership.look()
         served = await stack.enter_async_context(
             serve_app(app, host=settings.api_host, port=settings.api_port, tls=tls)
