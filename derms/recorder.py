@@ -297,10 +297,13 @@ class Recorder:
         until_s = self._clock.monotonic_s() + _REPLAY_S
         while not self._spool.empty and self._is_due() and self._clock.monotonic_s() < until_s:
             try:
-                batch = await self._on_disk(self._spool.peek)
-                if batch is None or not await self._write(batch, self._limits.write_s):
+                found = await self._on_disk(lambda: self._spool.peek_several(self._limits.batch_rows))
+                if found is None:
                     return
-                await self._on_disk(self._spool.advance)
+                batch, count = found
+                if not await self._write(batch, self._limits.write_s):
+                    return
+                await self._on_disk(lambda n=count: self._spool.advance_over(n))  # type: ignore[misc]
             except StoreError as error:
                 self._disk_trouble(error)
                 self._postpone()
