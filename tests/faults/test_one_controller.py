@@ -74,7 +74,7 @@ def test_a_killed_leader_is_followed_within_the_lease_and_two_ticks(pair: Pair) 
     assert pair.second.metric("derms_takeovers_total") == 1.0
     said = [seen.json for seen in pair.wire.seen("controller") if seen.topic.endswith("/south")]
     eventually(
-        lambda: [one for one in pair.wire.seen("controller") if one.json["commands"] and one.json["epoch"] == 2],
+        lambda: [one for one in pair.wire.seen("controller") if one.json.get("commands") and one.json["epoch"] == 2],
         f"it says on the wire that it commands, not {said}",
     )
     judge(pair.wire, pair.chargers, pair.database_url)

@@ -230,11 +230,12 @@ def test_several_batches_are_read_as_one_in_order_and_left_behind_together(tmp_p
     found = spool.peek_several(3)
     assert found is not None
     whole, count = found
-    assert ([sample.telemetry.seq for sample in whole.samples], count) == ([0, 1, 2], 3)
+    assert ([sample.telemetry.seq for sample in whole.samples], count) == ([0, 1000, 2000], 3)
     spool.advance_over(count)
     found = spool.peek_several(100)
     assert found is not None
-    assert ([sample.telemetry.seq for sample in found[0].samples], found[1]) == ([3, 4], 2)
+    assert ([sample.telemetry.seq for sample in found[0].samples], found[1]) == ([3000, 4000], 2)
     spool.advance_over(2)
     assert spool.peek_several(100) is None
     assert spool.empty
+    spool.close()
