@@ -179,6 +179,12 @@ class Metrics:
         for result in ("granted", "refused", "held"):
             self.logins_total.labels(result=result)
 
+    def forget_feeders(self) -> None:
+        """Show no feeder any more: another controller does."""
+        for name, metric in vars(self).items():
+            if name.startswith("feeder_"):
+                metric.clear()
+
     def set_devices(self, counts: dict[tuple[str, DeviceKind, str], int]) -> None:
         """Replace the device counts.
 

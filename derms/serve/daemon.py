@@ -293,6 +293,8 @@ async def controller(
 
         def duty_changed() -> None:
             recorder.linger_s = limits.linger_s if leadership.commands else _UNHURRIED_S
+            if not leadership.commands:
+                metrics.forget_feeders()
             presence.announce()
             loop.wake()
 
