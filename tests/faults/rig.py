@@ -6,6 +6,7 @@ import random
 import resource
 import socket
 import subprocess
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -117,7 +118,12 @@ class Rig:
             well = all(parts and all(parts[part]["state"] == "ok" for part in parts.keys() - {"lag"}) for parts in told)
             return well and len(led_since(self.wire, since_ms)) == DEVICES and bool(self.leader)
 
-        eventually(is_whole, "whole again", WHOLE_S)
+        try:
+            eventually(is_whole, "whole again", WHOLE_S)
+        except AssertionError as error:
+            missing = set(self.chargers.names) - led_since(self.wire, since_ms)
+            told = {name: (serve.running, ready(serve)) for name, serve in self.controllers.items()}
+            raise AssertionError(f"not whole again within {WHOLE_S:g} s; not led: {missing}; {told}") from error
         return (now_ms() - since_ms) / 1000.0
 
     def admits(self, names: list[str], part: str) -> None:
@@ -133,6 +139,7 @@ class Rig:
         """Do one of `FAULTS`, wait until all is whole again, and write down how long that took."""
         memory_mb = {name: _rss_mb(serve.pid) for name, serve in self.controllers.items()}
         pids = {name: serve.pid for name, serve in self.controllers.items()}
+        sys.stdout.write(f"{now_ms()} {fault}\n")
         since_ms = FAULTS[fault](self)
         self.book.recoveries[fault].append(self.whole(since_ms))
         same = [serve.pid for name, serve in self.controllers.items() if serve.pid == pids[name]]
