@@ -40,6 +40,8 @@ _ASLEEP_S = 1.0
 """Who has not felt its pulse for so long was asleep [s]."""
 _FAR = 1_000_000
 """An epoch so far above every known one is no controller's, but somebody's attempt to use all numbers up."""
+_READ_S = 20.0
+"""What reading all that was left may take [s]; the lease is renewed meanwhile, and nothing is sent."""
 _FINISH_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -152,6 +154,7 @@ class Leadership:
         self._able_s = float("-inf")
         """When it was last able [s]."""
         self._failing = False
+        self._group: asyncio.TaskGroup | None = None
         self._told: dict[str, Duty] = {}
 
     # ------------------------------------------------------------------ what the others ask
@@ -243,6 +246,7 @@ class Leadership:
     async def run(self) -> None:
         """Renew, look and take until cancelled."""
         async with asyncio.TaskGroup() as group:
+            self._group = group
             group.create_task(self._feel_pulse(), name="leadership-pulse")
             while True:
                 started_s = self._clock.monotonic_s()
@@ -318,20 +322,31 @@ class Leadership:
         until_s = started_s + _SHARE * self._lease_s
         for root in had & again:
             self._held[root].until_s = until_s
-        new = had & free
-        self._held |= {root: _Held(until_s) for root in new}
+        new = {root: _Held(until_s) for root in had & free}
+        self._held |= new
+        if not new:
+            log.info("This controller leads with a higher epoch", extra={"feeders": sorted(had), "epoch": epoch})
+        elif self._group is None:
+            await self._get_ready(new)
+        else:
+            # Beside the renewals, which must not wait for what a busy database takes its time to read.
+            self._group.create_task(self._get_ready(new), name="takeover")
+
+    async def _get_ready(self, new: dict[str, _Held]) -> None:
+        """Read what there was before; then the trees are led, where they are still ours."""
         try:
-            if new:
-                # Done in time or not at all: meanwhile nobody renews.
-                async with asyncio.timeout(self._lease_s / 4.0):
-                    await self._take_over(new)
-        except BaseException:
-            self._drop(new, "what there was before cannot be read")
-            raise
-        for root in new:
+            async with asyncio.timeout(_READ_S):
+                await self._take_over(new)
+        except (StoreError, TimeoutError) as error:
+            self._note_failure(error)
+            ours = [root for root, held in new.items() if self._held.get(root) is held]
+            self._drop(ours, "what there was before cannot be read")
+            return
+        ours = [root for root, held in new.items() if self._held.get(root) is held]
+        for root in ours:
             self._held[root].ready = True
-        self.takeovers += len(new)
-        log.info("This controller leads", extra={"feeders": sorted(had), "epoch": epoch})
+        self.takeovers += len(ours)
+        log.info("This controller leads", extra={"feeders": sorted(ours), "epoch": self.epoch})
         self._tell()
 
     def _watch(self, lease: LeaderLease) -> None:
