@@ -13,7 +13,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow golden requirements docs bench clean
+.PHONY: help demo test lint test-slow golden faults requirements docs bench clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-slow: $(VENV)/.test ## Run the exhaustive forms of the suites too
 
 golden: $(VENV)/.test ## Write the golden files of the command line anew; read the difference
 	DERMS_TEST_GOLDEN=write $(BIN)/python -m pytest tests/unit/cli/test_golden.py
+
+faults: $(VENV)/.test ## Kill, freeze, cut off and starve a running pair, and write what came of it into docs/reliability.md
+	FAULT_PAGE=docs/reliability.md $(BIN)/python -m pytest -m faults tests/faults
 
 requirements: $(VENV)/.test ## Pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements/build.txt requirements/build.in

@@ -13,6 +13,7 @@
     ├── ConflictError         the thing exists already, or is in another state
     │   └── AddressInUseError a TCP port is taken
     └── UnavailableError      something outside does not answer
+        ├── StandbyError      another controller commands
         ├── BrokerError       the MQTT broker
         ├── StoreError        the database, or the disk under it
         └── DeviceError       the inverter, battery or charger beside an agent
@@ -121,6 +122,23 @@ class UnavailableError(DermsError):
     """Something outside this process does not answer."""
 
     code = "unavailable"
+
+
+class StandbyError(UnavailableError):
+    """This controller commands nothing now: another one does.
+
+    Args:
+        what: As `DermsError`.
+        why: As `DermsError`.
+        next_step: As `DermsError`.
+        leader_url: Where the API of the one that commands is; empty: it does not say.
+    """
+
+    code = "standby"
+
+    def __init__(self, what: str, *, why: str = "", next_step: str = "", leader_url: str = "") -> None:
+        super().__init__(what, why=why, next_step=next_step)
+        self.leader_url = leader_url
 
 
 class BrokerError(UnavailableError):

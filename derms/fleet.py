@@ -239,6 +239,40 @@ class Fleet:
         if self.leases[row] is lease:
             self._floats["lease_until_s"][row] = -np.inf
 
+    def tell_again(self, rows: Ints | list[int]) -> None:
+        """Let the next tick send every lease of some rows again; what the devices may do meanwhile stays reserved."""
+        self._floats["lease_until_s"][rows] = -np.inf
+
+    def overheard(self, row: int, lease: Setpoint, *, now_s: float, left_s: float) -> None:
+        """Take over a lease that another controller has given, as if it were ours; not where a newer one is known.
+
+        Args:
+            row: The device's row.
+            lease: The lease.
+            now_s: The controller's monotonic clock [s].
+            left_s: For how long it still lives [s].
+        """
+        known = self.leases[row]
+        if known is not None and (known.epoch, known.seq) >= (lease.epoch, lease.seq):
+            return
+        may_until_s = self._floats["may_until_s"][row]
+        self.commanded(row, lease, now_s=now_s)
+        self._floats["lease_until_s"][row] = now_s + left_s
+        self._floats["may_until_s"][row] = max(now_s + left_s + REVERT_S, may_until_s)
+        if self.devices[row].enrolment is not Enrolment.ACTIVE:
+            self._leaving.add(row)
+            self.registry_version += 1
+
+    def feared(self, row: int, lease: Setpoint, *, now_s: float, left_s: float) -> None:
+        """Note a lease that is not ours and may be followed all the same: keep its room, and say ours again."""
+        f = self._floats
+        alive = f["may_until_s"][row] > now_s
+        f["may_kw"][row] = max(lease.p_setpoint_kw, f["may_kw"][row]) if alive else lease.p_setpoint_kw
+        f["may_low_kw"][row] = min(lease.p_setpoint_kw, f["may_low_kw"][row]) if alive else lease.p_setpoint_kw
+        f["may_until_s"][row] = max(now_s + left_s + REVERT_S, f["may_until_s"][row])
+        f["acknowledged_s"][row] = np.inf
+        f["lease_until_s"][row] = -np.inf
+
     def heard(self, row: int, *, online: bool) -> None:
         """Note a device's retained status."""
         self.online[row] = online
@@ -373,12 +407,7 @@ class Fleet:
             left_s = (lease.valid_until_ms - now_ms) / 1000.0
             if row is None or left_s <= 0.0:
                 continue
-            self.commanded(row, lease, now_s=now_s)
-            self._floats["lease_until_s"][row] = now_s + left_s
-            self._floats["may_until_s"][row] = now_s + left_s + REVERT_S
-            if self.devices[row].enrolment is not Enrolment.ACTIVE:
-                self._leaving.add(row)
-                self.registry_version += 1
+            self.overheard(row, lease, now_s=now_s, left_s=left_s)
             count += 1
         return count
 

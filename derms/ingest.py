@@ -13,6 +13,7 @@ from derms.contract import (
     Decoded,
     Refusal,
     Topics,
+    decode_setpoint,
     decode_status,
     decode_telemetry,
     encode_telemetry,
@@ -21,7 +22,7 @@ from derms.enrolment import FirstSight, register_on_sight
 from derms.errors import UnavailableError
 from derms.fleet import Fleet
 from derms.metrics import Metrics
-from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Telemetry
+from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Setpoint, Telemetry
 from derms.ports import Clock, Message, Sample, TelemetryFeed
 from derms.recorder import Recorder
 
@@ -63,6 +64,7 @@ class Ingest:
         on_registered: Callable[[Device], None],
         on_metered: Callable[[str, float], None],
         on_sample: Callable[[int, Telemetry, int], None],
+        on_lease: Callable[[int, Setpoint], None] = lambda _row, _lease: None,
     ) -> None:
         """Prepare; nothing is received before `run`.
 
@@ -78,6 +80,7 @@ class Ingest:
             on_registered: Told each registration that is new or changed.
             on_metered: Told feeder and power [kW] of each head meter reading.
             on_sample: Told row, reading and arrival [epoch ms] of each sample that is to be stored, duplicates too.
+            on_lease: Told row and lease of each setpoint that is heard on the wire.
         """
         self._feed = feed
         self._fleet = fleet
@@ -92,6 +95,7 @@ class Ingest:
         self._on_registered = on_registered
         self._on_metered = on_metered
         self._on_sample = on_sample
+        self._on_lease = on_lease
         self._quiet: dict[tuple[str, Outcome], float] = {}
 
     async def run(self) -> None:
@@ -117,6 +121,9 @@ class Ingest:
         """Take one message in; whether the recorder now answers for it."""
         if self._topics.status_device(message.topic) is not None:
             self._take_status(message)
+            return False
+        if (target := self._topics.setpoint_target(message.topic)) is not None:
+            self._take_lease(message, target[0])
             return False
         results = decode_telemetry(
             self._topics,
@@ -248,6 +255,15 @@ class Ingest:
         row = self._fleet.row(status.device_id)
         if row is not None:
             self._fleet.heard(row, online=status.online)
+
+    def _take_lease(self, message: Message, device_id: str) -> None:
+        """What a controller has said, another one or we ourselves; what cannot be understood says nothing."""
+        row = self._fleet.row(device_id)
+        if row is None:
+            return
+        lease = decode_setpoint(self._topics, message.topic, message.payload, kind=self._fleet.devices[row].kind)
+        if isinstance(lease, Setpoint):
+            self._on_lease(row, lease)
 
     def _speaks_percent(self, device_id: str) -> bool:
         row = self._fleet.row(device_id)

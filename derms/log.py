@@ -5,6 +5,7 @@ with `at`, `level`, `logger`, `message`, the keys of ``extra`` and, for an excep
 """
 
 import asyncio
+import errno
 import json
 import logging
 import sys
@@ -43,12 +44,24 @@ def configure_logging(*, level: str = "info", pretty: bool | None = None, stream
     logging.getLogger("psycopg").setLevel(max(logging.ERROR, logging.getLogger().level))
 
 
+_QUIET_S = 60.0
+"""Between two lines that say the same of connections that cannot be taken [s]."""
+
+
 def log_unhandled(loop: asyncio.AbstractEventLoop) -> None:
     """Log what nobody caught on the loop (a forgotten task's error, a failing callback) as one record."""
     logger = logging.getLogger("derms.asyncio")
+    full_s = float("-inf")
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal full_s
         error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            # Told of each connection that waits, and again every second: as many lines as there are strangers outside.
+            if loop.time() - full_s > _QUIET_S:
+                full_s = loop.time()
+                logger.error("No file descriptor is left for another connection: raise the limit (ulimit -n)")
+            return
         task = context.get("task") or context.get("future")
         extra = {"task": task.get_name()} if isinstance(task, asyncio.Task) else {}
         logger.error("Unhandled: %s", context.get("message", "an error on the event loop"), exc_info=error, extra=extra)

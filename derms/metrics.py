@@ -56,6 +56,13 @@ class Metrics:
             "derms_event_loop_lag_seconds", "How late the event loop woke a timer of one second.", registry=registry
         )
         self.leader = Gauge("derms_leader", "1 while this controller commands.", registry=registry)
+        self.epoch = Gauge("derms_epoch", "What its setpoints carry; 0 before it first commanded.", registry=registry)
+        self.takeovers_total = Counter(
+            "derms_takeovers_total", "Trees of feeders whose lease this controller took.", registry=registry
+        )
+        self.setpoints_withheld_total = Counter(
+            "derms_setpoints_withheld_total", "Leases held back because it commands no more.", registry=registry
+        )
         self.tick_failures_total = Counter(
             "derms_tick_failures_total", "Control ticks of a feeder that failed.", registry=registry
         )
@@ -171,6 +178,12 @@ class Metrics:
             self.webhook_deliveries_total.labels(result=result)
         for result in ("granted", "refused", "held"):
             self.logins_total.labels(result=result)
+
+    def forget_feeders(self) -> None:
+        """Show no feeder any more: another controller does."""
+        for name, metric in vars(self).items():
+            if name.startswith("feeder_"):
+                metric.clear()
 
     def set_devices(self, counts: dict[tuple[str, DeviceKind, str], int]) -> None:
         """Replace the device counts.

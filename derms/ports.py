@@ -7,6 +7,7 @@ Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.Po
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from derms.errors import BrokerError
@@ -69,7 +70,12 @@ class SetpointSink(Protocol):
     """Where leases go."""
 
     async def publish_many(
-        self, messages: Iterable[tuple[str, bytes]], *, retain: bool = False, expires_s: int | None = None
+        self,
+        messages: Iterable[tuple[str, bytes]],
+        *,
+        retain: bool = False,
+        expires_s: int | None = None,
+        still: Callable[[], bool] | None = None,
     ) -> Sequence[BrokerError | None]:
         """Hand messages to the broker at QoS 1 and wait until each is acknowledged or given up.
 
@@ -77,6 +83,8 @@ class SetpointSink(Protocol):
             messages: Topic and payload of each.
             retain: The broker keeps the newest of each topic for later subscribers.
             expires_s: The broker forgets them after this long [s]; where the protocol has that.
+            still: Asked right before anything is written: once it says no, the connection is cut rather than that one
+                of them goes out.
 
         Returns:
             For every message None, or why it failed, in the order given.
@@ -135,6 +143,120 @@ class RecordStore(Protocol):
         Raises:
             StoreError: It is not committed.
         """
+        ...
+
+
+class Duty(StrEnum):
+    """What a controller may do for a tree of feeders at this moment."""
+
+    LEADS = "leads"
+    """It holds the tree's lease: it commands."""
+    KEEPS = "keeps"
+    """Its lease has ended because the database does not answer: it renews what is safe, and raises nothing."""
+    STANDS_BY = "stands_by"
+    """It sends nothing: another one leads, or nobody does."""
+
+
+class Authority(Protocol):
+    """Says whether this controller may command. Asked right before anything is sent; never waits."""
+
+    @property
+    def epoch(self) -> int:
+        """What every setpoint carries; rises with every takeover."""
+        ...
+
+    def duty(self, root: str) -> Duty:
+        """What may be done for the tree of that root now."""
+        ...
+
+    def outranked(self, root: str, epoch: int) -> None:
+        """Note a setpoint of a higher epoch that was seen for a device of that tree."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimant:
+    """A controller, as the others know it."""
+
+    controller_id: str
+    instance: str
+    """Of this run alone."""
+    url: str = ""
+    """Where its API can be reached by others; empty: it does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderLease:
+    """Who commands a tree of feeders, and until when."""
+
+    feeder_id: str
+    """The root's."""
+    holder: Claimant
+    """Without an instance: it was given back, and anyone may take it."""
+    epoch: int
+    renewals: int
+    """Rises with every renewal: what is not renewed for its whole length has ended, whatever the clocks say."""
+    lease_s: float
+    left_s: float
+    """By the database's clock when it was read [s]; negative: it has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a controller learns when it has told the store that it lives."""
+
+    renewed: frozenset[str]
+    """The roots whose lease is extended from now."""
+    leases: tuple[LeaderLease, ...]
+    """Of all roots that ever were led."""
+    changes: str
+    """Is another text whenever somebody has changed events, programs, overrides or the registry."""
+
+
+class LeaseStore(Protocol):
+    """Who commands. Each raises StoreError where the store does not answer."""
+
+    async def claim_name(self, me: Claimant, *, formerly: str, seize: bool = False) -> float | None:
+        """Claim a controller's name for this run.
+
+        Args:
+            me: Who claims it.
+            formerly: An instance that is known to have ended.
+            seize: Take it from whoever has it.
+
+        Returns:
+            None: it is mine. Otherwise how long ago another instance of that name last said that it lives [s].
+        """
+        ...
+
+    async def beat(self, me: Claimant, held: Collection[str], *, lease_s: float) -> Standing:
+        """Say that I live, and renew the leases I hold.
+
+        Args:
+            me: Who says so.
+            held: The roots I think I lead.
+            lease_s: For how long from now [s].
+        """
+        ...
+
+    async def take(
+        self, me: Claimant, wanted: Mapping[str, LeaderLease | None], *, lease_s: float, above: int
+    ) -> tuple[int, frozenset[str]]:
+        """Take leases, each only if it still is as it was seen; what I hold already gets the new epoch too.
+
+        Args:
+            me: Who takes them.
+            wanted: Root -> its lease as it was seen; None: there was none.
+            lease_s: For how long from now [s].
+            above: The new epoch is higher than this, and than every one before.
+
+        Returns:
+            The new epoch, and the roots that were had.
+        """
+        ...
+
+    async def release(self, me: Claimant) -> None:
+        """Give all of mine back, and my name, so that nobody has to wait for their end."""
         ...
 
 

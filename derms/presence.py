@@ -7,8 +7,9 @@ import logging
 from derms import __version__
 from derms.contract import ControllerPresence, Topics, encode_controller
 from derms.errors import BrokerError
+from derms.leadership import Leadership
 from derms.mqtt import MqttLink, Will
-from derms.ports import Clock
+from derms.ports import Clock, Duty
 from derms.runtime import wait_first
 
 _HEARTBEAT_S = 10.0
@@ -21,11 +22,11 @@ log = logging.getLogger(__name__)
 class Presence:
     """Says who controls: at once when the broker is met, at every heartbeat, and at the end."""
 
-    def __init__(self, topics: Topics, controller_id: str, epoch: int, clock: Clock) -> None:
+    def __init__(self, topics: Topics, controller_id: str, leadership: Leadership, clock: Clock) -> None:
         """Nothing is said before `run`."""
         self._topics = topics
         self._controller_id = controller_id
-        self._epoch = epoch
+        self._leadership = leadership
         self._clock = clock
         self._met = asyncio.Event()
 
@@ -35,7 +36,7 @@ class Presence:
         return Will(topic=topic, payload=payload)
 
     def announce(self) -> None:
-        """Say it now: a connection is up, and the will may have been published."""
+        """Say it now: a connection is up, and the will may have been published; or a duty has changed."""
         self._met.set()
 
     async def run(self, link: MqttLink) -> None:
@@ -60,9 +61,13 @@ class Presence:
     def _message(self, *, online: bool, at_ms: int) -> tuple[str, bytes]:
         said = ControllerPresence(
             controller_id=self._controller_id,
-            epoch=self._epoch,
+            epoch=self._leadership.epoch,
             heartbeat_ms=at_ms,
             version=__version__,
             online=online,
+            commands=self._commanded() if online else (),
         )
         return encode_controller(self._topics, said)
+
+    def _commanded(self) -> tuple[str, ...]:
+        return tuple(one.root for one in self._leadership.standings() if one.duty is not Duty.STANDS_BY)

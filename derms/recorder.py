@@ -97,13 +97,19 @@ class Recorder:
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._samples_put = 0
+        self._samples_safe = 0
+        self._progress = asyncio.Event()
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derms-spool")
         self._retry_at_s = float("-inf")
         self._pause_s = self._limits.first_retry_s
         self._away_since_s = 0.0
-        self._disk_failed = False
+        self.disk_failed = False
+        """The disk under the spool took nothing when it was last tried; rows wait in memory."""
         self._overflowed = 0
         self._abandoned = 0
+        self.linger_s = self._limits.linger_s
+        """As `Limits.linger_s`; may be changed while it runs."""
         self.stored = 0
         """Rows committed to the store, replayed ones too."""
         self.spooled = 0
@@ -143,6 +149,7 @@ class Recorder:
             self._overflow(1, "samples")
             return False
         self._samples.append((sample, message))
+        self._samples_put += 1
         self._wake.set()
         self._quiet.clear()
         return True
@@ -179,6 +186,23 @@ class Recorder:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), timeout_s)
         return self._quiet.is_set()
+
+    async def samples_safe(self, timeout_s: float) -> bool:
+        """Wait until every sample that was put so far is in the store or in the spool.
+
+        Args:
+            timeout_s: How long at most [s].
+
+        Returns:
+            False: one of them is not yet.
+        """
+        put = self._samples_put
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._samples_safe < put:
+                    self._progress.clear()
+                    await self._progress.wait()
+        return self._samples_safe >= put
 
     async def run(self) -> None:
         """Store what was put, until cancelled."""
@@ -222,8 +246,8 @@ class Recorder:
                     await self._wake.wait()
             except TimeoutError:
                 return
-        if self._limits.linger_s and len(self._samples) < self._limits.batch_rows:
-            await asyncio.sleep(self._limits.linger_s)
+        if self.linger_s and len(self._samples) < self._limits.batch_rows:
+            await asyncio.sleep(self.linger_s)
 
     def _next(self) -> _Work | None:
         """The batch in hand, or else one from the queues."""
@@ -253,11 +277,15 @@ class Recorder:
             except StoreError as error:
                 self._disk_trouble(error)
                 return False
-            if self._disk_failed:
+            if self.disk_failed:
                 _log.info("the spool works again")
-            self._disk_failed = False
+            self.disk_failed = False
             self.spooled += len(work.batch)
+        elif self.disk_failed and not self.store_away:
+            self.disk_failed = False  # as far as anybody needs it
         self._work = None
+        self._samples_safe += len(work.batch.samples)
+        self._progress.set()
         if not self.queued and not self._memories:
             self._quiet.set()
         if work.messages:
@@ -269,10 +297,13 @@ class Recorder:
         until_s = self._clock.monotonic_s() + _REPLAY_S
         while not self._spool.empty and self._is_due() and self._clock.monotonic_s() < until_s:
             try:
-                batch = await self._on_disk(self._spool.peek)
-                if batch is None or not await self._write(batch, self._limits.write_s):
+                found = await self._on_disk(lambda: self._spool.peek_several(self._limits.batch_rows))
+                if found is None:
                     return
-                await self._on_disk(self._spool.advance)
+                batch, count = found
+                if not await self._write(batch, self._limits.write_s):
+                    return
+                await self._on_disk(lambda n=count: self._spool.advance_over(n))  # type: ignore[misc]
             except StoreError as error:
                 self._disk_trouble(error)
                 self._postpone()
@@ -281,9 +312,9 @@ class Recorder:
                 _log.info("the spool is replayed")
 
     def _disk_trouble(self, error: StoreError) -> None:
-        if not self._disk_failed:
+        if not self.disk_failed:
             _log.error("the spool does not work; rows wait in memory", extra={"error": str(error)})
-        self._disk_failed = True
+        self.disk_failed = True
 
     def _is_due(self) -> bool:
         return self._clock.monotonic_s() >= self._retry_at_s

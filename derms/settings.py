@@ -46,12 +46,21 @@ def _default_lease_s(earlier: dict[str, Any]) -> float:
     return max(30.0, 3 * interval_s + LEASE_MARGIN_S)
 
 
+def _default_leader_lease_s(earlier: dict[str, Any]) -> float:
+    lease_s: float = earlier["lease_s"]
+    return max(min(lease_s / 3.0, 10.0), 0.5)
+
+
 def _mqtt_url(value: str) -> str:
     return check_url(value, ("mqtt", "mqtts"), "mqtt://broker.example:1883", host_needed=True)
 
 
 def _database_url(value: str) -> str:
     return check_url(value, ("postgresql", "postgres"), "postgresql://user@db.example:5432/derms", host_needed=False)
+
+
+def _api_url(value: str) -> str:
+    return check_url(value, ("http", "https"), "https://derms-1.example:8080", host_needed=True)
 
 
 def _webhook_url(value: SecretStr) -> SecretStr:
@@ -145,11 +154,18 @@ class Settings(BaseSettings):
     """How long a login can be refreshed, and how long a token of `derms token` is good [h]."""
 
     controller_id: Identifier = Field(default_factory=host_controller_id)
-    """This controller's name on MQTT; unset: `controller-` and the host's name."""
+    """This controller's name on MQTT and among controllers, of which each needs another; unset: `controller-` and the
+    host's name."""
+    advertise_url: Annotated[str, AfterValidator(_api_url)] | None = None
+    """Where other controllers send those who want to change something while this one commands,
+    `https://derms-1.example:8080`; unset: they only say its name."""
     control_interval_s: float = Field(default=5.0, ge=0.1, le=3600)
     """Time between two control ticks when nothing changes [s]."""
     lease_s: float = Field(default_factory=_default_lease_s, ge=1, le=24 * 3600)
     """How long a device follows an unrenewed setpoint [s], at least 3 control intervals + 5 s; unset: that, or 30."""
+    leader_lease_s: float = Field(default_factory=_default_leader_lease_s, ge=0.5, le=3600)
+    """For how long a controller commands without renewing its lease in the database; another one takes over after it
+    [s]; `lease_s` must outlast it by two control intervals; unset: a third of `lease_s`, at most 10."""
     stale_after_s: float = Field(default=15.0, gt=0)
     """Age from which telemetry is stale: the device is told nothing, and what it may draw is reserved [s]."""
     lost_after_s: float = Field(default=60.0, gt=0)
@@ -222,6 +238,12 @@ class Settings(BaseSettings):
                 f"lease_s is {self.lease_s:g}; a lease must outlive 3 control intervals and {LEASE_MARGIN_S:g} s, so a "
                 f"control_interval_s of {self.control_interval_s:g} needs {least_lease:g} or more; raise lease_s or "
                 "lower control_interval_s",
+            ),
+            (
+                self.leader_lease_s <= self.lease_s - 2 * self.control_interval_s,
+                f"leader_lease_s is {self.leader_lease_s:g}; a lease of {self.lease_s:g} s must outlast it by two "
+                f"control intervals of {self.control_interval_s:g} s, so that devices are led again before it ends; "
+                "lower leader_lease_s or raise lease_s",
             ),
             (
                 self.lost_after_s > self.stale_after_s,

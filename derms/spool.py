@@ -108,6 +108,45 @@ class Spool:
                 self._offset += HEAD.size + len(payload)
         return None
 
+    def peek_several(self, most_rows: int) -> tuple[RecordBatch, int] | None:
+        """Read the oldest batches as one, leaving them there: a commit each would take longer than they took to come.
+
+        Args:
+            most_rows: So many rows in all at the most, but one batch at least.
+
+        Returns:
+            What is in them, in order, and how many they are; None: nothing waits.
+
+        Raises:
+            StoreError: The disk cannot be read.
+        """
+        first = self.peek()
+        if first is None:
+            return None
+        whole, count = first, 1
+        try:
+            with self._path(next(iter(self._sizes))).open("rb") as file:
+                file.seek(self._offset)
+                read_frame(file)
+                while (payload := read_frame(file)) is not None:
+                    batch = msgspec.msgpack.decode(zlib.decompress(payload), type=RecordBatch)
+                    if len(whole) + len(batch) > most_rows:
+                        break
+                    whole.samples.extend(batch.samples)
+                    whole.setpoints.extend(batch.setpoints)
+                    whole.decisions.extend(batch.decisions)
+                    count += 1
+        except (msgspec.MsgspecError, zlib.error):
+            pass  # `peek` says so when its turn has come
+        except OSError as error:
+            raise self._error("read", error) from error
+        return whole, count
+
+    def advance_over(self, count: int) -> None:
+        """Leave so many batches behind for good, as `advance`."""
+        for _ in range(count):
+            self.advance()
+
     def advance(self) -> None:
         """Leave the batch that `peek` gave behind for good; a segment goes with its last one."""
         number = next(iter(self._sizes))

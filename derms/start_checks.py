@@ -16,7 +16,7 @@ from derms.feeders_file import read_feeders
 from derms.mqtt import TlsFiles
 from derms.mqtt import tls_context as broker_tls_context
 from derms.runtime import SystemClock
-from derms.serve import address_of, keys_of, seeds_of
+from derms.serve.parts import address_of, keys_of, seeds_of
 from derms.settings import Settings
 from derms.store.link import Link
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from derms.api.app import Served, build_app, serve_app
 from derms.api.schemas.devices import DeviceOut, DevicesQuery, Freshness, LeaseOut
 from derms.api.schemas.feeders import FeederSummaryOut
-from derms.api.schemas.health import HealthOut, PartHealth, PartState, ReadyOut
+from derms.api.schemas.health import ControllerRole, HealthOut, PartHealth, PartState, ReadyOut, TreeRole
 from derms.api.schemas.stream import ChangeOut, PictureOut
 from derms.api.services import Services
 from derms.api.stream import Hub
@@ -123,11 +123,19 @@ class FakeView:
 
     def health(self) -> HealthOut:
         parts = {"mqtt": PartHealth(state=PartState.OK, age_s=1.0)}
-        return HealthOut(status="ok", version="1.2.3", uptime_s=4.0, parts=parts)
+        tree = TreeRole(role=ControllerRole.ACTIVE, leader="controller-1", epoch=7)
+        return HealthOut(
+            status="ok",
+            version="1.2.3",
+            uptime_s=4.0,
+            parts=parts,
+            role=ControllerRole.ACTIVE,
+            trees={"feeder-1": tree},
+        )
 
     def ready(self) -> ReadyOut:
         part = PartHealth(state=PartState.DOWN if self.away else PartState.OK, age_s=1.0)
-        return ReadyOut(ready=not self.away, parts={"db": part})
+        return ReadyOut(ready=not self.away, parts={"db": part}, role=ControllerRole.ACTIVE)
 
     def below(self, feeder_id: str) -> set[str]:
         return {feeder_id}

@@ -20,7 +20,7 @@ from derms.api.schemas.events import (
     PreviewBasis,
     PreviewOut,
 )
-from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.schemas.health import ControllerRole, HealthOut, PartHealth, PartState, TreeRole
 from derms.api.schemas.history import FeederBucketOut, FeederHistoryOut
 from derms.api.schemas.outcomes import DeviceOutcome, Direction, FeederOutcome, IntervalOutcome, OutcomeOut, Part
 from derms.api.schemas.overrides import OverrideOut
@@ -154,7 +154,10 @@ def health(*, store: PartState = PartState.OK) -> HealthOut:
             "store": PartHealth(state=store, age_s=93_000.0 if store is PartState.OK else 12.0,
                                 detail="" if store is PartState.OK else "connection refused"),
             "loop": PartHealth(state=PartState.OK, age_s=0.4),
+            "leader": PartHealth(state=PartState.OK, age_s=93_000.0),
         },
+        role=ControllerRole.ACTIVE,
+        trees={"feeder-1": TreeRole(role=ControllerRole.ACTIVE, leader="derms", epoch=1)},
     )  # fmt: skip
 
 

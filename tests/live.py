@@ -3,7 +3,7 @@
 import contextlib
 import random
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from derms.enrolment import FirstSight
 from derms.errors import BrokerError
 from derms.fleet import Fleet
 from derms.ingest import Ingest
+from derms.leadership import Alone
 from derms.metrics import Metrics
 from derms.model import Device, DeviceKind, Enrolment, Feeder, Outcome, Setpoint, Telemetry
 from derms.ports import Clock
@@ -42,7 +43,12 @@ class Nowhere:
     """A sink that takes nothing, as nobody runs the outbox."""
 
     async def publish_many(
-        self, messages: Iterable[tuple[str, bytes]], *, retain: bool = False, expires_s: int | None = None
+        self,
+        messages: Iterable[tuple[str, bytes]],
+        *,
+        retain: bool = False,
+        expires_s: int | None = None,
+        still: Callable[[], bool] | None = None,
     ) -> Sequence[BrokerError | None]:
         return [None for _ in messages]
 
@@ -72,7 +78,7 @@ class LiveController:
             clock=clock,
             metrics=metrics,
             params=PARAMS,
-            epoch=7,
+            authority=Alone(7),
         )
         self.roll = Roll(self.fleet)
         self.devices = LiveDevices(fleet=self.fleet, loop=self.loop, clock=clock, params=PARAMS, roll=self.roll)

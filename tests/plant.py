@@ -4,7 +4,7 @@ follow the real endpoint's rules and do at once what they are told.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from derms.enrolment import FirstSight
 from derms.errors import BrokerError
 from derms.fleet import Fleet
 from derms.ingest import Ingest
+from derms.leadership import Alone
 from derms.metrics import Metrics
 from derms.model import Device, DeviceKind, Dialect, Enrolment, Feeder, Telemetry
 from derms.ports import Message
@@ -56,7 +57,12 @@ class Bus:
         self.acknowledged += messages
 
     async def publish_many(
-        self, messages: Iterable[tuple[str, bytes]], *, retain: bool = False, expires_s: int | None = None
+        self,
+        messages: Iterable[tuple[str, bytes]],
+        *,
+        retain: bool = False,
+        expires_s: int | None = None,
+        still: Callable[[], bool] | None = None,
     ) -> list[BrokerError | None]:
         if self.down:
             return [BrokerError("the bus is down") for _ in messages]
@@ -155,7 +161,7 @@ class Rig:
             clock=self.clock,
             metrics=self.metrics,
             params=PARAMS,
-            epoch=epoch,
+            authority=Alone(epoch),
         )
         self.ingest = Ingest(
             feed=self.bus,

@@ -46,6 +46,11 @@ class AlarmDesk:
                 since_s = now_s + RECALL_S if record.active else None
                 self._points[record.kind, record.subject] = Point(record=record, since_s=since_s)
 
+    def recall_all(self, records: Iterable[AlarmRecord], now_s: float) -> None:
+        """Take over the alarms of the controller that raised them till now, in place of all that is here."""
+        self._points.clear()
+        self.recall(records, now_s)
+
     def records(self) -> list[AlarmRecord]:
         """Every alarm that is not normal, by kind and subject."""
         found = [self._points[key].record for key in sorted(self._points)]

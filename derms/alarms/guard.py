@@ -38,6 +38,8 @@ class Guard:
     keeper: AlarmKeeper
     tasks: Mapping[str, Callable[[], Awaitable[None]]]
     watchdog: Watchdog
+    recall: Callable[[], Awaitable[None]]
+    """Reads what another controller has raised, in place of all that is here; raises StoreError."""
 
 
 async def raised_before(
@@ -66,6 +68,13 @@ async def raised_before(
     desk.recall(left, clock.monotonic_s())
     if notices is not None:
         notices.recall(left)
+
+    async def recall() -> None:
+        raised = await store.load_alarms()
+        desk.recall_all(raised, clock.monotonic_s())
+        if notices is not None:
+            notices.recall(raised)
+
     watch = AlarmWatch(watched, desk=desk, notices=notices, clock=clock, metrics=metrics)
     limit_s = max(STALLED_INTERVALS * watched.interval_s, _HELD_S)
 
@@ -78,7 +87,7 @@ async def raised_before(
     if webhook is not None:
         tasks["webhook"] = webhook.run
     watchdog = Watchdog(lambda: watch.beat_s, limit_s=limit_s, clock=clock, on_stall=stalled)
-    return Guard(desk=desk, keeper=keeper, tasks=tasks, watchdog=watchdog)
+    return Guard(desk=desk, keeper=keeper, tasks=tasks, watchdog=watchdog, recall=recall)
 
 
 def _standing(silent_s: float, source: str, clock: Clock) -> bytes:

@@ -52,8 +52,11 @@ def of_links(*, broker_away: bool, store_away: bool) -> Iterator[Condition]:
         yield Condition(kind=DaemonKind.STORE_AWAY, subject="store", cause="the database does not take rows")
 
 
-def of_spool(used_bytes: int, max_bytes: int) -> Iterator[Condition]:
-    """How full the spool is."""
+def of_spool(used_bytes: int, max_bytes: int, *, disk_failed: bool) -> Iterator[Condition]:
+    """How full the spool is, and whether the disk under it takes anything."""
+    if disk_failed:
+        cause = "the disk under it takes nothing: what is new waits in memory, and at the broker"
+        yield Condition(kind=DaemonKind.SPOOL_FILLING, subject="disk", cause=cause)
     share = used_bytes / max_bytes
     if share > _SPOOL_LOW:
         cause = f"it is filled to {share:.0%} of {max_bytes / 2**20:.0f} MB"

@@ -12,7 +12,7 @@ from derms.alarms.rules import DaemonKind
 from derms.alarms.sources import of_engine, of_events, of_links, of_loop, of_spool
 from derms.control.loop import ControlLoop
 from derms.metrics import Metrics
-from derms.ports import Clock
+from derms.ports import Clock, Duty
 from derms.recorder import Recorder
 
 LOOK_S = 1.0
@@ -28,6 +28,8 @@ class Watched:
     broker_away: Callable[[], bool]
     interval_s: float
     """Between two ticks [s]."""
+    guards: Callable[[], bool] = lambda: True
+    """Whether it is for this controller to raise alarms; where another one commands it is for that one."""
 
 
 class AlarmWatch:
@@ -60,6 +62,8 @@ class AlarmWatch:
     def look(self) -> None:
         """Look once."""
         now_s = self.beat_s = self._clock.monotonic_s()
+        if not self._watched.guards():
+            return
         now = datetime.fromtimestamp(self._clock.now_ms() / 1000.0, tz=UTC)
         self._desk.take(self._conditions(now), now, now_s)
         records = self._desk.records()
@@ -72,8 +76,10 @@ class AlarmWatch:
 
     def _conditions(self, now: datetime) -> Iterator[Condition]:
         watched = self._watched
-        yield from of_engine(watched.loop.trees)
+        yield from of_engine(tree for tree in watched.loop.trees if tree.duty is not Duty.STANDS_BY)
         yield from of_loop(self.silent_s(), watched.interval_s)
         yield from of_links(broker_away=watched.broker_away(), store_away=watched.recorder.store_away)
-        yield from of_spool(watched.recorder.spool_bytes, watched.spool_max_bytes)
+        yield from of_spool(
+            watched.recorder.spool_bytes, watched.spool_max_bytes, disk_failed=watched.recorder.disk_failed
+        )
         yield from of_events(watched.loop.events.values(), watched.loop.feeders, now)

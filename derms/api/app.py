@@ -66,7 +66,9 @@ def build_app(services: Services, *, metrics_enabled: bool = True) -> web.Applic
         services: All that stands behind them.
         metrics_enabled: Whether `/metrics` exists.
     """
-    app = guarded_app(services.authenticator, services.metrics, cors_origins=services.cors_origins)
+    app = guarded_app(
+        services.authenticator, services.metrics, send_on=services.send_on, cors_origins=services.cors_origins
+    )
     app.on_shutdown.append(lambda _: _closed(services.stream))
     add_routes(app, routes_of(services, metrics_enabled=metrics_enabled))
     return app

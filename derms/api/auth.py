@@ -51,15 +51,15 @@ def routes(services: Services) -> list[Route]:
 
     return [
         Route(
-            method="POST", path="/api/auth/login", handler=post_login, role=None, summary="A password for tokens",
-            body=LoginIn, answer=LoginOut, problems=(401, 429, 503),
+            method="POST", anywhere=True, path="/api/auth/login", handler=post_login, role=None,
+            summary="A password for tokens", body=LoginIn, answer=LoginOut, problems=(401, 429, 503),
         ),
         Route(
-            method="POST", path="/api/auth/refresh", handler=post_refresh, role=None,
+            method="POST", anywhere=True, path="/api/auth/refresh", handler=post_refresh, role=None,
             summary="A refresh token for the next tokens", body=RefreshIn, answer=LoginOut, problems=(401, 503),
         ),
         Route(
-            method="POST", path="/api/auth/logout", handler=post_logout, role=Role.VIEWER,
+            method="POST", anywhere=True, path="/api/auth/logout", handler=post_logout, role=Role.VIEWER,
             summary="End the login that the token belongs to", status=204, problems=(503,),
         ),
         Route(
@@ -67,7 +67,7 @@ def routes(services: Services) -> list[Route]:
             answer=MeOut,
         ),
         Route(
-            method="POST", path="/api/auth/password", handler=post_password, role=Role.VIEWER,
+            method="POST", anywhere=True, path="/api/auth/password", handler=post_password, role=Role.VIEWER,
             summary="Choose another password; all one's logins end", body=OwnPasswordIn, status=204,
             problems=(429, 503),
         ),

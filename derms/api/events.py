@@ -159,7 +159,7 @@ def routes(services: Services) -> list[Route]:
             problems=(503,),
         ),
         Route(
-            method="POST", path="/api/events/preview", handler=preview_event, role=Role.OPERATOR,
+            method="POST", path="/api/events/preview", anywhere=True, handler=preview_event, role=Role.OPERATOR,
             summary="What a DR event is expected to do; nothing is stored or sent", body=EventIn, answer=PreviewOut,
             problems=(404,),
         ),

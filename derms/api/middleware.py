@@ -26,6 +26,7 @@ from derms.errors import (
     ConflictError,
     DermsError,
     NotFoundError,
+    StandbyError,
     ThrottledError,
     UnavailableError,
     UsageError,
@@ -119,15 +120,22 @@ def _author(username: str, request: web.Request) -> Author:
     return Author(username, request_id(request), request.remote or "")
 
 
-def guarded_app(authenticator: Authenticator, metrics: Metrics, *, cors_origins: Sequence[str] = ()) -> web.Application:
+def guarded_app(
+    authenticator: Authenticator,
+    metrics: Metrics,
+    *,
+    send_on: Callable[[], None] = lambda: None,
+    cors_origins: Sequence[str] = (),
+) -> web.Application:
     """An app with nothing on it yet but the guard.
 
     Args:
         authenticator: Knows who a token belongs to.
         metrics: Counts requests.
+        send_on: Raises StandbyError where another controller commands.
         cors_origins: Whose pages may read answers in a browser.
     """
-    app = web.Application(middlewares=[_guard(authenticator, metrics)], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[_guard(authenticator, metrics, send_on)], client_max_size=MAX_BODY_BYTES)
     app[_ACCESS] = {}
     app[_CORS] = Cors(cors_origins)
     app.on_startup.append(_check_roles)
@@ -151,13 +159,15 @@ async def _set_headers(request: web.Request, response: web.StreamResponse) -> No
     request.app[_CORS].mark(request, response)
 
 
-def _guard(authenticator: Authenticator, metrics: Metrics) -> Middleware:
+def _guard(authenticator: Authenticator, metrics: Metrics, send_on: Callable[[], None]) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response: web.StreamResponse
         try:
             if request.match_info.http_exception is None:
                 _admit(request, authenticator)
+                if request.app[_ACCESS][request.match_info.route].leader_only:
+                    send_on()
             response = request.app[_CORS].preflight(request) or await handler(request)
         except DermsError as error:
             response = _problem_of_error(request, error)
@@ -248,6 +258,8 @@ def _status(error: DermsError) -> int:
             return 404
         case ConflictError():
             return 409
+        case StandbyError(leader_url=url) if url:
+            return 307
         case UnavailableError():
             return 503
         case _:
@@ -261,6 +273,9 @@ def _problem_of_error(request: web.Request, error: DermsError) -> web.Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="derms"'
     if isinstance(error, ThrottledError):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    if isinstance(error, StandbyError) and status == 307:
+        # The answer of another controller is asked for with the same method and body.
+        response.headers["Location"] = error.leader_url.rstrip("/") + request.path_qs
     if status == 503:
         response.headers["Retry-After"] = "1"
     return response

@@ -134,7 +134,7 @@ def routes(services: Services) -> list[Route]:
             summary="Create a DR program", body=ProgramIn, answer=ProgramOut, status=201, problems=(404, 409, 503),
         ),
         Route(
-            method="POST", path="/api/programs/preview", handler=preview_program, role=Role.OPERATOR,
+            method="POST", path="/api/programs/preview", anywhere=True, handler=preview_program, role=Role.OPERATOR,
             summary="What a DR program is expected to do; nothing is stored or sent", body=ProgramIn,
             answer=PreviewOut, problems=(404,),
         ),

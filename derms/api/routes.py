@@ -35,9 +35,16 @@ class Route:
     """Request headers it reads."""
     token: str | None = field(default=None, repr=False)
     """A token that suffices for this route alone, beside those that have the role."""
+    anywhere: bool | None = None
+    """Whether a controller that stands by answers it too; None: as long as it only reads."""
     problems: tuple[int, ...] = ()
     """What it may be refused with, beside 401 and 403 where it needs a role, 422 where it reads a query, and 400, 408,
     413, 415, 422 where it reads a body."""
+
+    @property
+    def leader_only(self) -> bool:
+        """Whether only a controller that commands may answer it."""
+        return self.method not in ("GET", "HEAD") if self.anywhere is None else not self.anywhere
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -54,4 +61,6 @@ class Route:
             known |= {422}
         if self.body is not None:
             known |= {400, 408, 413, 415, 422}
+        if self.leader_only:
+            known |= {307, 503}
         return tuple(sorted(known))

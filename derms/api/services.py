@@ -1,6 +1,6 @@
 """All that stands behind the API; put together by the composition root, and by the tests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +33,10 @@ from derms.ports import (
 )
 
 
+async def _at_once() -> bool:
+    return True
+
+
 class Events(EventStore, EventReader, Protocol):
     """DR events, to be read and changed."""
 
@@ -54,6 +58,8 @@ class Services:
     tracking: TrackingView
     offer: Callable[[Telemetry], tuple[Outcome, str]]
     """Takes a measurement in as if it came over the broker: what became of it, and why."""
+    stored: Callable[[], Awaitable[bool]] = _at_once
+    """Waits until what was offered is on disk; whether it is."""
     simulation: SimulationDesk
     declared: Mapping[str, frozenset[str]]
     """Feeder id -> its fields that the settings or the feeders file say outright."""
@@ -78,5 +84,7 @@ class Services:
     """Makes a new, random, short id."""
     scrape_token: str | None = field(default=None, repr=False)
     """A token that suffices for `/metrics` alone."""
+    send_on: Callable[[], None] = lambda: None
+    """Raises StandbyError where another controller commands."""
     cors_origins: tuple[str, ...] = ()
     """Whose pages may read answers in a browser."""

@@ -21,7 +21,7 @@ from derms.api.schemas.telemetry import (
 )
 from derms.api.services import Services
 from derms.api.waiting import store_answers
-from derms.errors import RefusedError, UsageError
+from derms.errors import RefusedError, UnavailableError, UsageError
 from derms.model import DeviceStatus, Outcome, Role, Telemetry
 from derms.reports import StoredSample
 
@@ -58,6 +58,12 @@ def routes(services: Services) -> list[Route]:
                 f"the measurement is refused as {outcome.value}",
                 why=detail,
                 next_step="correct it; docs/wire-contract.md says what each outcome means",
+            )
+        if not await services.stored():
+            raise UnavailableError(
+                "the measurement may not be on record",
+                why="neither the database nor the disk of the spool has taken it yet",
+                next_step="send it again: what is there already changes nothing",
             )
         at = _EPOCH + timedelta(milliseconds=reading.at_ms)
         return answer(TelemetryTakenOut(device_id=reading.device_id, at=at, outcome=outcome), status=202)

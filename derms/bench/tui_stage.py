@@ -21,7 +21,7 @@ import msgspec
 from derms.api.schemas.alarms import AlarmHistoryOut, AlarmsOut
 from derms.api.schemas.auth import MeOut
 from derms.api.schemas.events import EventsOut
-from derms.api.schemas.health import HealthOut, PartHealth, PartState
+from derms.api.schemas.health import ControllerRole, HealthOut, PartHealth, PartState
 from derms.api.schemas.history import FeederHistoryOut
 from derms.api.schemas.programs import ProgramsOut
 from derms.api.schemas.simulation import SimulationModeOut
@@ -162,7 +162,14 @@ class StageDoor:
 
 
 def _health() -> HealthOut:
-    return HealthOut(status="ok", version="", uptime_s=1e6, parts={"loop": PartHealth(state=PartState.OK, age_s=0.1)})
+    return HealthOut(
+        status="ok",
+        version="",
+        uptime_s=1e6,
+        parts={"loop": PartHealth(state=PartState.OK, age_s=0.1)},
+        role=ControllerRole.ACTIVE,
+        trees={},
+    )
 
 
 async def main(devices: int, seconds: int, out: int) -> None:

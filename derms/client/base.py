@@ -1,8 +1,8 @@
 """One controller's API, and how it is called.
 
 Errors come back as what they were: 401 and 403 `AccessError`, 404 `NotFoundError`, 409 `ConflictError`, 429
-`ThrottledError`, other 4xx `UsageError`, everything else `UnavailableError`. An access token that is over is refreshed,
-once, where there is a refresh token.
+`ThrottledError`, a controller that stands by `StandbyError`, other 4xx `UsageError`, everything else
+`UnavailableError`. An access token that is over is refreshed, once, where there is a refresh token.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from derms.errors import (
     ConflictError,
     DermsError,
     NotFoundError,
+    StandbyError,
     ThrottledError,
     UnavailableError,
     UsageError,
@@ -329,6 +330,11 @@ def _error_of(status: int, raw: bytes, url: str) -> DermsError:
     except msgspec.DecodeError:
         phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "no known status"
         return _stranger(url, f"it answered {status} ({phrase})")
+    if problem.code == StandbyError.code:
+        # Not followed: the token would go to wherever it points.
+        standby = StandbyError(problem.detail, why=problem.rule, next_step=problem.next_step)
+        standby.add_note(f"request {problem.request_id} of {url}")
+        return standby
     match status:
         case 401 | 403:
             kind: type[DermsError] = AccessError

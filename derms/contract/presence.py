@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from derms.contract import strict
-from derms.contract.fields import NUMBERS, Millis, Refusal, Whole, check_identity, check_text, check_version
+from derms.contract.fields import NUMBERS, Millis, Refusal, Whole, check_identity, check_text, check_version, given
 from derms.contract.strict import Refused
 from derms.contract.topics import Topics
 from derms.model import Outcome
@@ -33,6 +33,8 @@ class ControllerPresence:
     version: str
     """Of the software."""
     online: bool
+    commands: tuple[str, ...] = ()
+    """The roots of the trees it commands."""
 
 
 class SimulationProfile(StrEnum):
@@ -50,6 +52,7 @@ class _Controller(msgspec.Struct, gc=False, kw_only=True):
     heartbeat: Millis
     version: str
     online: bool
+    commands: list[str] | UnsetType = UNSET
 
 
 _DECODER = msgspec.json.Decoder(_Controller)
@@ -80,6 +83,7 @@ def encode_controller(topics: Topics, presence: ControllerPresence) -> tuple[str
         heartbeat=presence.heartbeat_ms,
         version=presence.version,
         online=presence.online,
+        commands=list(presence.commands) or UNSET,
     )
     return topics.controller(presence.controller_id), _ENCODER.encode(message)
 
@@ -103,6 +107,7 @@ def decode_controller(topics: Topics, topic: str, payload: bytes) -> ControllerP
         heartbeat_ms=message.heartbeat,
         version=version,
         online=message.online,
+        commands=tuple(given(message.commands) or ()),
     )
 
 

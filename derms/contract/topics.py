@@ -96,8 +96,8 @@ class Topics:
         return self.control(device_id)
 
     def controller_subscriptions(self) -> list[tuple[str, int]]:
-        """What a controller listens to: (filter, QoS)."""
-        filters = ("telemetry/+", "telemetry/+/+", "gateway/+/telemetry", "status/+")
+        """What a controller listens to: (filter, QoS); the last two tell it what other controllers command."""
+        filters = ("telemetry/+", "telemetry/+/+", "gateway/+/telemetry", "status/+", "control/+", "setpoints/+/+")
         return [(f"{self.prefix}/{tail}", _QOS) for tail in filters]
 
     def agent_subscriptions(self, kind: DeviceKind, device_id: str, dialect: Dialect) -> list[tuple[str, int]]:

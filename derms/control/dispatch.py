@@ -2,6 +2,9 @@
 
 Full-policy: there is at most one pending lease a device, so the outbox is as large as the fleet and no larger; a
 newer lease replaces the one still waiting, which nobody needs any more.
+
+A lease goes out only while its sender may command: that is asked right before it is handed to the broker, and again by
+the link right before the bytes are written.
 """
 
 import asyncio
@@ -16,8 +19,15 @@ from derms.ports import SetpointSink
 _SLICE = 200
 """Leases handed to the broker together; between slices ingest gets its turn."""
 
-Batch = dict[int, tuple[Setpoint, Dialect]]
-"""Row -> lease and the dialect it goes out in."""
+Still = Callable[[], bool]
+"""Whether who decided something may still say it."""
+Batch = dict[int, tuple[Setpoint, Dialect, Still]]
+"""Row -> lease, the dialect it goes out in, and whether it may still go out."""
+
+
+def _always() -> bool:
+    return True
+
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +49,7 @@ class Outbox:
             sink: Where leases go.
             topics: The topics of the wire contract.
             on_sent: Told how many leases the broker has acknowledged.
-            on_failed: Told row and lease of each that it has not.
+            on_failed: Told row and lease of each that it has not, or that was held back.
         """
         self._sink = sink
         self._topics = topics
@@ -50,11 +60,13 @@ class Outbox:
         self._failing = False
         self.sent = 0
         """Leases the broker has acknowledged."""
+        self.withheld = 0
+        """Leases held back because their sender might not command any more."""
 
-    def put(self, leases: Iterable[tuple[int, Setpoint, Dialect]]) -> None:
-        """Queue leases (row, lease, the dialect the device speaks); never waits."""
+    def put(self, leases: Iterable[tuple[int, Setpoint, Dialect]], still: Still = _always) -> None:
+        """Queue leases (row, lease, the device's dialect) to go out while `still` says so; never waits."""
         for row, lease, dialect in leases:
-            self._pending[row] = (lease, dialect)
+            self._pending[row] = (lease, dialect, still)
         if self._pending:
             self._filled.set()
 
@@ -65,18 +77,32 @@ class Outbox:
             batch = {row: self._pending.pop(row) for row in list(self._pending)[:_SLICE]}
             if not self._pending:
                 self._filled.clear()
-            self._settle(batch, await self._publish(batch))
+            batch = self._allowed(batch)
+            if batch:
+                self._settle(batch, await self._publish(batch))
+
+    def _allowed(self, batch: Batch) -> Batch:
+        """Those that may still go out; the others are held back."""
+        may = {still: still() for still in {still for _, _, still in batch.values()}}
+        for row, (lease, _, still) in batch.items():
+            if not may[still]:
+                self.withheld += 1
+                self._on_failed(row, lease)
+        return {row: entry for row, entry in batch.items() if may[entry[2]]}
 
     async def _publish(self, batch: Batch) -> Sequence[BrokerError | None]:
         # The broker forgets a retained lease when it ends, so that a device which comes back finds none that is over.
-        lives_s = [-(-(lease.valid_until_ms - lease.issued_at_ms) // 1000) for lease, _ in batch.values()]
-        messages = [encode_setpoint(self._topics, lease, dialect) for lease, dialect in batch.values()]
-        return await self._sink.publish_many(messages, retain=True, expires_s=max(1, *lives_s))
+        lives_s = [-(-(lease.valid_until_ms - lease.issued_at_ms) // 1000) for lease, _, _ in batch.values()]
+        messages = [encode_setpoint(self._topics, lease, dialect) for lease, dialect, _ in batch.values()]
+        stills = {still for _, _, still in batch.values()}
+        return await self._sink.publish_many(
+            messages, retain=True, expires_s=max(1, *lives_s), still=lambda: all(still() for still in stills)
+        )
 
     def _settle(self, batch: Batch, results: Sequence[BrokerError | None]) -> None:
         sent = 0
         failure: BrokerError | None = None
-        for (row, (lease, _)), result in zip(batch.items(), results, strict=True):
+        for (row, (lease, _, _)), result in zip(batch.items(), results, strict=True):
             if result is None:
                 sent += 1
             else:

@@ -18,6 +18,7 @@ from derms.columns import (
     Picture,
 )
 from derms.control.alarms import alarms_of
+from derms.control.caretaking import only_safe
 from derms.control.decide import decide
 from derms.control.demand_response import constraints_on, is_active
 from derms.control.dispatch import Outbox
@@ -40,7 +41,7 @@ from derms.model import (
     FeederMode,
     Setpoint,
 )
-from derms.ports import Clock, MemoryRecord
+from derms.ports import Authority, Clock, Duty, MemoryRecord
 from derms.recorder import Recorder
 
 _REMEMBER_S = 10.0
@@ -72,7 +73,7 @@ class ControlLoop:
         clock: Clock,
         metrics: Metrics,
         params: Params,
-        epoch: int,
+        authority: Authority,
         ledger: Ledger | None = None,
     ) -> None:
         """Prepare the loop; nothing is sent before the first tick.
@@ -84,7 +85,8 @@ class ControlLoop:
         self.programs: dict[str, DrProgram] = {}
         self.overrides: dict[str, DeviceOverride] = {}
         """Those that have not ended, by device."""
-        self.epoch = epoch
+        self.changes = 0
+        """Rises with every change of events, programs, overrides and feeders."""
         self.last_tick_s: float | None = None
         self.trees: list[TreeState] = []
         self.feeders: dict[str, FeederTick] = {}
@@ -97,10 +99,16 @@ class ControlLoop:
         self._clock = clock
         self._metrics = metrics
         self._params = params
-        self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, epoch=epoch, ledger=ledger)
+        self._authority = authority
+        self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, ledger=ledger)
         self._seq = 0
         self._wake = asyncio.Event()
         self.set_feeders(feeders)
+
+    @property
+    def epoch(self) -> int:
+        """What setpoints carry; 0: none was ever sent."""
+        return self._authority.epoch
 
     def set_feeders(self, feeders: Iterable[Feeder]) -> None:
         """Replace the feeders; what is remembered of those that stay is kept, also where the tree changes.
@@ -130,6 +138,7 @@ class ControlLoop:
                 tree.alarms, tree.over = old.tree.alarms, old.tree.over
             trees.append(tree)
         self.trees = trees
+        self.changes += 1
         self.feeders = {
             feeder.feeder_id: FeederTick(tree, node) for tree in trees for node, feeder in enumerate(tree.feeders)
         }
@@ -165,6 +174,25 @@ class ControlLoop:
         """The ids of a tree's devices and nodes, by row."""
         return tree.device_ids, [feeder.feeder_id for feeder in tree.feeders]
 
+    @property
+    def roots(self) -> list[str]:
+        """The root of each tree."""
+        return [tree.feeders[0].feeder_id for tree in self.trees]
+
+    def root_of(self, feeder_id: str) -> str | None:
+        """The root of a feeder's tree; None: there is no such feeder."""
+        state = self.feeders.get(feeder_id)
+        return None if state is None else state.tree.feeders[0].feeder_id
+
+    def command_anew(self, roots: Iterable[str]) -> None:
+        """Let the next tick send every lease of some trees again, and at once: the devices are to hear who commands."""
+        for root in roots:
+            state = self.feeders.get(root)
+            if state is not None:
+                self._seat(state.tree)
+                self._fleet.tell_again(state.tree.rows)
+        self.wake()
+
     def wake(self) -> None:
         """Ask for a tick now."""
         self._wake.set()
@@ -172,21 +200,25 @@ class ControlLoop:
     def add_event(self, event: DrEvent) -> None:
         """Let an event bear from its start on, and tick at once; one of the same id is replaced."""
         self.events[event.event_id] = event
+        self.changes += 1
         self.wake()
 
     def drop_event(self, event_id: str) -> None:
         """Forget an event, and tick at once."""
         self.events.pop(event_id, None)
+        self.changes += 1
         self.wake()
 
     def put_program(self, program: DrProgram) -> None:
         """Let a program bear while it is active, and tick at once; one of the same id is replaced."""
         self.programs[program.program_id] = program
+        self.changes += 1
         self.wake()
 
     def drop_program(self, program_id: str) -> None:
         """Forget a program, and tick at once."""
         self.programs.pop(program_id, None)
+        self.changes += 1
         self.wake()
 
     def put_override(self, override: DeviceOverride) -> None:
@@ -199,6 +231,7 @@ class ControlLoop:
         left_s = override.until.timestamp() - self._clock.now_ms() / 1000.0
         self._fleet.override(row, override.kind, p_kw=override.p_kw, until_s=self._clock.monotonic_s() + left_s)
         self.overrides[override.device_id] = override
+        self.changes += 1
         self.wake()
 
     def release(self, device_id: str) -> None:
@@ -209,6 +242,7 @@ class ControlLoop:
         """
         self._fleet.override(self._row(device_id), None)
         self.overrides.pop(device_id, None)
+        self.changes += 1
         self.wake()
 
     def _row(self, device_id: str) -> int:
@@ -343,20 +377,27 @@ class ControlLoop:
             policy=tree.feeders[0].policy,
         )
         decision, tree.memory = decide(picture, tree.memory, self._params, tree.layout)
+        epoch, tree.duty = self._authority.epoch, self._authority.duty(tree.feeders[0].feeder_id)
+        if tree.duty is not Duty.LEADS:
+            # Decided all the same, so that those who look here see what there is, and a takeover begins with it.
+            decision = only_safe(decision, picture.devices, self._params, keeps=tree.duty is Duty.KEEPS)
         tree.picture, tree.decision = picture, decision
         device_ids, node_ids = self._ids(tree)
         raised = alarms_of(picture, decision, self._params, node_ids, device_ids, tree.alarms, now_ms)
         tree.last_s, tree.decided_ms = now_s, now_ms
         tree.ticks += 1
-        sent = self._send(tree, decision, now_s=now_s, now_ms=now_ms)
+        if tree.duty is Duty.STANDS_BY:
+            tree.alarms = raised
+            return
+        sent = self._send(tree, decision, epoch=epoch, now_s=now_s, now_ms=now_ms)
         self._notes.note_alarms(tree, raised)
-        self._notes.note(tree, sent=sent, duration_s=self._clock.monotonic_s() - started_s)
+        self._notes.note(tree, epoch=epoch, sent=sent, duration_s=self._clock.monotonic_s() - started_s)
         if now_s - tree.remembered_s >= _REMEMBER_S:
             tree.remembered_s = now_s
             payload = to_json(tree.memory, device_ids, node_ids)
-            self._recorder.put_memory(MemoryRecord(tree.feeders[0].feeder_id, now_ms, self.epoch, payload))
+            self._recorder.put_memory(MemoryRecord(tree.feeders[0].feeder_id, now_ms, epoch, payload))
 
-    def _send(self, tree: TreeState, decision: Decision, *, now_s: float, now_ms: int) -> Ints:
+    def _send(self, tree: TreeState, decision: Decision, *, epoch: int, now_s: float, now_ms: int) -> Ints:
         """Lease what is to be sent; how many for each node."""
         leases: list[tuple[int, Setpoint, Dialect]] = []
         names = [feeder.feeder_id for feeder in tree.feeders]
@@ -376,12 +417,22 @@ class ControlLoop:
                 p_setpoint_kw=round(target_kw, 6) + 0.0,
                 issued_at_ms=now_ms,
                 valid_until_ms=now_ms + round(life_s * 1000),
-                epoch=self.epoch,
+                epoch=epoch,
                 seq=self._seq,
                 reason=texts[cause],
             )
             self._fleet.commanded(row, lease, now_s=now_s)
             leases.append((row, lease, device.dialect))
-        self._outbox.put(leases)
+        self._outbox.put(leases, self._still(tree, epoch))
         self._recorder.put_setpoints([lease for _, lease, _ in leases])
         return np.bincount(tree.node[due], minlength=len(tree.feeders))
+
+    def _still(self, tree: TreeState, epoch: int) -> Callable[[], bool]:
+        """Whether what is decided now may be said later: what was decided as the leader, as long as it leads."""
+        root, decided_as, authority = tree.feeders[0].feeder_id, tree.duty, self._authority
+
+        def still() -> bool:
+            duty = authority.duty(root)
+            return authority.epoch == epoch and (duty is Duty.LEADS or (duty is decided_as is Duty.KEEPS))
+
+        return still

@@ -21,17 +21,14 @@ log = logging.getLogger(__name__)
 class TickRecord:
     """Writes down what ticks decided."""
 
-    def __init__(
-        self, *, fleet: Fleet, recorder: Recorder, metrics: Metrics, epoch: int, ledger: Ledger | None = None
-    ) -> None:
+    def __init__(self, *, fleet: Fleet, recorder: Recorder, metrics: Metrics, ledger: Ledger | None = None) -> None:
         """Prepare; nothing is written yet."""
         self._ledger = ledger
         self._fleet = fleet
         self._recorder = recorder
         self._metrics = metrics
-        self._epoch = epoch
 
-    def note(self, tree: TreeState, *, sent: Ints, duration_s: float) -> None:
+    def note(self, tree: TreeState, *, epoch: int, sent: Ints, duration_s: float) -> None:
         """Write each feeder's line into the decision log, the metrics and, when it starts or ends, the log."""
         self._metrics.tick_duration_seconds.observe(duration_s)
         self._metrics.last_tick_timestamp_seconds.set(tree.decided_ms / 1000.0)
@@ -49,7 +46,7 @@ class TickRecord:
                 DecisionRecord(
                     feeder_id=feeder.feeder_id,
                     at_ms=tree.decided_ms,
-                    epoch=self._epoch,
+                    epoch=epoch,
                     tick=tree.ticks,
                     mode=feeder.mode,
                     import_limit_kw=_finite(view.import_limit_kw),

@@ -10,6 +10,7 @@ from derms.control.alarm_kinds import Alarm
 from derms.control.forest import parents_of
 from derms.control.layout import Layout
 from derms.model import Feeder
+from derms.ports import Duty
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class TreeState:
     decision: Decision | None = None
     decided_ms: int = 0
     ticks: int = 0
+    duty: Duty = Duty.STANDS_BY
+    """At its last tick."""
     failing: bool = False
     alarms: tuple[Alarm, ...] = ()
     """The pending ones among them."""

@@ -32,6 +32,7 @@ class ConnectOptions:
     will: Will | None
     tls: ssl.SSLContext | None
     manual_ack: bool
+    no_echo: bool
     session_expiry_s: int
     receive_maximum: int | None
     keepalive_s: int

@@ -10,13 +10,15 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from derms.errors import BrokerError, UsageError
 from derms.mqtt.client import MAX_PENDING, ConnectOptions, Level, Wire, expiring, new_client
@@ -66,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._tick: asyncio.TimerHandle | None = None
         self._expiry: tuple[int, Properties] | None = None
         self._logged_in = False
+        self._guards: list[Callable[[], bool]] = []
         client = self._client = new_client(options, level)
         client.on_connect = self._on_connack
         client.on_subscribe = self._on_suback
@@ -138,7 +141,7 @@ class Connection(asyncio.Protocol):
     async def _subscribe(self) -> None:
         if self._options.subscriptions:
             self._answer = self._loop.create_future()
-            self._client.subscribe(list(self._options.subscriptions))
+            self._client.subscribe(self._wanted())
             granted: list[ReasonCode] = await self._answer
             for (topic, _), reason in zip(self._options.subscriptions, granted, strict=False):
                 if reason.is_failure and topic in self._options.may_be_refused:
@@ -152,6 +155,15 @@ class Connection(asyncio.Protocol):
         self._answer = None
         self.last_answer_s = self._loop.time()
         self._schedule_tick()
+
+    def _wanted(self) -> list[tuple[str, int]] | list[tuple[str, SubscribeOptions]]:
+        if self.level == 4 or not self._options.no_echo:
+            return list(self._options.subscriptions)
+        # the standard forbids it for shared subscriptions
+        return [
+            (topic, SubscribeOptions(qos=qos, noLocal=not topic.startswith("$share/")))
+            for topic, qos in self._options.subscriptions
+        ]
 
     async def close(self, timeout_s: float) -> None:
         """Say goodbye (the will is not published) and wait until the broker hangs up, at most `timeout_s`."""
@@ -255,9 +267,24 @@ class Connection(asyncio.Protocol):
 
     def _write(self) -> None:
         """Hand over everything paho has queued in this turn as one write."""
-        if not self.lost.done() and self._wire is not None:
-            self._client.loop_write()
-            self._wire.flush()
+        if self.lost.done() or self._wire is None:
+            return
+        if not all(guard() for guard in self._guards):
+            # paho holds the rest of a burst back until the broker has answered the first; what was good when it was
+            # handed over need not be good any more
+            self.abort("what is to be sent may not be sent any more")
+            return
+        self._client.loop_write()
+        self._wire.flush()
+
+    @contextmanager
+    def guarded(self, still: Callable[[], bool]) -> Iterator[None]:
+        """Cut the connection rather than write anything once `still` says no, while the body runs."""
+        self._guards.append(still)
+        try:
+            yield
+        finally:
+            self._guards.remove(still)
 
     def _schedule_tick(self) -> None:
         self._tick = self._loop.call_later(max(0.25, self._client.keepalive / 8), self._on_tick)

@@ -41,6 +41,7 @@ class MqttLink:
         will: What the broker publishes when this link is cut off.
         tls: Certificates, or a context to share between links; only looked at for a ``mqtts`` address.
         manual_ack: Messages of QoS 1 are acknowledged to the broker by `acknowledge` only.
+        no_echo: The broker does not send us what we publish ourselves (MQTT 5; in 3.1.1 it does).
         inbox_size: Messages that may wait for `receive`.
         session_expiry_s: For how long the broker keeps subscriptions and unacknowledged messages when we are away;
             3.1.1 has no such time and keeps them for good when this is not 0.
@@ -69,6 +70,7 @@ class MqttLink:
         will: Will | None = None,
         tls: TlsFiles | ssl.SSLContext | None = None,
         manual_ack: bool = False,
+        no_echo: bool = False,
         inbox_size: int = 10_000,
         session_expiry_s: int = 0,
         receive_maximum: int | None = None,
@@ -95,6 +97,7 @@ class MqttLink:
             will=will,
             tls=context if address.tls else None,
             manual_ack=manual_ack,
+            no_echo=no_echo,
             session_expiry_s=session_expiry_s,
             receive_maximum=receive_maximum,
             keepalive_s=keepalive_s,
@@ -237,13 +240,27 @@ class MqttLink:
             raise self._timed_out(connection) from error
 
     async def publish_many(
-        self, messages: Iterable[tuple[str, bytes]], *, retain: bool = False, expires_s: int | None = None
+        self,
+        messages: Iterable[tuple[str, bytes]],
+        *,
+        retain: bool = False,
+        expires_s: int | None = None,
+        still: Callable[[], bool] | None = None,
     ) -> list[BrokerError | None]:
         """Publish many messages at QoS 1, letting the event loop breathe in between; cheaper than a task each.
 
         Returns:
             For every message None, or why it failed, in the order given.
         """
+        connection = self._connection
+        if connection is None or still is None:
+            return await self._publish_all(messages, retain=retain, expires_s=expires_s)
+        with connection.guarded(still):
+            return await self._publish_all(messages, retain=retain, expires_s=expires_s)
+
+    async def _publish_all(
+        self, messages: Iterable[tuple[str, bytes]], *, retain: bool, expires_s: int | None
+    ) -> list[BrokerError | None]:
         answers: list[asyncio.Future[None] | BrokerError] = []
         for topic, payload in messages:
             try:

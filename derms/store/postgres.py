@@ -15,6 +15,7 @@ from derms.store.audit import AuditTable
 from derms.store.bulk import DATA_ERRORS, Refused, copy_in_halves, copy_known, copy_new, prepare_staging
 from derms.store.database import WRITE_S
 from derms.store.events import EventTables
+from derms.store.leases import LeaseTables
 from derms.store.link import Connection, Link
 from derms.store.memories import MemoryTables, keep_memories
 from derms.store.migrate import migrate
@@ -63,6 +64,8 @@ class PostgresStore(
         super().__init__(url, clock=clock, rng=rng)
         self._clock = clock
         self._writer = Link(url, clock=clock, rng=rng, prepare=prepare_staging)
+        self.leases = LeaseTables(Link(url, clock=clock, rng=rng))
+        """Who commands."""
         self._on_refused = on_refused
         self._days: set[int] = set()
         self.refused = 0
@@ -70,6 +73,7 @@ class PostgresStore(
 
     async def close(self) -> None:
         """Give up the connections."""
+        await self.leases.close()
         await self._writer.close()
         await super().close()
 
@@ -126,11 +130,6 @@ class PostgresStore(
         for day in sorted(days - self._days):
             await connection.execute("SELECT make_telemetry_day(%s)", [date(1970, 1, 1) + timedelta(days=day)])
             self._days.add(day)
-
-    async def next_epoch(self) -> int:
-        """Draw a number above every one drawn before."""
-        rows = await self._select("SELECT nextval('controller_epoch') AS epoch")
-        return int(rows[0]["epoch"])
 
     async def live_setpoints(self, now: datetime) -> list[Setpoint]:
         """The newest lease of each device that has one which still lives at `now`."""

@@ -329,3 +329,50 @@ async def test_leaving_is_quick_and_publishing_afterwards_says_so(broker: Runnin
         await link.publish("t", b"x")
     with pytest.raises(BrokerError, match="closed"):
         await link.receive()
+
+
+async def test_what_may_not_be_said_any_more_is_not_written_and_costs_the_connection(broker: RunningBroker) -> None:
+    async with (
+        broker.link("reader", subscriptions=[("der/control/+", 1)]) as reader,
+        broker.link("writer") as writer,
+    ):
+        await reader.wait_connected(10)
+        await writer.wait_connected(10)
+        outcomes = await writer.publish_many([("der/control/ev-1", b"late")], still=lambda: False)
+        assert [type(outcome) for outcome in outcomes] == [BrokerError]
+        await until(lambda: writer.connections == 2)
+        assert list(await writer.publish_many([("der/control/ev-1", b"good")], still=lambda: True)) == [None]
+        (message,) = await take(reader, 1)
+        assert message.payload == b"good"
+
+
+async def test_in_the_middle_of_a_burst_the_rest_is_held_back(mosquitto_broker: RunningBroker) -> None:
+    async with (
+        mosquitto_broker.link("reader", subscriptions=[("der/control/+", 1)]) as reader,
+        mosquitto_broker.link("writer") as writer,
+    ):
+        await reader.wait_connected(10)
+        await writer.wait_connected(10)
+        asked: list[int] = []
+
+        def still() -> bool:
+            asked.append(1)
+            return len(asked) <= 2
+
+        outcomes = await writer.publish_many(((f"der/control/ev-{n}", b"x") for n in range(500)), still=still)
+        failed = [outcome for outcome in outcomes if outcome is not None]
+        assert 0 < len(failed) < 500
+        assert all(isinstance(outcome, BrokerError) for outcome in failed)
+
+
+async def test_who_wants_no_echo_hears_others_and_not_itself(mosquitto_broker: RunningBroker) -> None:
+    async with (
+        mosquitto_broker.link("one", subscriptions=[("der/control/+", 1)], no_echo=True) as one,
+        mosquitto_broker.link("other") as other,
+    ):
+        await one.wait_connected(10)
+        await other.wait_connected(10)
+        await one.publish("der/control/ev-1", b"own")
+        await other.publish("der/control/ev-1", b"another's")
+        (message,) = await take(one, 1)
+        assert message.payload == b"another's"

@@ -72,7 +72,7 @@ def test_a_second_daemon_on_the_same_port_says_so_and_harms_nobody(
     assert second.stdout == ""
     assert not list(second.home.rglob("postmaster.pid"))
     assert not list(second.home.rglob("mosquitto.conf"))
-    assert first.health() == {"mqtt": "ok", "store": "ok", "loop": "ok"}
+    assert first.health() == {"mqtt": "ok", "store": "ok", "loop": "ok", "leader": "ok"}
 
 
 def test_a_second_daemon_on_the_same_data_says_so_and_harms_nobody(programs: Programs, own_dir: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_second_daemon_on_the_same_data_says_so_and_harms_nobody(programs: Pro
     second = programs.serve("--data-dir", own_dir, embedded_broker_port=0)
     assert second.wait() == 5
     assert "is in use" in told(second.stderr)
-    assert first.health() == {"mqtt": "ok", "store": "ok", "loop": "ok"}
+    assert first.health() == {"mqtt": "ok", "store": "ok", "loop": "ok", "leader": "ok"}
     assert servants.keys() <= children_of(first.pid).keys()
     assert first.terminate(10.0) == 0
     eventually(lambda: not any(map(alive, servants)), "its database and broker are gone", 5.0)

@@ -76,7 +76,7 @@ def test_a_flood_of_garbage_is_counted_and_changes_nothing(stack: Stack) -> None
     now = stack.daemon.ask("/api/devices")["devices"]
     assert [device["device_id"] for device in now] == [device["device_id"] for device in limits]
     assert [device["p_import_max_kw"] for device in now] == [device["p_import_max_kw"] for device in limits]
-    assert stack.daemon.health() == {"mqtt": "ok", "store": "ok", "loop": "ok"}
+    assert stack.daemon.health() == {"mqtt": "ok", "store": "ok", "loop": "ok", "leader": "ok"}
     assert len(stack.daemon.stderr.splitlines()) < logged + 100, (
         "each kind of refusal is logged once a minute for a device"
     )

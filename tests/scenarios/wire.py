@@ -14,6 +14,7 @@ from derms.enrolment import FirstSight
 from derms.errors import BrokerError, StoreError
 from derms.fleet import Fleet
 from derms.ingest import Ingest
+from derms.leadership import Alone
 from derms.metrics import Metrics
 from derms.model import Device, Enrolment, Feeder, Setpoint
 from derms.ports import Clock, MemoryRecord, Message, RecordBatch
@@ -49,7 +50,12 @@ class Wire:
         """Nobody waits for it."""
 
     async def publish_many(
-        self, messages: Iterable[tuple[str, bytes]], *, retain: bool = False, expires_s: int | None = None
+        self,
+        messages: Iterable[tuple[str, bytes]],
+        *,
+        retain: bool = False,
+        expires_s: int | None = None,
+        still: Callable[[], bool] | None = None,
     ) -> list[BrokerError | None]:
         taken = list(messages)
         if self.down:
@@ -123,7 +129,7 @@ class Controller:
             clock=clock,
             metrics=metrics,
             params=self._params,
-            epoch=self._epoch,
+            authority=Alone(self._epoch),
         )
         ingest = Ingest(
             feed=self._wire,

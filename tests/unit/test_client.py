@@ -19,6 +19,7 @@ from derms.errors import (
     ConflictError,
     DermsError,
     NotFoundError,
+    StandbyError,
     UnavailableError,
     UsageError,
 )
@@ -188,3 +189,12 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "c", tmp_path / "missing"):
         with pytest.raises(ConfigError, match="cannot be used"):
             tls_context(path, path)
+
+
+@pytest.mark.parametrize("url", ["", "https://derms-2.example:8080"])
+async def test_a_controller_that_stands_by_is_told_apart_and_nobody_is_followed(url: str, api: Api) -> None:
+    api.events.error = StandbyError("south stands by", why="north commands", next_step="ask north", leader_url=url)
+    async with ApiClient(api.served.url, token=token(api, Role.VIEWER)) as client:
+        with pytest.raises(StandbyError) as caught:
+            await client.events()
+    assert (caught.value.what, caught.value.next_step) == ("south stands by", "ask north")

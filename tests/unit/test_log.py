@@ -1,6 +1,7 @@
 """A sentence and machine keys, for people or for machines."""
 
 import asyncio
+import errno
 import gc
 import io
 import json
@@ -114,3 +115,18 @@ async def test_the_error_of_a_forgotten_task_is_logged() -> None:
 def test_a_level_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match="loud"):
         configure_logging(level="loud")
+
+
+async def test_connections_that_cannot_be_taken_are_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    log_unhandled(loop)
+    try:
+        for _ in range(50):
+            loop.call_exception_handler(
+                {"message": "socket.accept() out of system resource", "exception": OSError(errno.EMFILE, "too many")}
+            )
+    finally:
+        loop.set_exception_handler(None)
+    [record] = caplog.records
+    assert "file descriptor" in record.getMessage()
+    assert record.exc_info is None

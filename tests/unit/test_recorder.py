@@ -331,3 +331,24 @@ async def test_with_neither_store_nor_disk_a_memory_alone_holds_nothing_up(
         recorder.put_memory(memory())
         assert await recorder.quiet(10.0)
     assert recorder.lost == 0
+
+
+async def test_who_asks_is_told_when_what_was_put_so_far_is_on_disk(bench: Bench) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        entered.set()
+        await leave.wait()
+
+    bench.store.before_write = slow
+    async with bench.recorder() as recorder:
+        assert await recorder.samples_safe(0.01)
+        put(recorder, 1)
+        await entered.wait()
+        assert not await recorder.samples_safe(0.01)
+        leave.set()
+        assert await recorder.samples_safe(5.0)
+        bench.store.away = True
+        put(recorder, 2)
+        assert await recorder.samples_safe(5.0)
+        assert recorder.spooled == 1

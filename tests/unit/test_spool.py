@@ -221,3 +221,21 @@ def test_any_sequence_keeps_order_and_loses_nothing(tmp_path_factory: pytest.Tem
     rest = [one.samples[0].telemetry.seq or 0 for one in drained(spool)]
     assert rest == sorted(rest)
     assert taken | set(rest) == {n * 1000 for n in range(put)}
+
+
+def test_several_batches_are_read_as_one_in_order_and_left_behind_together(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for seq in range(5):
+        spool.append(batch(seq))
+    found = spool.peek_several(3)
+    assert found is not None
+    whole, count = found
+    assert ([sample.telemetry.seq for sample in whole.samples], count) == ([0, 1000, 2000], 3)
+    spool.advance_over(count)
+    found = spool.peek_several(100)
+    assert found is not None
+    assert ([sample.telemetry.seq for sample in found[0].samples], found[1]) == ([3000, 4000], 2)
+    spool.advance_over(2)
+    assert spool.peek_several(100) is None
+    assert spool.empty
+    spool.close()

@@ -22,6 +22,24 @@ class PartHealth(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class ControllerRole(StrEnum):
+    """Whether a controller commands."""
+
+    ACTIVE = "active"
+    STANDBY = "standby"
+
+
+class TreeRole(msgspec.Struct, frozen=True, kw_only=True):
+    """Who commands one tree of feeders."""
+
+    role: ControllerRole
+    """Of the controller that was asked."""
+    leader: str | None
+    """The id of the controller that commands it; null: nobody does, as far as is known."""
+    epoch: int
+    """Of the newest leader; 0: there never was one."""
+
+
 class HealthOut(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /api/health`."""
 
@@ -32,7 +50,11 @@ class HealthOut(msgspec.Struct, frozen=True, kw_only=True):
     """What it was built of; empty: not known."""
     uptime_s: float
     parts: dict[str, PartHealth]
-    """By name: `mqtt`, `store`, `loop`."""
+    """By name: `mqtt`, `store`, `loop`, `leader` (every tree is commanded by somebody)."""
+    role: ControllerRole
+    """`active` when it commands any tree."""
+    trees: dict[str, TreeRole]
+    """By the id of the tree's root."""
 
 
 class ReadyOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,4 +62,7 @@ class ReadyOut(msgspec.Struct, frozen=True, kw_only=True):
 
     ready: bool
     parts: dict[str, PartHealth]
-    """By name: `db`, `mqtt`, `loop` (ticks in time), `lag` (the event loop keeps up)."""
+    """By name: `db`, `mqtt`, `loop` (ticks in time), `lag` (the event loop keeps up), `leader` (every tree is commanded
+    by somebody who may also raise)."""
+    role: ControllerRole
+    """`active` when it commands any tree."""

@@ -92,7 +92,7 @@ def test_a_loop_stands_after_three_intervals(silent_s: float, stalled: bool) -> 
     [(0, None), (400, None), (401, False), (500, False), (501, True), (1000, True)],
 )
 def test_a_spool_that_fills_has_a_deadband(used: int, raises: bool | None) -> None:
-    found = list(of_spool(used, 1000))
+    found = list(of_spool(used, 1000, disk_failed=False))
     assert [one.raises for one in found] == ([] if raises is None else [raises])
 
 

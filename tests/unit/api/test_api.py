@@ -138,6 +138,8 @@ async def test_devices_feeders_and_health_are_answered_in_full(api: Api, http: a
             "commit": "",
             "uptime_s": 4.0,
             "parts": {"mqtt": {"state": "ok", "age_s": 1.0, "detail": ""}},
+            "role": "active",
+            "trees": {"feeder-1": {"role": "active", "leader": "controller-1", "epoch": 7}},
         }
 
 

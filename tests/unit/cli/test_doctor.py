@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from derms import __version__
-from derms.api.schemas.health import HealthOut
+from derms.api.schemas.health import ControllerRole, HealthOut
 from derms.cli.checkup import State, clock, disk, part, release
 from derms.client.health import Seen
 from tests.home import Home
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
-HEALTH = HealthOut(status="ok", version="1", uptime_s=1.0, parts={})
+HEALTH = HealthOut(status="ok", version="1", uptime_s=1.0, parts={}, role=ControllerRole.ACTIVE, trees={})
 
 
 @pytest.mark.parametrize(

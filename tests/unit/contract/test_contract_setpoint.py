@@ -198,6 +198,8 @@ def test_every_topic_stands_under_the_prefix() -> None:
         ("site-4/der/telemetry/+/+", 1),
         ("site-4/der/gateway/+/telemetry", 1),
         ("site-4/der/status/+", 1),
+        ("site-4/der/control/+", 1),
+        ("site-4/der/setpoints/+/+", 1),
     ]
     assert topics.agent_subscriptions(DeviceKind.EV, "a", Dialect.PLAIN) == [("site-4/der/control/a", 1)]
     assert topics.agent_subscriptions(DeviceKind.EV, "a", Dialect.ENVELOPE) == [("site-4/der/setpoints/ev/a", 1)]
@@ -218,6 +220,12 @@ def test_a_controller_says_who_is_in_charge() -> None:
         b'{"v":1,"controller_id":"c-1","epoch":7,"heartbeat":1767225600000,"version":"0.1.0","online":true}'
     )
     assert decode_controller(TOPICS, topic, payload) == presence
+    commanding = ControllerPresence(
+        controller_id="c-1", epoch=7, heartbeat_ms=NOW_MS, version="0.1.0", online=True, commands=("feeder-1", "f-2")
+    )
+    topic, payload = encode_controller(TOPICS, commanding)
+    assert payload.endswith(b',"commands":["feeder-1","f-2"]}')
+    assert decode_controller(TOPICS, topic, payload) == commanding
     for bad in (b"", b"{}", payload.replace(b"c-1", b"c-2"), payload.replace(b'"v":1', b'"v":2')):
         assert isinstance(decode_controller(TOPICS, topic, bad), Refusal)
 

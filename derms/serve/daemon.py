@@ -2,7 +2,7 @@
 
 ::
 
-    store ─ epoch ─ registry ─► fleet
+    store ─ registry ─► fleet             leadership ─► loop, outbox, link (may it still be said?)
     broker ─ link ─► ingest ─► fleet ─► loop ─► outbox ─► link
                         └────► recorder ◄─┘        API ─► loop, store
 """
@@ -13,42 +13,46 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Literal
 
 from derms import __version__
-from derms.alarms.guard import Alerts, raised_before
+from derms.alarms.guard import Guard, raised_before
 from derms.alarms.watch import Watched
 from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
 from derms.api.services import Services
 from derms.api.stream import Hub
-from derms.auth import Authenticator, Credential, KeyRing, check_seeds, load_or_create_keys
+from derms.auth import Authenticator
 from derms.broker import EmbeddedBroker
-from derms.columns import Params
 from derms.contract import Topics
 from derms.control.dispatch import Outbox
 from derms.control.ledger import Ledger
 from derms.control.loop import ControlLoop
-from derms.enrolment import FirstSight
+from derms.errors import StandbyError
 from derms.fleet import Fleet
 from derms.ingest import Ingest
+from derms.instance import Instance, only_instance
+from derms.leadership import Leadership
 from derms.log import log_unhandled
 from derms.metrics import Metrics
-from derms.model import Device, Enrolment, Outcome, Setpoint, Telemetry
-from derms.mqtt import BrokerAddress, MqttLink, TlsFiles, parse_broker_url
-from derms.ports import Clock
+from derms.model import Device, Outcome, Setpoint, Telemetry
+from derms.mqtt import MqttLink
+from derms.ports import Claimant, Clock, Duty
 from derms.presence import Presence
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
 from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
+from derms.serve.claims import claim_name
+from derms.serve.gauges import Gauges
+from derms.serve.parts import address_of, alerts, authenticator_of, first_sight, keys_of, params_of, tls_files
 from derms.settings import Settings
 from derms.settings_access import revealed
 from derms.spool import Spool
 from derms.store import open_store
 from derms.store.place import default_data_dir
 from derms.store.postgres import PostgresStore
+from derms.succession import Hearsay, Succession
 from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
@@ -61,13 +65,16 @@ from derms.view.simulation import LiveSimulation
 from derms.view.tracking import LiveTracking
 from derms.view.why import LiveWhy
 
-_GAUGES_S = 1.0
 _SESSION_EXPIRY_S = 3600
 """For how long the broker keeps what was not acknowledged while the controller is away [s]."""
 _STORE_PATIENCE_S = 5.0
 """A write that takes longer goes to the spool [s]; until then the broker waits with what is unacknowledged."""
 _DRAIN_S = 3.0
 """What the store is given at the end before the spool gets the rest [s]; SIGTERM promises an end within ten."""
+_SETTLED_S = 0.3
+"""So long after the broker is met, what it had retained has come in [s]: the leases of those before us."""
+_UNHURRIED_S = 0.5
+"""A controller that stands by stores what it hears too, but lets the one that commands go first [s]."""
 
 log = logging.getLogger(__name__)
 
@@ -137,18 +144,20 @@ async def controller(
     """
     ensure_port_free(settings.api_host, settings.api_port)
     tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
-    keys = keys_of(settings)
-    params = _params(settings)
+    params = params_of(settings)
     topics = Topics(settings.topic_prefix)
     metrics = Metrics(version=__version__)
     async with AsyncExitStack() as stack:
+        instance = stack.enter_context(only_instance(settings.state_dir))
+        keys = keys_of(settings)
         data_dir = settings.data_dir or default_data_dir(os.environ, os.geteuid())
         store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
-        authenticator = await stack.enter_async_context(_authenticator(settings, keys, store, clock, metrics))
+        me = Claimant(controller_id=settings.controller_id, instance=instance.name, url=settings.advertise_url or "")
+        await claim_name(store.leases, me, instance.formerly)
+        authenticator = await stack.enter_async_context(authenticator_of(settings, keys, store, clock, metrics))
         if not authenticator.users.all():
             log.warning("Nobody may log in yet: make a token with `derms token --role admin`, and users with it")
         fleet, feeders = await restore(store, settings, registrations, clock)
-        epoch = await store.next_epoch()
         broker_url, broker_note = settings.mqtt_url, ""
         protocol: Literal["auto", 4] = "auto"
         if broker_url is None:
@@ -157,7 +166,21 @@ async def controller(
             broker_url, broker_note, protocol = broker.url, broker.protocol_note, broker.link_protocol
             log.info("%s", broker_note)
         mqtt, store_state = LinkState(clock), LinkState(clock)
-        presence = Presence(topics, settings.controller_id, epoch, clock)
+
+        # What is asked and told before it is made, below, is asked and told only once everything runs.
+        leadership = Leadership(
+            store=store.leases,
+            me=me,
+            formerly=instance.formerly,
+            lease_s=settings.leader_lease_s,
+            poll_s=min(settings.leader_lease_s / 8.0, 1.0),
+            clock=clock,
+            roots=lambda: loop.roots,
+            able=lambda: mqtt.connected and mqtt.age_s() >= _SETTLED_S,
+            take_over=lambda roots: succession.take_over(roots),
+            on_change=lambda: duty_changed(),
+        )
+        presence = Presence(topics, settings.controller_id, leadership, clock)
 
         def met() -> None:
             mqtt.set(True)
@@ -169,23 +192,23 @@ async def controller(
             subscriptions=topics.controller_subscriptions(),
             rng=rng,
             will=presence.will(),
-            tls=TlsFiles(
-                ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file
-            ),
+            tls=tls_files(settings),
             manual_ack=True,
+            no_echo=True,
             session_expiry_s=_SESSION_EXPIRY_S,
             protocol=protocol,
             on_connect=met,
             on_disconnect=lambda: mqtt.set(False),
         )
         await stack.enter_async_context(link)
+        limits = Limits(write_s=_STORE_PATIENCE_S, drain_s=_DRAIN_S)
         recorder = Recorder(
             store=store,
             spool=Spool(settings.state_dir / "spool", max_bytes=settings.spool_max_mb << 20),
             on_safe=link.acknowledge,
             clock=clock,
             rng=rng,
-            limits=Limits(write_s=_STORE_PATIENCE_S, drain_s=_DRAIN_S),
+            limits=limits,
         )
         await stack.enter_async_context(recorder)
         registrar = Registrar(store)
@@ -196,7 +219,7 @@ async def controller(
             on_sent=metrics.setpoints_sent_total.inc,
             on_failed=lambda row, lease: _undelivered(fleet, metrics, row, lease),
         )
-        ledger = Ledger(fleet=fleet, store=store, clock=clock, epoch=epoch)
+        ledger = Ledger(fleet=fleet, store=store, clock=clock, epoch=_run_number(instance))
         stack.push_async_callback(ledger.finish)
         loop = ControlLoop(
             feeders=feeders,
@@ -206,16 +229,9 @@ async def controller(
             clock=clock,
             metrics=metrics,
             params=params,
-            epoch=epoch,
+            authority=leadership,
             ledger=ledger,
         )
-        for event in await store.unfinished_events(_now(clock)):
-            loop.add_event(event)
-        for program in await store.load_programs():
-            loop.put_program(program)
-        for override in await store.live_overrides(_now(clock)):
-            loop.put_override(override)
-        loop.recall(await store.load_memories())
         roll = Roll(fleet)
         tracking = LiveTracking(fleet=fleet, loop=loop, clock=clock, roll=roll)
         simulation = LiveSimulation(
@@ -229,12 +245,22 @@ async def controller(
                 spool_max_bytes=settings.spool_max_mb << 20,
                 broker_away=lambda: not mqtt.connected,
                 interval_s=params.interval_s,
+                guards=lambda: leadership.guards,
             ),
-            _alerts(settings),
+            alerts(settings),
             clock=clock,
             metrics=metrics,
         )
         stack.push_async_callback(alarms.keeper.finish)
+        succession = Succession(
+            store=store,
+            fleet=fleet,
+            loop=loop,
+            clock=clock,
+            on_registered=registrar.put,
+            on_followed=lambda: _alarms_followed(leadership, alarms),
+        )
+        hearsay = Hearsay(fleet=fleet, loop=loop, authority=leadership, heard=leadership.heard, clock=clock)
         ingest = Ingest(
             feed=link,
             fleet=fleet,
@@ -242,18 +268,36 @@ async def controller(
             topics=topics,
             clock=clock,
             metrics=metrics,
-            first_sight=_first_sight(settings),
+            first_sight=first_sight(settings),
             feeder_ids=lambda: set(loop.feeders),
-            on_registered=registrar.put,
+            on_registered=lambda device: _registered(device, loop, leadership, registrar),
             on_metered=loop.observed_load,
             on_sample=tracking.take,
+            on_lease=hearsay.take,
         )
-        health = LiveHealth(loop=loop, recorder=recorder, mqtt=mqtt, store=store_state, clock=clock, params=params)
+        health = LiveHealth(
+            loop=loop,
+            leadership=leadership,
+            recorder=recorder,
+            mqtt=mqtt,
+            store=store_state,
+            clock=clock,
+            params=params,
+            lease_s=settings.leader_lease_s,
+        )
         devices = LiveDevices(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
         view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
         picture = LivePicture(devices=devices, feeders=view, health=health, clock=clock)
-        hub = Hub(picture, epoch=epoch, metrics=metrics)
+        hub = Hub(picture, epoch=_run_number(instance), metrics=metrics)
         loop.on_tick = hub.ticked
+
+        def duty_changed() -> None:
+            recorder.linger_s = limits.linger_s if leadership.commands else _UNHURRIED_S
+            if not leadership.commands:
+                metrics.forget_feeders()
+            presence.announce()
+            loop.wake()
+
         services = Services(
             clock=clock,
             metrics=metrics,
@@ -268,6 +312,7 @@ async def controller(
             reports=store,
             tracking=tracking,
             offer=lambda reading: _offered(ingest, reading),
+            stored=lambda: recorder.samples_safe(2.0 * _STORE_PATIENCE_S - 2.0),
             simulation=simulation,
             health=health,
             stream=hub,
@@ -284,26 +329,43 @@ async def controller(
             previews=LivePreviews(fleet=fleet, loop=loop, clock=clock, params=params),
             new_id=new_id,
             scrape_token=revealed(settings.prometheus_token),
+            send_on=lambda: _send_on(leadership),
             cors_origins=settings.api_cors_origins,
+        )
+        gauges = Gauges(
+            metrics=metrics,
+            recorder=recorder,
+            store=store,
+            mqtt=mqtt,
+            store_state=store_state,
+            health=health,
+            leadership=leadership,
+            outbox=outbox,
+            clock=clock,
         )
         app = build_app(services, metrics_enabled=settings.prometheus_enabled)
         await stack.enter_async_context(
             running({"recorder": recorder.run, "registrar": registrar.run, "ledger": ledger.run})
         )
+        await succession.begin()
+        await leadership.look()
         served = await stack.enter_async_context(
             serve_app(app, host=settings.api_host, port=settings.api_port, tls=tls)
         )
+        stack.push_async_callback(leadership.finish)
         await stack.enter_async_context(
             running(
                 {
                     "ingest": ingest.run,
+                    "leadership": leadership.run,
+                    "succession": lambda: succession.follow(leadership),
                     "outbox": outbox.run,
                     "control-loop": loop.run,
                     "stream": hub.run,
                     "presence": lambda: presence.run(link),
                     **alarms.tasks,
                     "logins": authenticator.run,
-                    "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, health, clock),
+                    "gauges": gauges.run,
                 }
             )
         )
@@ -320,96 +382,9 @@ async def controller(
         )
 
 
-def _params(settings: Settings) -> Params:
-    return Params(
-        interval_s=settings.control_interval_s,
-        lease_s=settings.lease_s,
-        stale_after_s=settings.stale_after_s,
-        lost_after_s=settings.lost_after_s,
-        horizon_s=settings.horizon_s,
-        ramp_up_s=settings.ramp_up_s,
-        recovery_s=settings.recovery_s,
-        rebound_s=settings.rebound_s,
-    )
-
-
-def _first_sight(settings: Settings) -> FirstSight:
-    return FirstSight(
-        default_feeder_id=settings.feeder_id,
-        enrolment=Enrolment.ACTIVE if settings.registration == "open" else Enrolment.QUARANTINED,
-        priority=settings.default_priority,
-        min_soc_reserve=settings.min_soc_reserve,
-        target_soc=settings.target_soc,
-    )
-
-
-def keys_of(settings: Settings) -> KeyRing:
-    """What signs tokens: the setting, or the file in the state directory, which is made where there is none.
-
-    Raises:
-        ConfigError: It is weak, or the file cannot be read or made.
-    """
-    given = settings.jwt_secret
-    return load_or_create_keys(settings.jwt_secret_file) if given is None else KeyRing(given.get_secret_value())
-
-
-def seeds_of(settings: Settings) -> list[Credential]:
-    """The users of the setting.
-
-    Raises:
-        ConfigError: One stands there twice, or has not one password or hash.
-    """
-    seeds = [
-        Credential(
-            username=user.username,
-            role=user.role,
-            password=revealed(user.password),
-            password_hash=revealed(user.password_hash),
-        )
-        for user in settings.auth_users
-    ]
-    check_seeds(seeds)
-    return seeds
-
-
-def _authenticator(
-    settings: Settings, keys: KeyRing, store: PostgresStore, clock: Clock, metrics: Metrics
-) -> Authenticator:
-    return Authenticator(
-        keys,
-        store=store,
-        clock=clock,
-        access_ttl_s=settings.access_token_ttl_s,
-        session_ttl_s=settings.token_ttl_h * 3600.0,
-        seeds=seeds_of(settings),
-        on_login=lambda result: metrics.logins_total.labels(result=result).inc(),
-    )
-
-
-def address_of(settings: Settings, url: str) -> BrokerAddress:
-    """The broker, with the login that the settings give beside the URL.
-
-    Raises:
-        ConfigError: The URL is wrong.
-    """
-    address = parse_broker_url(url)
-    if settings.mqtt_username is not None:
-        address = replace(address, username=settings.mqtt_username)
-    if settings.mqtt_password is not None:
-        address = replace(address, password=settings.mqtt_password.get_secret_value())
-    return address
-
-
 def _offered(ingest: Ingest, reading: Telemetry) -> tuple[Outcome, str]:
     taken = ingest.offer(reading)
     return taken.outcome, taken.detail
-
-
-def _alerts(settings: Settings) -> Alerts | None:
-    url = settings.alert_webhook_url
-    if url is None:
-        return None
-    return Alerts(url=url.get_secret_value(), source=settings.controller_id, cooldown_s=settings.alert_cooldown_s)
 
 
 def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> None:
@@ -417,39 +392,37 @@ def _undelivered(fleet: Fleet, metrics: Metrics, row: int, lease: Setpoint) -> N
     fleet.undelivered(row, lease)
 
 
-async def _keep_gauges(
-    metrics: Metrics,
-    recorder: Recorder,
-    store: PostgresStore,
-    mqtt: LinkState,
-    store_state: LinkState,
-    health: LiveHealth,
-    clock: Clock,
-) -> None:
-    """Carry the recorder's counts into the metrics, and its state into the health."""
-    metrics.leader.set(1)
-    before = {"stored": 0, "refused": 0, "spooled": 0, "lost": 0}
-    while True:
-        now = {
-            "stored": recorder.stored - store.refused,
-            "refused": store.refused,
-            "spooled": recorder.spooled,
-            "lost": recorder.lost,
-        }
-        for result, count in now.items():
-            # A row is refused a moment before its batch counts as stored.
-            metrics.recorder_rows_total.labels(result=result).inc(max(count - before[result], 0))
-            before[result] = max(count, before[result])
-        metrics.recorder_queue_rows.set(recorder.queued)
-        metrics.spool_bytes.set(recorder.spool_bytes)
-        metrics.store_connected.set(not recorder.store_away)
-        metrics.mqtt_connected.set(mqtt.connected)
-        store_state.set(not recorder.store_away)
-        asleep_s = clock.monotonic_s()
-        await asyncio.sleep(_GAUGES_S)
-        health.lag_s = max(clock.monotonic_s() - asleep_s - _GAUGES_S, 0.0)
-        metrics.event_loop_lag_seconds.set(health.lag_s)
+def _registered(device: Device, loop: ControlLoop, leadership: Leadership, registrar: Registrar) -> None:
+    """Store a registration, unless that is for another controller to do."""
+    root = loop.root_of(device.feeder_id)
+    if root is None or leadership.duty(root) is not Duty.STANDS_BY:
+        registrar.put(device)
 
 
-def _now(clock: Clock) -> datetime:
-    return datetime.fromtimestamp(clock.now_ms() / 1000.0, tz=UTC)
+async def _alarms_followed(leadership: Leadership, alarms: Guard) -> None:
+    if not leadership.guards:
+        await alarms.recall()
+
+
+def _send_on(leadership: Leadership) -> None:
+    """Let who wants to change something ask the controller that commands."""
+    if leadership.commands:
+        return
+    leader = next((one.leader for one in leadership.standings() if one.leader is not None), None)
+    if leader is not None:
+        raise StandbyError(
+            f"{leadership.me.controller_id} stands by",
+            why=f"{leader.controller_id} commands, and only that one changes anything",
+            next_step=f"send it to {leader.url or 'that one'}",
+            leader_url=leader.url,
+        )
+    if leadership.changes is None:
+        raise StandbyError(
+            f"{leadership.me.controller_id} does not know yet who commands", why="it has just begun",
+            next_step="try again in a moment",
+        )  # fmt: skip
+
+
+def _run_number(instance: Instance) -> int:
+    """A number of this run alone, of 60 bits."""
+    return int(instance.name[:15], 16)

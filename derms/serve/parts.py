@@ -1,0 +1,111 @@
+"""What the settings say, as the parts of the daemon want it."""
+
+from dataclasses import replace
+
+from derms.alarms.guard import Alerts
+from derms.auth import Authenticator, Credential, KeyRing, check_seeds, load_or_create_keys
+from derms.columns import Params
+from derms.enrolment import FirstSight
+from derms.metrics import Metrics
+from derms.model import Enrolment
+from derms.mqtt import BrokerAddress, TlsFiles, parse_broker_url
+from derms.ports import Clock
+from derms.settings import Settings
+from derms.settings_access import revealed
+from derms.store.postgres import PostgresStore
+
+
+def params_of(settings: Settings) -> Params:
+    """The engine's constants."""
+    return Params(
+        interval_s=settings.control_interval_s,
+        lease_s=settings.lease_s,
+        stale_after_s=settings.stale_after_s,
+        lost_after_s=settings.lost_after_s,
+        horizon_s=settings.horizon_s,
+        ramp_up_s=settings.ramp_up_s,
+        recovery_s=settings.recovery_s,
+        rebound_s=settings.rebound_s,
+    )
+
+
+def first_sight(settings: Settings) -> FirstSight:
+    """What a device never heard of is given."""
+    return FirstSight(
+        default_feeder_id=settings.feeder_id,
+        enrolment=Enrolment.ACTIVE if settings.registration == "open" else Enrolment.QUARANTINED,
+        priority=settings.default_priority,
+        min_soc_reserve=settings.min_soc_reserve,
+        target_soc=settings.target_soc,
+    )
+
+
+def keys_of(settings: Settings) -> KeyRing:
+    """What signs tokens: the setting, or the file in the state directory, which is made where there is none.
+
+    Raises:
+        ConfigError: It is weak, or the file cannot be read or made.
+    """
+    given = settings.jwt_secret
+    return load_or_create_keys(settings.jwt_secret_file) if given is None else KeyRing(given.get_secret_value())
+
+
+def seeds_of(settings: Settings) -> list[Credential]:
+    """The users of the setting.
+
+    Raises:
+        ConfigError: One stands there twice, or has not one password or hash.
+    """
+    seeds = [
+        Credential(
+            username=user.username,
+            role=user.role,
+            password=revealed(user.password),
+            password_hash=revealed(user.password_hash),
+        )
+        for user in settings.auth_users
+    ]
+    check_seeds(seeds)
+    return seeds
+
+
+def authenticator_of(
+    settings: Settings, keys: KeyRing, store: PostgresStore, clock: Clock, metrics: Metrics
+) -> Authenticator:
+    """Who may log in."""
+    return Authenticator(
+        keys,
+        store=store,
+        clock=clock,
+        access_ttl_s=settings.access_token_ttl_s,
+        session_ttl_s=settings.token_ttl_h * 3600.0,
+        seeds=seeds_of(settings),
+        on_login=lambda result: metrics.logins_total.labels(result=result).inc(),
+    )
+
+
+def address_of(settings: Settings, url: str) -> BrokerAddress:
+    """The broker, with the login that the settings give beside the URL.
+
+    Raises:
+        ConfigError: The URL is wrong.
+    """
+    address = parse_broker_url(url)
+    if settings.mqtt_username is not None:
+        address = replace(address, username=settings.mqtt_username)
+    if settings.mqtt_password is not None:
+        address = replace(address, password=settings.mqtt_password.get_secret_value())
+    return address
+
+
+def alerts(settings: Settings) -> Alerts | None:
+    """Where alarms are posted; None: nowhere."""
+    url = settings.alert_webhook_url
+    if url is None:
+        return None
+    return Alerts(url=url.get_secret_value(), source=settings.controller_id, cooldown_s=settings.alert_cooldown_s)
+
+
+def tls_files(settings: Settings) -> TlsFiles:
+    """Certificates for the broker."""
+    return TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file)
