@@ -88,15 +88,23 @@ def test_a_second_daemon_on_the_same_data_says_so_and_harms_nobody(programs: Pro
     eventually(lambda: not any(map(alive, servants)), "its database and broker are gone", 5.0)
 
 
+def epoch_of(daemon: Daemon) -> int:
+    """Of its first feeder, which it commands a moment after it runs."""
+    epoch: int = daemon.ask("/api/feeder/summary")["feeders"][0]["epoch"]
+    return epoch
+
+
 def test_embedded_data_survive_a_restart_and_a_kill(programs: Programs, own_dir: Path) -> None:
     first = programs.serve("--data-dir", own_dir, embedded_broker_port=0)
     first.ask("/api/events", {"duration_s": 3600, "import_limit_kw": 5, "reason": "kept"})
+    eventually(lambda: epoch_of(first) == 1, "the first epoch")
     assert first.terminate(10.0) == 0
 
     second = programs.serve("--data-dir", own_dir, embedded_broker_port=0)
     [event] = second.ask("/api/events")["events"]
     assert event["reason"] == "kept"
     second.wait_logged("The controller runs")
+    eventually(lambda: epoch_of(second) == 2, "the second epoch")
     servants = children_of(second.pid)
     assert len(servants) >= 2
     second.kill()
@@ -105,5 +113,5 @@ def test_embedded_data_survive_a_restart_and_a_kill(programs: Programs, own_dir:
     third = programs.serve("--data-dir", own_dir, embedded_broker_port=0)
     assert len(third.ask("/api/events")["events"]) == 1
     third.wait_logged("The controller runs")
-    eventually(lambda: third.ask("/api/feeder/summary")["feeders"][0]["epoch"] == 3, "the third epoch", 5.0)
+    eventually(lambda: epoch_of(third) == 3, "the third epoch", 5.0)
     assert third.terminate(10.0) == 0
