@@ -65,6 +65,7 @@ class Ingest:
         on_metered: Callable[[str, float], None],
         on_sample: Callable[[int, Telemetry, int], None],
         on_lease: Callable[[int, Setpoint], None] = lambda _row, _lease: None,
+        stores: bool = True,
     ) -> None:
         """Prepare; nothing is received before `run`.
 
@@ -81,6 +82,7 @@ class Ingest:
             on_metered: Told feeder and power [kW] of each head meter reading.
             on_sample: Told row, reading and arrival [epoch ms] of each sample that is to be stored, duplicates too.
             on_lease: Told row and lease of each setpoint that is heard on the wire.
+            stores: False: other processes store what is heard; here it only becomes the live state.
         """
         self._feed = feed
         self._fleet = fleet
@@ -96,6 +98,7 @@ class Ingest:
         self._on_metered = on_metered
         self._on_sample = on_sample
         self._on_lease = on_lease
+        self._stores = stores
         self._quiet: dict[tuple[str, Outcome], float] = {}
 
     async def run(self) -> None:
@@ -138,7 +141,7 @@ class Ingest:
                 self._refuse(result)
             else:
                 sample = self._take_reading(result).sample
-                if sample is not None:
+                if sample is not None and self._stores:
                     samples.append(sample)
         for sample in samples[:-1]:
             self._recorder.put_sample(sample, None)

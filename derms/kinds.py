@@ -22,6 +22,14 @@ class DeviceStatus(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+class ServeRole(StrEnum):
+    """What a process of the daemon does; one may do several."""
+
+    CONTROL = "control"
+    INGEST = "ingest"
+    API = "api"
+
+
 class Origin(StrEnum):
     """Where a device's measurements come from."""
 

@@ -27,8 +27,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from derms.kinds import ServeRole
 from derms.model import FeederMode, Policy
-from derms.settings_access import AuthUser, AuthUsers, Origins
+from derms.settings_access import AuthUser, AuthUsers, Origins, ServeRoles
 from derms.settings_machine import expanded, host_controller_id, toml_file, xdg_directory
 from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
 
@@ -159,6 +160,10 @@ class Settings(BaseSettings):
     advertise_url: Annotated[str, AfterValidator(_api_url)] | None = None
     """Where other controllers send those who want to change something while this one commands,
     `https://derms-1.example:8080`; unset: they only say its name."""
+    roles: ServeRoles = tuple(ServeRole)
+    """What this process does, with commas between: `control` (it may command, and takes changes), `ingest` (it stores
+    the telemetry it hears; alone, it shares that with its like), `api` (it answers what is read and sends on what is to
+    be changed). Fewer than all need `mqtt_url` and `database_url`."""
     control_interval_s: float = Field(default=5.0, ge=0.1, le=3600)
     """Time between two control ticks when nothing changes [s]."""
     lease_s: float = Field(default_factory=_default_lease_s, ge=1, le=24 * 3600)
@@ -234,6 +239,11 @@ class Settings(BaseSettings):
         tls_files = (self.api_tls_cert_file, self.api_tls_key_file)
         return [
             (
+                self.roles == tuple(ServeRole) or (self.mqtt_url is not None and self.database_url is not None),
+                f"roles is {','.join(self.roles)}; what the others do needs a broker and a database that all "
+                "processes share; set mqtt_url and database_url",
+            ),
+            (
                 self.lease_s >= least_lease,
                 f"lease_s is {self.lease_s:g}; a lease must outlive 3 control intervals and {LEASE_MARGIN_S:g} s, so a "
                 f"control_interval_s of {self.control_interval_s:g} needs {least_lease:g} or more; raise lease_s or "
@@ -300,7 +310,7 @@ class Settings(BaseSettings):
 
     def describe(self) -> dict[str, str]:
         """Every setting as text fit to be printed: secrets and passwords in URLs are masked."""
-        return {name: _shown(getattr(self, name)) for name in type(self).model_fields}
+        return {name: shown(getattr(self, name)) for name in type(self).model_fields}
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Keep what `repr` and `str` print to what `describe` shows."""
@@ -349,14 +359,15 @@ def read_env_file(path: Path) -> Mapping[str, str | None]:
     return DotEnvSettingsSource(Settings, env_file=path, env_file_encoding="utf-8", case_sensitive=True).env_vars
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A setting's value as text fit to be printed."""
     if value is None:
         return "(unset)"
     if isinstance(value, SecretStr):
         return "********"
     if isinstance(value, tuple):
-        shown = (f"{one.username} ({one.role})" if isinstance(one, AuthUser) else str(one) for one in value)
-        return ", ".join(shown) or "(none)"
+        each = (f"{one.username} ({one.role})" if isinstance(one, AuthUser) else str(one) for one in value)
+        return ", ".join(each) or "(none)"
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from derms.model import Role
+from derms.kinds import Role, ServeRole
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,255}")
 
@@ -61,6 +61,12 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _any_role(value: tuple[ServeRole, ...]) -> tuple[ServeRole, ...]:
+    if not value:
+        raise ValueError(f"a process does something: name one or more of {', '.join(ServeRole)}")
+    return tuple(role for role in ServeRole if role in value)
+
+
 def _origin(value: str) -> str:
     if not _ORIGIN.fullmatch(value):
         raise ValueError("an origin is a scheme, a host and perhaps a port; write it like https://screen.example:8443")
@@ -68,6 +74,7 @@ def _origin(value: str) -> str:
 
 
 AuthUsers = Annotated[tuple[AuthUser, ...], BeforeValidator(_users_from_json), AfterValidator(_each_once)]
+ServeRoles = Annotated[tuple[ServeRole, ...], BeforeValidator(_split), AfterValidator(_any_role)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from derms.settings import Settings
+from derms.settings import Settings, shown
 from derms.settings_names import names_of
 
 ENV_EXAMPLE = Path(".env.example")
@@ -67,7 +67,7 @@ def _default(field: FieldInfo) -> str:
     """As one would write it in a variable; nothing when it depends on the machine or is unset."""
     if field.default_factory is not None or field.default is None or field.default == ():
         return ""
-    return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    return shown(field.default)
 
 
 if __name__ == "__main__":

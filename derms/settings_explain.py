@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from derms.errors import ConfigError
 from derms.settings import Settings, read_env_file
+from derms.settings import shown as as_text
 from derms.settings_machine import toml_file
 from derms.settings_names import Named, mask_url, names_of, resolve_names
 
@@ -76,7 +77,7 @@ def explained(
                 else _plain(getattr(settings, name), shown[name]),
                 source=from_where.source,
                 origin=from_where.origin,
-                default=None if field.default_factory is not None else _plain(field.default, str(field.default)),
+                default=None if field.default_factory is not None else _plain(field.default, as_text(field.default)),
                 unit=_UNITS.get(name.rpartition("_")[2], ""),
                 allowed=_allowed(schema["properties"][name], schema.get("$defs", {})),
                 about=" ".join((field.description or "").split()),
@@ -120,7 +121,7 @@ def _read(path: Path | None) -> Mapping[str, object]:
 
 def _refused(given: _Given, field: FieldInfo, schema: Mapping[str, Any]) -> str | float | bool | None:
     if given.source == "default":
-        return None if field.default_factory is not None else _plain(field.default, str(field.default))
+        return None if field.default_factory is not None else _plain(field.default, as_text(field.default))
     # An item of a list of users is a secret, and so is all that the schema says is only written.
     return "********" if "writeOnly" in str(schema) or "AuthUser" in str(schema) else mask_url(given.value)
 

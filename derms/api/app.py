@@ -59,18 +59,20 @@ def new_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def build_app(services: Services, *, metrics_enabled: bool = True) -> web.Application:
+def build_app(services: Services, *, metrics_enabled: bool = True, vital_only: bool = False) -> web.Application:
     """Put the routes together.
 
     Args:
         services: All that stands behind them.
         metrics_enabled: Whether `/metrics` exists.
+        vital_only: Only health, readiness and metrics.
     """
     app = guarded_app(
         services.authenticator, services.metrics, send_on=services.send_on, cors_origins=services.cors_origins
     )
     app.on_shutdown.append(lambda _: _closed(services.stream))
-    add_routes(app, routes_of(services, metrics_enabled=metrics_enabled))
+    routes = vital_routes if vital_only else routes_of
+    add_routes(app, routes(services, metrics_enabled=metrics_enabled))
     return app
 
 
@@ -79,11 +81,15 @@ async def _closed(hub: Hub) -> None:
     hub.close()
 
 
+def vital_routes(services: Services, *, metrics_enabled: bool = True) -> list[Route]:
+    """How it is."""
+    return [*health.routes(services), *(health.metrics_routes(services) if metrics_enabled else [])]
+
+
 def routes_of(services: Services, *, metrics_enabled: bool = True) -> list[Route]:
     """Every route there is."""
     described = [
-        *health.routes(services),
-        *(health.metrics_routes(services) if metrics_enabled else []),
+        *vital_routes(services, metrics_enabled=metrics_enabled),
         *auth.routes(services),
         *users.routes(services),
         *audit.routes(services),

@@ -19,6 +19,9 @@ def serve(
     api_host: Annotated[str | None, typer.Option(help="Address of the API.")] = None,
     api_port: Annotated[int | None, typer.Option(help="Port of the API; 0: one that is free.")] = None,
     limit: Annotated[float | None, typer.Option(help="Import limit of the default feeder [kW].")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="What this process does: control, ingest, api, with commas between.")
+    ] = None,
     interval: Annotated[float | None, typer.Option(help="Seconds between control ticks.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error or critical.")] = None,
 ) -> None:
@@ -47,6 +50,7 @@ def serve(
         api_host=api_host,
         api_port=api_port,
         feeder_import_limit_kw=limit,
+        roles=role,
         control_interval_s=interval,
         log_level=log_level,
     )

@@ -100,6 +100,11 @@ class Topics:
         filters = ("telemetry/+", "telemetry/+/+", "gateway/+/telemetry", "status/+", "control/+", "setpoints/+/+")
         return [(f"{self.prefix}/{tail}", _QOS) for tail in filters]
 
+    def storing_subscriptions(self) -> list[tuple[str, int]]:
+        """What processes that only store listen to, each to its share: (filter, QoS)."""
+        filters = ("telemetry/+", "telemetry/+/+", "gateway/+/telemetry")
+        return [(f"$share/derms/{self.prefix}/{tail}", _QOS) for tail in filters]
+
     def agent_subscriptions(self, kind: DeviceKind, device_id: str, dialect: Dialect) -> list[tuple[str, int]]:
         """What a device listens to: (filter, QoS)."""
         return [(self.setpoint(kind, device_id, dialect), _QOS)]

@@ -32,6 +32,7 @@ from derms.errors import StandbyError
 from derms.fleet import Fleet
 from derms.ingest import Ingest
 from derms.instance import Instance, only_instance
+from derms.kinds import ServeRole
 from derms.leadership import Leadership
 from derms.log import log_unhandled
 from derms.metrics import Metrics
@@ -121,7 +122,11 @@ async def _serve_until(settings: Settings, stop: asyncio.Event, up: asyncio.Even
     async with controller(settings, clock=SystemClock(), rng=random.Random()) as running_controller:
         log.info(
             "The controller runs",
-            extra={"api": running_controller.api_url, "broker": running_controller.broker_url},
+            extra={
+                "api": running_controller.api_url,
+                "broker": running_controller.broker_url,
+                "roles": settings.roles,
+            },
         )
         up.set()
         await stop.wait()
@@ -176,10 +181,12 @@ async def controller(
             poll_s=min(settings.leader_lease_s / 8.0, 1.0),
             clock=clock,
             roots=lambda: loop.roots,
-            able=lambda: mqtt.connected and mqtt.age_s() >= _SETTLED_S,
+            able=lambda: commanding and mqtt.connected and mqtt.age_s() >= _SETTLED_S,
             take_over=lambda roots: succession.take_over(roots),
             on_change=lambda: duty_changed(),
         )
+        commanding, storing = ServeRole.CONTROL in settings.roles, ServeRole.INGEST in settings.roles
+        only_stores = settings.roles == (ServeRole.INGEST,)
         presence = Presence(topics, settings.controller_id, leadership, clock)
 
         def met() -> None:
@@ -189,7 +196,7 @@ async def controller(
         link = MqttLink(
             address_of(settings, broker_url),
             client_id=f"derms-{settings.controller_id}",
-            subscriptions=topics.controller_subscriptions(),
+            subscriptions=topics.storing_subscriptions() if only_stores else topics.controller_subscriptions(),
             rng=rng,
             will=presence.will(),
             tls=tls_files(settings),
@@ -245,7 +252,7 @@ async def controller(
                 spool_max_bytes=settings.spool_max_mb << 20,
                 broker_away=lambda: not mqtt.connected,
                 interval_s=params.interval_s,
-                guards=lambda: leadership.guards,
+                guards=lambda: commanding and leadership.guards,
             ),
             alerts(settings),
             clock=clock,
@@ -274,6 +281,7 @@ async def controller(
             on_metered=loop.observed_load,
             on_sample=tracking.take,
             on_lease=hearsay.take,
+            stores=storing,
         )
         health = LiveHealth(
             loop=loop,
@@ -329,7 +337,7 @@ async def controller(
             previews=LivePreviews(fleet=fleet, loop=loop, clock=clock, params=params),
             new_id=new_id,
             scrape_token=revealed(settings.prometheus_token),
-            send_on=lambda: _send_on(leadership),
+            send_on=lambda: _send_on(leadership, commanding=commanding),
             cors_origins=settings.api_cors_origins,
         )
         gauges = Gauges(
@@ -343,7 +351,7 @@ async def controller(
             outbox=outbox,
             clock=clock,
         )
-        app = build_app(services, metrics_enabled=settings.prometheus_enabled)
+        app = build_app(services, metrics_enabled=settings.prometheus_enabled, vital_only=only_stores)
         await stack.enter_async_context(
             running({"recorder": recorder.run, "registrar": registrar.run, "ledger": ledger.run})
         )
@@ -404,7 +412,7 @@ async def _alarms_followed(leadership: Leadership, alarms: Guard) -> None:
         await alarms.recall()
 
 
-def _send_on(leadership: Leadership) -> None:
+def _send_on(leadership: Leadership, *, commanding: bool) -> None:
     """Let who wants to change something ask the controller that commands."""
     if leadership.commands:
         return
@@ -416,6 +424,11 @@ def _send_on(leadership: Leadership) -> None:
             next_step=f"send it to {leader.url or 'that one'}",
             leader_url=leader.url,
         )
+    if not commanding:
+        raise StandbyError(
+            f"{leadership.me.controller_id} only answers what is read",
+            why="nobody commands now, and nothing is changed without that", next_step="try again in a moment",
+        )  # fmt: skip
     if leadership.changes is None:
         raise StandbyError(
             f"{leadership.me.controller_id} does not know yet who commands", why="it has just begun",

@@ -393,6 +393,15 @@ def test_a_user_may_be_given_by_the_hash_that_the_predecessor_made(monkeypatch: 
     assert "hunter2" not in str(refusal())
 
 
+def test_roles_are_listed_with_commas_and_said_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERMS_MQTT_URL", "mqtt://broker.example")
+    monkeypatch.setenv("DERMS_DATABASE_URL", "postgresql:///derms")
+    monkeypatch.setenv("DERMS_ROLES", "api, control,api")
+    assert load_settings().describe()["roles"] == "control, api"
+    monkeypatch.setenv("DERMS_ROLES", ",")
+    assert "name one or more of control, ingest, api" in str(refusal())
+
+
 def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMS_API_CORS_ORIGINS", "https://Screen.example:8443, http://127.0.0.1:3000,")
     settings = load_settings()
