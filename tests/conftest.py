@@ -3,7 +3,7 @@
 import signal
 import threading
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.brokers", "tests.home", "tests.leaks", "tests.postgres", "tests.processes", "tests.stage"]
 
@@ -13,6 +13,8 @@ if threading.current_thread() is threading.main_thread():
 
 # The ordinary run tries the same examples every time, so that it says the same of the same code; `make test-slow`
 # searches on.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("search", derandomize=False)
+# How fast the machine is says nothing of the code.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", UNTIMED, derandomize=True)
+settings.register_profile("search", UNTIMED, derandomize=False)
 settings.load_profile("same")
