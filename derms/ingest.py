@@ -5,8 +5,9 @@ acknowledged to the broker when what it holds is safe (the recorder says when), 
 of it will ever be kept.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from derms.contract import (
@@ -25,6 +26,9 @@ from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Telemet
 from derms.ports import Clock, Message, Sample, TelemetryFeed
 from derms.recorder import Recorder
 
+_SLICE = 100
+_SLICE_BYTES = 64 * 1024
+"""Messages, and what they hold, that are taken in before others on the event loop get their turn."""
 _QUIET_S = 60.0
 """A refusal is logged at most this often per device and outcome [s]."""
 _MOST_DEVICES = 200_000
@@ -97,7 +101,10 @@ class Ingest:
     async def run(self) -> None:
         """Receive until cancelled."""
         while True:
-            self.take(await self._feed.receive())
+            for some in _slices(await self._feed.receive()):
+                await self._recorder.room()
+                self.take(some)
+                await asyncio.sleep(0)
 
     def take(self, messages: Sequence[Message]) -> None:
         """Take messages in, each for itself, and acknowledge those of which nothing is kept."""
@@ -133,11 +140,8 @@ class Ingest:
                 sample = self._take_reading(result).sample
                 if sample is not None:
                     samples.append(sample)
-        for sample in samples[:-1]:
-            self._recorder.put_sample(sample, None)
         if samples:
-            # The last of an array answers for the message: rows are written in order, so when it is safe all are.
-            self._recorder.put_sample(samples[-1], message)
+            self._recorder.put_samples(samples, message)
         return bool(samples)
 
     def offer(self, reading: Telemetry) -> Taken:
@@ -157,8 +161,11 @@ class Ingest:
             self._refuse(result)
             return Taken(result.outcome, result.detail)
         row = self._fleet.row(reading.device_id)
-        dialect = Dialect.V1 if row is None else self._fleet.devices[row].dialect
-        taken = self._take_reading(replace(result, telemetry=replace(result.telemetry, dialect=dialect)))
+        device = None if row is None else self._fleet.devices[row]
+        # Who may offer it was judged by the other way's own rules, so nobody's place is taken here.
+        dialect, gateway_id = (Dialect.V1, None) if device is None else (device.dialect, device.gateway_id)
+        said = replace(result.telemetry, dialect=dialect)
+        taken = self._take_reading(replace(result, telemetry=said, gateway_id=gateway_id))
         if taken.sample is not None and not self._recorder.put_sample(taken.sample, None):
             raise UnavailableError(
                 "the measurement is not stored", why="more wait to be written than there is room for",
@@ -168,17 +175,15 @@ class Ingest:
 
     def _take_reading(self, decoded: Decoded) -> Taken:
         reading = decoded.telemetry
-        if decoded.gateway_id is not None:
-            # Nobody is enrolled behind a gateway yet, so it may speak for nobody.
-            detail = f"gateway {decoded.gateway_id} has no device {reading.device_id} enrolled behind it"
-            return self._refused(Outcome.IDENTITY_MISMATCH, reading, detail)
         row = self._fleet.row(reading.device_id)
         if row is None:
             if len(self._fleet) >= _MOST_DEVICES:
                 detail = f"the registry is full with {_MOST_DEVICES} devices; retire some"
                 return self._refused(Outcome.QUARANTINED, reading, detail)
-            row = self._enrol(reading)
+            row = self._enrol(reading, decoded.gateway_id)
         device = self._fleet.devices[row]
+        if device.gateway_id != decoded.gateway_id:
+            return self._refused(Outcome.IDENTITY_MISMATCH, reading, _not_its_voice(device, decoded.gateway_id))
         if device.enrolment is not Enrolment.ACTIVE:
             detail = f"device {reading.device_id} is {device.enrolment.value}; an operator has to adopt it"
             return self._refused(Outcome.QUARANTINED, reading, detail)
@@ -209,8 +214,8 @@ class Ingest:
         self._on_sample(row, reading, received_ms)
         return Taken(outcome, sample=Sample(reading, received_ms, device.feeder_id))
 
-    def _enrol(self, reading: Telemetry) -> int:
-        device = register_on_sight(reading, self._first_sight, self._feeder_ids())
+    def _enrol(self, reading: Telemetry, gateway_id: str | None) -> int:
+        device = register_on_sight(reading, self._first_sight, self._feeder_ids(), gateway_id=gateway_id)
         row = self._fleet.register(device)
         self._on_registered(device)
         log.info(
@@ -258,3 +263,22 @@ class Ingest:
             refusal.detail,
             extra={"device": key[0], "outcome": refusal.outcome.value},
         )
+
+
+def _not_its_voice(device: Device, gateway_id: str | None) -> str:
+    """Why somebody may not speak for a device."""
+    enrolled = "behind no gateway" if device.gateway_id is None else f"behind gateway {device.gateway_id}"
+    spoke = "it spoke for itself" if gateway_id is None else f"gateway {gateway_id} spoke for it"
+    return f"device {device.device_id} is enrolled {enrolled}, but {spoke}"
+
+
+def _slices(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Cut what came into parts that take a few milliseconds each; a gateway's message weighs what it holds."""
+    start = size = 0
+    for number, message in enumerate(messages):
+        size += len(message.payload)
+        if size >= _SLICE_BYTES or number - start >= _SLICE:
+            yield messages[start : number + 1]
+            start, size = number + 1, 0
+    if start < len(messages):
+        yield messages[start:]

@@ -245,6 +245,8 @@ class Device:
     """Default control: what the device does by itself without a lease [kW]."""
     ready_by: datetime | None = None
     """When its energy is needed, as an operator says; until then it beats what telemetry says."""
+    gateway_id: str | None = None
+    """The gateway that speaks for it, and nobody else; None: it speaks for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
