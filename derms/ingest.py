@@ -89,8 +89,8 @@ class Ingest:
         self._topics = topics
         self._clock = clock
         self._metrics = metrics
-        self._counters: dict[Outcome, Callable[[], None]] = {}
-        """To count one message of each outcome met so far: looking a label up costs more than counting."""
+        self._counts: dict[Outcome, int] = {}
+        """Messages of each outcome since the metric was last told: it is told of many at once."""
         self._first_sight = first_sight
         self._feeder_ids = feeder_ids
         self._on_registered = on_registered
@@ -118,6 +118,7 @@ class Ingest:
                 kept = False
             if not kept:
                 done.append(message)
+        self._tell_counts()
         self._feed.acknowledge(done)
 
     def _take_one(self, message: Message) -> bool:
@@ -159,6 +160,7 @@ class Ingest:
         )
         if isinstance(result, Refusal):
             self._refuse(result)
+            self._tell_counts()
             return Taken(result.outcome, result.detail)
         row = self._fleet.row(reading.device_id)
         device = None if row is None else self._fleet.devices[row]
@@ -166,6 +168,7 @@ class Ingest:
         dialect, gateway_id = (Dialect.V1, None) if device is None else (device.dialect, device.gateway_id)
         said = replace(result.telemetry, dialect=dialect)
         taken = self._take_reading(replace(result, telemetry=said, gateway_id=gateway_id))
+        self._tell_counts()
         if taken.sample is not None and not self._recorder.put_sample(taken.sample, None):
             raise UnavailableError(
                 "the measurement is not stored", why="more wait to be written than there is room for",
@@ -242,10 +245,12 @@ class Ingest:
         return row is not None and self._fleet.devices[row].soc_in_percent
 
     def _count(self, outcome: Outcome) -> None:
-        count = self._counters.get(outcome)
-        if count is None:
-            count = self._counters[outcome] = self._metrics.messages_total.labels(outcome=outcome.value).inc
-        count()
+        self._counts[outcome] = self._counts.get(outcome, 0) + 1
+
+    def _tell_counts(self) -> None:
+        for outcome, count in self._counts.items():
+            self._metrics.messages_total.labels(outcome=outcome.value).inc(count)
+        self._counts.clear()
 
     def _refuse(self, refusal: Refusal) -> None:
         self._count(refusal.outcome)

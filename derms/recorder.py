@@ -157,7 +157,8 @@ class Recorder:
             self._overflow(len(samples), "samples")
             return False
         # The last answers for the message: rows are written in order, so when it is safe all are.
-        self._samples.extend((sample, None) for sample in samples[:-1])
+        if len(samples) > 1:
+            self._samples.extend([(sample, None) for sample in samples[:-1]])
         self._samples.append((samples[-1], message))
         self._wake.set()
         self._quiet.clear()

@@ -16,6 +16,7 @@ def _array(*device_ids: str) -> bytes:
 
 
 def test_what_a_gateway_sends_is_stored_before_it_is_acknowledged_and_its_devices_get_leases(stack: Stack) -> None:
+    eventually(lambda: "ev-003" in {one["device_id"] for one in stack.daemon.ask("/api/devices")["devices"]}, "ev-003")
     refused = 'derms_messages_total{outcome="identity_mismatch"}'
     before = stack.daemon.metric(refused)
     with connected(stack.broker_url, "gw-1") as gateway, connected(stack.broker_url, "gw-2") as other:
