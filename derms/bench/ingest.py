@@ -84,6 +84,7 @@ def ingest(effort: Effort, say: Callable[[str], None]) -> Section:
     parts, runs = asyncio.run(_rising(seconds, say))
     say(f"ingest: {BEHIND_GATEWAYS} devices behind {GATEWAYS} gateways")
     behind = asyncio.run(_behind_gateways(seconds))
+    say(f"ingest: {_words(behind)}")
     best = max((run.reached for run in runs if run.held), default=0.0)
     cost_us = runs[-1].cpu_us
     alone = (
@@ -145,14 +146,20 @@ def _row(name: str, run: Run) -> tuple[str, ...]:
     )
 
 
+def _words(run: Run) -> str:
+    return f"{run.stored} stored, {run.lost} lost, {run.behind_s:.1f} s behind, {run.cpu_us:.0f} us a sample"
+
+
 async def _rising(seconds: float, say: Callable[[str], None]) -> tuple[Parts, list[Run]]:
     async with served(DEVICES, limit_kw=2.0 * DEVICES) as (running, fleet):
         say("ingest: paho and the store alone")
         parts = await measure_parts(running.store, random.Random(1))
+        say(f"ingest: paho {parts.paho_us:.0f} us a message, the store {parts.store_us:.0f} us a row")
         runs = []
         for rate in RATES:
             say(f"ingest: {rate} messages a second")
             runs.append(await _loaded(running, fleet, rate=rate, seconds=seconds, gateways=0))
+            say(f"ingest: {_words(runs[-1])}")
             if not runs[-1].held:
                 break
     return parts, runs

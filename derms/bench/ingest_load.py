@@ -111,7 +111,7 @@ def _measurement(head: bytes, seq: int, now_ms: int) -> bytes:
     )  # fmt: skip
 
 
-def _messages(sending: Sending) -> Iterator[tuple[bytes, bytes, int]]:
+def messages_of(sending: Sending) -> Iterator[tuple[bytes, bytes, int]]:
     """Topic, payload and number of measurements, for ever, one after the other."""
     heads = [(name, f'{{"v":1,"device_id":"{name}","type":"{kind}",'.encode()) for name, kind in sending.devices]
     first = time.time_ns() // 1_000_000
@@ -143,7 +143,7 @@ async def send(sending: Sending) -> Sent:
         senders.append(sender)
     async with asyncio.timeout(_ANSWERS_S):
         await asyncio.gather(*(sender.answered for sender in senders))
-    source, count, samples = _messages(sending), 0, 0
+    source, count, samples = messages_of(sending), 0, 0
     began_s = loop.time()
     while (passed_s := loop.time() - began_s) < sending.seconds:
         due = int(passed_s * sending.rate) + 1
