@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from derms.contract import (
     Decoded,
     Refusal,
@@ -166,7 +168,7 @@ class Ingest:
         device = None if row is None else self._fleet.devices[row]
         # Who may offer it was judged by the other way's own rules, so nobody's place is taken here.
         dialect, gateway_id = (Dialect.V1, None) if device is None else (device.dialect, device.gateway_id)
-        said = replace(result.telemetry, dialect=dialect)
+        said = msgspec.structs.replace(result.telemetry, dialect=dialect)
         taken = self._take_reading(replace(result, telemetry=said, gateway_id=gateway_id))
         self._tell_counts()
         if taken.sample is not None and not self._recorder.put_sample(taken.sample, None):

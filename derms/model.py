@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 
 class DeviceKind(StrEnum):
     """What a device is."""
@@ -164,9 +166,11 @@ class Outcome(StrEnum):
     QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
-    """One measurement of one device, already in the load convention."""
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One measurement of one device, already in the load convention.
+
+    Made once a message: as a frozen dataclass that takes four times as long.
+    """
 
     device_id: str
     kind: DeviceKind

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from derms.errors import BrokerError
 from derms.model import (
     AlarmLine,
@@ -81,8 +83,7 @@ class SetpointSink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """A measurement and when the controller received it."""
 
     telemetry: Telemetry
