@@ -49,7 +49,7 @@ class Run:
     cpu_us: float
     """Of the controller's process, a sample [us]."""
     cores: float
-    """Processors that the controller's process used while it was under load."""
+    """Processors that the controller's process needs for this rate; what it used to catch up counts too."""
     machine: float
     """Processes that wanted a processor at the end, by the machine's own load average."""
 
@@ -181,7 +181,7 @@ async def _loaded(running: Controller, fleet: list[Device], *, rate: float, seco
         rate=rate,
         seconds=seconds,
     )
-    before, used_s, began_s = await running.store.count_samples(), _used_s(), time.monotonic()
+    before, used_s = await running.store.count_samples(), _used_s()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "derms.bench.ingest_load",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -205,7 +205,7 @@ async def _loaded(running: Controller, fleet: list[Device], *, rate: float, seco
         stored=stored,
         behind_s=behind_s,
         cpu_us=spent_s * 1e6 / max(sent.samples, 1),
-        cores=spent_s / (time.monotonic() - began_s),
+        cores=spent_s / sent.seconds,
         machine=os.getloadavg()[0],
     )
 
