@@ -13,7 +13,6 @@ says up to which `seq` the broker has acknowledged. Rules:
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import logging
 import os
@@ -43,7 +42,7 @@ _SENT = struct.Struct("<QI")
 _SUFFIX = ".samples"
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Telemetry)
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Telemetry)}
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Telemetry)}
 
 
 @dataclass(slots=True)

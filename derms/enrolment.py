@@ -35,13 +35,16 @@ class FirstSight:
     target_soc: float = 0.8
 
 
-def register_on_sight(reading: Telemetry, rules: FirstSight, feeder_ids: Collection[str]) -> Device:
+def register_on_sight(
+    reading: Telemetry, rules: FirstSight, feeder_ids: Collection[str], *, gateway_id: str | None = None
+) -> Device:
     """Make the registration of a device never seen before.
 
     Args:
         reading: Its first reading.
         rules: What it is given.
         feeder_ids: The feeders there are; one it names that is not there counts as not named.
+        gateway_id: The gateway it came through; from now on it is enrolled behind that one.
     """
     kind = reading.kind
     rating_kw = _USUAL_KW[kind] if reading.p_max_kw is None else reading.p_max_kw
@@ -64,6 +67,7 @@ def register_on_sight(reading: Telemetry, rules: FirstSight, feeder_ids: Collect
         priority=rules.priority,
         # Nobody has said what it does without a lease: a charger is taken to trickle, the rest to rest.
         default_power_kw=min(minimum_kw, rating_kw),
+        gateway_id=gateway_id,
     )
 
 

@@ -5,9 +5,12 @@ acknowledged to the broker when what it holds is safe (the recorder says when), 
 of it will ever be kept.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from derms.contract import (
     Decoded,
@@ -26,6 +29,9 @@ from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Setpoin
 from derms.ports import Clock, Message, Sample, TelemetryFeed
 from derms.recorder import Recorder
 
+_SLICE = 100
+_SLICE_BYTES = 64 * 1024
+"""Messages, and what they hold, that are taken in before others on the event loop get their turn."""
 _QUIET_S = 60.0
 """A refusal is logged at most this often per device and outcome [s]."""
 _MOST_DEVICES = 200_000
@@ -90,8 +96,8 @@ class Ingest:
         self._topics = topics
         self._clock = clock
         self._metrics = metrics
-        self._counters: dict[Outcome, Callable[[], None]] = {}
-        """To count one message of each outcome met so far: looking a label up costs more than counting."""
+        self._counts: dict[Outcome, int] = {}
+        """Messages of each outcome since the metric was last told: it is told of many at once."""
         self._first_sight = first_sight
         self._feeder_ids = feeder_ids
         self._on_registered = on_registered
@@ -104,7 +110,10 @@ class Ingest:
     async def run(self) -> None:
         """Receive until cancelled."""
         while True:
-            self.take(await self._feed.receive())
+            for some in _slices(await self._feed.receive()):
+                await self._recorder.room()
+                self.take(some)
+                await asyncio.sleep(0)
 
     def take(self, messages: Sequence[Message]) -> None:
         """Take messages in, each for itself, and acknowledge those of which nothing is kept."""
@@ -118,6 +127,7 @@ class Ingest:
                 kept = False
             if not kept:
                 done.append(message)
+        self._tell_counts()
         self._feed.acknowledge(done)
 
     def _take_one(self, message: Message) -> bool:
@@ -143,11 +153,8 @@ class Ingest:
                 sample = self._take_reading(result).sample
                 if sample is not None and self._stores:
                     samples.append(sample)
-        for sample in samples[:-1]:
-            self._recorder.put_sample(sample, None)
         if samples:
-            # The last of an array answers for the message: rows are written in order, so when it is safe all are.
-            self._recorder.put_sample(samples[-1], message)
+            self._recorder.put_samples(samples, message)
         return bool(samples)
 
     def offer(self, reading: Telemetry) -> Taken:
@@ -165,10 +172,15 @@ class Ingest:
         )
         if isinstance(result, Refusal):
             self._refuse(result)
+            self._tell_counts()
             return Taken(result.outcome, result.detail)
         row = self._fleet.row(reading.device_id)
-        dialect = Dialect.V1 if row is None else self._fleet.devices[row].dialect
-        taken = self._take_reading(replace(result, telemetry=replace(result.telemetry, dialect=dialect)))
+        device = None if row is None else self._fleet.devices[row]
+        # Who may offer it was judged by the other way's own rules, so nobody's place is taken here.
+        dialect, gateway_id = (Dialect.V1, None) if device is None else (device.dialect, device.gateway_id)
+        said = msgspec.structs.replace(result.telemetry, dialect=dialect)
+        taken = self._take_reading(replace(result, telemetry=said, gateway_id=gateway_id))
+        self._tell_counts()
         if taken.sample is not None and not self._recorder.put_sample(taken.sample, None):
             raise UnavailableError(
                 "the measurement is not stored", why="more wait to be written than there is room for",
@@ -178,17 +190,15 @@ class Ingest:
 
     def _take_reading(self, decoded: Decoded) -> Taken:
         reading = decoded.telemetry
-        if decoded.gateway_id is not None:
-            # Nobody is enrolled behind a gateway yet, so it may speak for nobody.
-            detail = f"gateway {decoded.gateway_id} has no device {reading.device_id} enrolled behind it"
-            return self._refused(Outcome.IDENTITY_MISMATCH, reading, detail)
         row = self._fleet.row(reading.device_id)
         if row is None:
             if len(self._fleet) >= _MOST_DEVICES:
                 detail = f"the registry is full with {_MOST_DEVICES} devices; retire some"
                 return self._refused(Outcome.QUARANTINED, reading, detail)
-            row = self._enrol(reading)
+            row = self._enrol(reading, decoded.gateway_id)
         device = self._fleet.devices[row]
+        if device.gateway_id != decoded.gateway_id:
+            return self._refused(Outcome.IDENTITY_MISMATCH, reading, _not_its_voice(device, decoded.gateway_id))
         if device.enrolment is not Enrolment.ACTIVE:
             detail = f"device {reading.device_id} is {device.enrolment.value}; an operator has to adopt it"
             return self._refused(Outcome.QUARANTINED, reading, detail)
@@ -236,8 +246,8 @@ class Ingest:
                 words = ", ".join(f"{reason} ({n} since it started)" for reason, n in new.items())
                 log.warning("Device %s refuses setpoints: %s", reading.device_id, words, extra=extra)
 
-    def _enrol(self, reading: Telemetry) -> int:
-        device = register_on_sight(reading, self._first_sight, self._feeder_ids())
+    def _enrol(self, reading: Telemetry, gateway_id: str | None) -> int:
+        device = register_on_sight(reading, self._first_sight, self._feeder_ids(), gateway_id=gateway_id)
         row = self._fleet.register(device)
         self._on_registered(device)
         log.info(
@@ -273,10 +283,12 @@ class Ingest:
         return row is not None and self._fleet.devices[row].soc_in_percent
 
     def _count(self, outcome: Outcome) -> None:
-        count = self._counters.get(outcome)
-        if count is None:
-            count = self._counters[outcome] = self._metrics.messages_total.labels(outcome=outcome.value).inc
-        count()
+        self._counts[outcome] = self._counts.get(outcome, 0) + 1
+
+    def _tell_counts(self) -> None:
+        for outcome, count in self._counts.items():
+            self._metrics.messages_total.labels(outcome=outcome.value).inc(count)
+        self._counts.clear()
 
     def _refuse(self, refusal: Refusal) -> None:
         self._count(refusal.outcome)
@@ -294,3 +306,22 @@ class Ingest:
             refusal.detail,
             extra={"device": key[0], "outcome": refusal.outcome.value},
         )
+
+
+def _not_its_voice(device: Device, gateway_id: str | None) -> str:
+    """Why somebody may not speak for a device."""
+    enrolled = "behind no gateway" if device.gateway_id is None else f"behind gateway {device.gateway_id}"
+    spoke = "it spoke for itself" if gateway_id is None else f"gateway {gateway_id} spoke for it"
+    return f"device {device.device_id} is enrolled {enrolled}, but {spoke}"
+
+
+def _slices(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Cut what came into parts that take a few milliseconds each; a gateway's message weighs what it holds."""
+    start = size = 0
+    for number, message in enumerate(messages):
+        size += len(message.payload)
+        if size >= _SLICE_BYTES or number - start >= _SLICE:
+            yield messages[start : number + 1]
+            start, size = number + 1, 0
+    if start < len(messages):
+        yield messages[start:]

@@ -9,6 +9,8 @@ milliseconds (`_ms`); what people make (events, registrations) carries aware UTC
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from derms.kinds import AlarmChange as AlarmChange
 from derms.kinds import AlarmState as AlarmState
 from derms.kinds import DeviceKind as DeviceKind
@@ -26,9 +28,11 @@ from derms.kinds import ProgramKind as ProgramKind
 from derms.kinds import Role as Role
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
-    """One measurement of one device, already in the load convention."""
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One measurement of one device, already in the load convention.
+
+    Made once a message: as a frozen dataclass that takes four times as long.
+    """
 
     device_id: str
     kind: DeviceKind
@@ -111,6 +115,8 @@ class Device:
     """Default control: what the device does by itself without a lease [kW]."""
     ready_by: datetime | None = None
     """When its energy is needed, as an operator says; until then it beats what telemetry says."""
+    gateway_id: str | None = None
+    """The gateway that speaks for it, and nobody else; None: it speaks for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

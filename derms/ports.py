@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import msgspec
 
 from derms.errors import BrokerError
 from derms.model import (
@@ -41,8 +43,7 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One received MQTT message."""
 
     topic: str
@@ -92,8 +93,7 @@ class SetpointSink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """A measurement and when the controller received it."""
 
     telemetry: Telemetry

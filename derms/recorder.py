@@ -5,8 +5,8 @@ Rules:
     - A message is reported safe only after the commit that holds its sample, or after the fsync of the spool.
     - Order is kept: while anything waits in the spool, what is newer queues up behind it.
     - Every queue is bounded. A full sample queue drops the newest sample of those that no broker waits for (QoS 0); the
-      others are bounded by the broker's own window. Full queues of setpoints and decisions drop their oldest. All of
-      it is counted.
+      others are bounded by the broker's own window, and by `room`, for which their reader waits. Full queues of
+      setpoints and decisions drop their oldest. All of it is counted.
     - What the engine remembers is worth only its newest value: of each tree the newest waits, and rides along with the
       rows of the next commit. It never goes to the spool: while the store is away it is dropped, uncounted, as the next
       tick brings a newer one.
@@ -95,6 +95,8 @@ class Recorder:
         self._work: _Work | None = None
         """Taken from the queues, not safe yet; survives the cancellation of `run`."""
         self._wake = asyncio.Event()
+        self._freed = asyncio.Event()
+        """Rows have left the queue."""
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._samples_put = 0
@@ -138,18 +140,33 @@ class Recorder:
 
         Args:
             sample: The measurement.
-            message: What may be acknowledged once it is safe; for a message of several samples, with the last.
+            message: What may be acknowledged once it is safe.
 
         Returns:
             False: the queue is full, and nothing was taken. Only a sample for which no broker waits (QoS 0) is ever
             dropped so: those it waits for are bounded by its own window, and answering for none of them would stop it.
         """
+        return self.put_samples((sample,), message)
+
+    def put_samples(self, samples: Sequence[Sample], message: Message | None) -> bool:
+        """Take the measurements of one message, all or none.
+
+        Args:
+            samples: At least one.
+            message: What may be acknowledged once all of them are safe.
+
+        Returns:
+            As `put_sample`. A gateway's message holds many, so its window is no bound: wait for `room` before.
+        """
         waited_for = message is not None and message.receipt != 0
         if len(self._samples) >= self._limits.samples and not waited_for:
-            self._overflow(1, "samples")
+            self._overflow(len(samples), "samples")
             return False
-        self._samples.append((sample, message))
-        self._samples_put += 1
+        # The last answers for the message: rows are written in order, so when it is safe all are.
+        if len(samples) > 1:
+            self._samples.extend([(sample, None) for sample in samples[:-1]])
+        self._samples.append((samples[-1], message))
+        self._samples_put += len(samples)
         self._wake.set()
         self._quiet.clear()
         return True
@@ -173,6 +190,12 @@ class Recorder:
         self._memories[record.feeder_id] = record
         self._wake.set()
         self._quiet.clear()
+
+    async def room(self) -> None:
+        """Wait while the queue of samples is full, unless neither store nor disk takes any: control must still hear."""
+        while len(self._samples) >= self._limits.samples and not self.disk_failed:
+            self._freed.clear()
+            await self._freed.wait()
 
     async def quiet(self, timeout_s: float) -> bool:
         """Wait until nothing waits any more.
@@ -253,6 +276,7 @@ class Recorder:
         """The batch in hand, or else one from the queues."""
         if self._work is None and (self._samples or self._setpoints or self._decisions or self._memories):
             pairs = _taken(self._samples, self._limits.batch_rows)
+            self._freed.set()
             self._work = _Work(
                 batch=RecordBatch(
                     samples=[sample for sample, _ in pairs],
@@ -286,7 +310,9 @@ class Recorder:
         self._work = None
         self._samples_safe += len(work.batch.samples)
         self._progress.set()
-        if not self.queued and not self._memories:
+        if self.queued or self._memories:
+            self._wake.set()  # they may have come while this one was tried again and again
+        else:
             self._quiet.set()
         if work.messages:
             self._on_safe(work.messages)
@@ -315,6 +341,7 @@ class Recorder:
         if not self.disk_failed:
             _log.error("the spool does not work; rows wait in memory", extra={"error": str(error)})
         self.disk_failed = True
+        self._freed.set()
 
     def _is_due(self) -> bool:
         return self._clock.monotonic_s() >= self._retry_at_s

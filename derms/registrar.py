@@ -6,7 +6,7 @@ Full-policy: at most one pending registration a device, so no larger than the fl
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from derms.errors import NotFoundError, StoreError, UsageError
 from derms.model import Device
@@ -16,8 +16,15 @@ _GATHER_S = 0.1
 """Wait this long for more, so that a fleet that appears at once is one transaction [s]."""
 _RETRY_S = 5.0
 _FINISH_S = 2.0
+_MOST = 2_000
+"""Registrations in one transaction: 50,000 that come at once would take longer than the store is given."""
 
 log = logging.getLogger(__name__)
+
+
+def in_parts(devices: Sequence[Device]) -> list[Sequence[Device]]:
+    """Cut registrations into transactions."""
+    return [devices[start : start + _MOST] for start in range(0, len(devices), _MOST)]
 
 
 class Registrar:
@@ -65,16 +72,14 @@ class Registrar:
         Raises:
             StoreError: It stays queued.
         """
-        batch = dict(self._pending)
-        if not batch:
-            return
-        try:
-            await self._store.save_devices(list(batch.values()))
-        except (NotFoundError, UsageError):
-            await self._save_singly(batch.values())
-        for device_id, device in batch.items():
-            if self._pending.get(device_id) is device:
-                del self._pending[device_id]
+        for batch in in_parts(list(self._pending.values())):
+            try:
+                await self._store.save_devices(batch)
+            except (NotFoundError, UsageError):
+                await self._save_singly(batch)
+            for device in batch:
+                if self._pending.get(device.device_id) is device:
+                    del self._pending[device.device_id]
         if not self._pending:
             self._filled.clear()
 

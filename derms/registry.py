@@ -15,6 +15,7 @@ from derms.feeders_file import Declared, merged, read_feeders
 from derms.fleet import Fleet
 from derms.model import Device, DeviceOverride, Feeder, Setpoint
 from derms.ports import Clock, OverrideStore, RegistryStore
+from derms.registrar import in_parts
 from derms.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ async def restore(
     for device in known:
         fleet.register(device, spoke=True)
     if registrations:
-        await store.save_devices(registrations)
+        for some in in_parts(registrations):
+            await store.save_devices(some)
         for device in registrations:
             # Announced beforehand, so their default control is known: they need not be feared at their rating.
             fleet.register(device, spoke=True)

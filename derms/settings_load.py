@@ -16,7 +16,7 @@ from derms.settings import IsolatedSettings, Settings, read_env_file
 from derms.settings_machine import toml_file
 from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
 
-_FLAGS = {"control_interval_s": "--interval", "feeder_import_limit_kw": "--limit"}
+_FLAGS = {"control_interval_s": "--interval", "feeder_import_limit_kw": "--limit", "roles": "--role"}
 """The flags that are not named as their setting is."""
 _SECRET_FIELDS = frozenset({"jwt_secret", "mqtt_password", "auth_users", "prometheus_token"})
 

@@ -24,7 +24,7 @@ from derms.leadership import Alone
 from derms.metrics import Metrics
 from derms.model import Device, DeviceKind, Dialect, Enrolment, Feeder, Telemetry
 from derms.ports import Message
-from derms.recorder import Recorder
+from derms.recorder import Limits, Recorder
 from derms.runtime import running
 from derms.spool import Spool
 from tests.fakes_contract import LoopClock
@@ -127,7 +127,15 @@ class Site:
 class Rig:
     """Everything, wired as `derms.serve` does it, and time that passes when told."""
 
-    def __init__(self, tmp_path: Path, feeder: Feeder, *, epoch: int = 7, enrolment: Enrolment = Enrolment.ACTIVE):
+    def __init__(
+        self,
+        tmp_path: Path,
+        feeder: Feeder,
+        *,
+        epoch: int = 7,
+        enrolment: Enrolment = Enrolment.ACTIVE,
+        limits: Limits | None = None,
+    ) -> None:
         self.clock = LoopClock()
         self.bus = Bus()
         self.topics = Topics()
@@ -146,6 +154,7 @@ class Rig:
             on_safe=self.bus.acknowledge,
             clock=self.clock,
             rng=random.Random(1),
+            limits=limits,
         )
         self.outbox = Outbox(
             sink=self.bus,
@@ -217,10 +226,15 @@ class Rig:
 
 @asynccontextmanager
 async def running_rig(
-    tmp_path: Path, feeder: Feeder, *, epoch: int = 7, enrolment: Enrolment = Enrolment.ACTIVE
+    tmp_path: Path,
+    feeder: Feeder,
+    *,
+    epoch: int = 7,
+    enrolment: Enrolment = Enrolment.ACTIVE,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Rig]:
     """A rig whose tasks run."""
-    rig = Rig(tmp_path, feeder, epoch=epoch, enrolment=enrolment)
+    rig = Rig(tmp_path, feeder, epoch=epoch, enrolment=enrolment, limits=limits)
     tasks = {"recorder": rig.recorder.run, "ingest": rig.ingest.run, "outbox": rig.outbox.run, "loop": rig.loop.run}
     async with rig.recorder, running(tasks):
         yield rig

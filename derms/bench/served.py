@@ -20,28 +20,35 @@ from derms.settings_load import load_settings
 
 INTERVAL_S = 5.0
 """Of the control loop, and between two readings of a device [s]."""
+_BROKER_CONF = """listener {port} 127.0.0.1
+allow_anonymous true
+max_inflight_messages 20000
+max_queued_messages 1000000
+set_tcp_nodelay true
+"""
 _RATINGS = {DeviceKind.EV: 7.4, DeviceKind.BATTERY: 5.0, DeviceKind.PV: 8.0}
 
 
 @contextlib.asynccontextmanager
-async def served(devices: int, *, limit_kw: float) -> AsyncIterator[tuple[Controller, list[Device]]]:
+async def served(devices: int, *, limit_kw: float, gateways: int = 0) -> AsyncIterator[tuple[Controller, list[Device]]]:
     """Run a controller with so many devices registered; nobody speaks for them yet.
 
     Args:
         devices: How many.
         limit_kw: The feeder's import limit.
+        gateways: How many gateways speak for them, in turns; 0: each speaks for itself.
 
     Raises:
         UnavailableError: There is no Mosquitto.
     """
-    fleet = _fleet(devices)
+    fleet = _fleet(devices, gateways)
     # What it has to say of a fleet that does not obey is no part of a report.
     logging.getLogger("derms").addHandler(logging.NullHandler())
     async with contextlib.AsyncExitStack() as stack:
         scratch = stack.enter_context(_scratch())
         settings = load_settings(
             isolated=True,
-            mqtt_url=await stack.enter_async_context(_broker()),
+            mqtt_url=await stack.enter_async_context(_broker(scratch)),
             data_dir=scratch / "data",
             state_dir=scratch / "state",
             api_port=0,
@@ -72,16 +79,19 @@ def load_of(
 
 
 @contextlib.asynccontextmanager
-async def _broker() -> AsyncIterator[str]:
-    """A Mosquitto as it comes, on loopback: what the embedded one writes to disk is not measured here."""
+async def _broker(scratch: Path) -> AsyncIterator[str]:
+    """A Mosquitto on loopback that holds much and saves nothing: what one writes to disk is not measured here."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise UnavailableError("there is no mosquitto", why="the fleet speaks through it", next_step="install it")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    config = scratch / "mosquitto.conf"
+    config.write_text(_BROKER_CONF.format(port=port))
+    config.chmod(0o644)
     quiet = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(program, "-p", str(port), stdout=quiet, stderr=quiet)
+    process = await asyncio.create_subprocess_exec(program, "-c", str(config), stdout=quiet, stderr=quiet)
     try:
         yield f"mqtt://127.0.0.1:{port}"
     finally:
@@ -97,7 +107,7 @@ def _scratch() -> Iterator[Path]:
         yield Path(directory)
 
 
-def _fleet(devices: int) -> list[Device]:
+def _fleet(devices: int, gateways: int = 0) -> list[Device]:
     """Seven cars, two batteries and one PV array in ten."""
     kinds = [*[DeviceKind.EV] * 7, *[DeviceKind.BATTERY] * 2, DeviceKind.PV]
     return [
@@ -109,6 +119,7 @@ def _fleet(devices: int) -> list[Device]:
             p_export_max_kw=0.0 if kinds[number % 10] is DeviceKind.EV else _RATINGS[kinds[number % 10]],
             p_min_kw=1.4 if kinds[number % 10] is DeviceKind.EV else 0.0,
             capacity_kwh=None if kinds[number % 10] is DeviceKind.PV else 40.0,
+            gateway_id=f"gw-{number % gateways}" if gateways else None,
         )
         for number in range(devices)
     ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from derms.bench.figures import Section
 
 app = Noun(
-    "Measure the engine, the API, the command line and the control center.",
+    "Measure the engine, the API, the intake of telemetry, the command line and the control center.",
     "derms bench api --quick",
     "derms bench control --quick",
 )
@@ -35,6 +35,26 @@ def api(
       derms bench api --json figures.json
     """
     from derms.bench.api import api as measure
+
+    _one_section(measure, quick, json_file, page)
+
+
+@app.command("ingest")
+def ingest(
+    quick: Annotated[bool, typer.Option("--quick", help="Ten seconds a rate.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
+) -> None:
+    r"""Measure how much telemetry a controller takes in: rising rates through Mosquitto into PostgreSQL, none lost.
+
+    Generator, broker, database and controller share the machine. Results go to stdout, what is being done to stderr.
+
+    \b
+    Examples:
+      derms bench ingest --quick
+      derms bench ingest --json figures.json
+    """
+    from derms.bench.ingest import ingest as measure
 
     _one_section(measure, quick, json_file, page)
 

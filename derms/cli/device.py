@@ -29,6 +29,7 @@ _Ids = Annotated[
     list[str],
     typer.Argument(help="Ids of devices; - reads them from stdin.", autocompletion=names_of(Kind.DEVICE)),
 ]
+_Gateway = typer.Option(help="Behind this gateway, which then speaks for it; '' for none.", metavar="GATEWAY")
 _Feeder = typer.Option(help="On which feeder.", autocompletion=names_of(Kind.FEEDER))
 _Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
 _For = Annotated[str, typer.Option("--for", help="How long, such as 30m or 2h; then it ends by itself.")]
@@ -47,6 +48,7 @@ async def list_(
         str | None,
         typer.Option(help="Only on this feeder, and below it.", autocompletion=names_of(Kind.FEEDER)),
     ] = None,
+    gateway: Annotated[str | None, typer.Option(help="Only behind this gateway.", metavar="GATEWAY")] = None,
     match: Annotated[str | None, typer.Option("--match", help="Only with this in the id or the site.")] = None,
     sort: Annotated[str | None, typer.Option(help="A field; with a minus in front the largest first.")] = None,
 ) -> None:
@@ -59,7 +61,7 @@ async def list_(
     """
     from derms.api.schemas.devices import DeviceOut, DevicesQuery
 
-    query = DevicesQuery(type=kind, origin=origin, feeder_id=feeder, q=match, sort=sort)
+    query = DevicesQuery(type=kind, origin=origin, feeder_id=feeder, gateway_id=gateway, q=match, sort=sort)
     async with run.client() as client:
         devices = await client.devices(query)
 
@@ -114,6 +116,7 @@ async def show(run: Run, device_id: _Id) -> None:
             "device": f"{device.device_id} ({device.type.value}, {device.origin.value}, {device.enrolment.value})",
             "feeder": device.feeder_id,
             "site": device.site_id or "-",
+            "gateway": device.gateway_id or "- (it speaks for itself)",
             "priority": device.priority,
             "rating": f"import {run.power(device.p_import_max_kw)}, export {run.power(device.p_export_max_kw)}",
             "SOC": "-"
@@ -169,6 +172,7 @@ async def create(
     ] = None,
     priority: Annotated[int, typer.Option(help="1..10, larger is served first.", min=1, max=10)] = 5,
     origin: Annotated[Origin, typer.Option(help="Simulated or physical.")] = Origin.PHYSICAL,
+    gateway: Annotated[str | None, _Gateway] = None,
     if_not_exists: Annotated[bool, typer.Option("--if-not-exists", help="One that is there is left as it is.")] = False,
     id_only: Annotated[bool, typer.Option("--id-only", help="The same as -o name.")] = False,
 ) -> None:
@@ -187,6 +191,7 @@ async def create(
         feeder_id=feeder,
         origin=origin,
         priority=priority,
+        gateway_id=gateway or None,
         p_import_max_kw=import_max or 0.0,
         p_export_max_kw=export_max or 0.0,
     )
@@ -358,6 +363,7 @@ async def set_(
     export_max: Annotated[
         float | None, typer.Option(parser=parse_magnitude, metavar="KW", help="Rating, discharging or generating.")
     ] = None,
+    gateway: Annotated[str | None, _Gateway] = None,
     dry_run: _Dry = False,
 ) -> None:
     r"""Change a device's registration; what is not given stays as it is. Needs the role operator.
@@ -366,6 +372,7 @@ async def set_(
     Examples:
       derms device set ev-007 --priority 8 --target-soc 90%
       derms device set bat-01 --import-max 5 --export-max 5 --dry-run
+      derms device set ev-007 --gateway gw-1
     """
     import msgspec
 
@@ -379,7 +386,9 @@ async def set_(
         "p_import_max_kw": import_max,
         "p_export_max_kw": export_max,
     }
-    said = {name: value for name, value in given.items() if value is not None}
+    said: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if gateway is not None:
+        said["gateway_id"] = gateway or None
     if not said:
         raise UsageError("nothing is to be changed", why="no option says what", next_step="see `derms device set -h`")
     async with run.client() as client:

@@ -25,7 +25,7 @@ from derms.contract.presence import (
     encode_status,
 )
 from derms.contract.setpoint import Order, decode_setpoint, encode_setpoint
-from derms.contract.strict import MAX_DEPTH, MAX_GATEWAY_BYTES, MAX_MESSAGE_BYTES
+from derms.contract.strict import MAX_DEPTH, MAX_GATEWAY_BYTES, MAX_GATEWAY_SAMPLES, MAX_MESSAGE_BYTES
 from derms.contract.telemetry import decode_telemetry, encode_telemetry
 from derms.contract.topics import TelemetrySource, Topics, check_device_id
 
@@ -34,6 +34,7 @@ __all__ = [
     "MAX_AGE_MS",
     "MAX_DEPTH",
     "MAX_GATEWAY_BYTES",
+    "MAX_GATEWAY_SAMPLES",
     "MAX_MESSAGE_BYTES",
     "MAX_POWER_KW",
     "MAX_TEXT",

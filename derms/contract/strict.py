@@ -20,6 +20,8 @@ MAX_MESSAGE_BYTES = 16 * 1024
 """The largest message of one device."""
 MAX_GATEWAY_BYTES = 256 * 1024
 """The largest message of a gateway, which speaks for many."""
+MAX_GATEWAY_SAMPLES = 1000
+"""The most measurements in it: taking in one message must not hold up the control loop."""
 MAX_DEPTH = 16
 """The deepest nesting of objects and arrays."""
 

@@ -152,6 +152,9 @@ def _decode_gateway(
         raise Refused(Outcome.MALFORMED, f"not an array of telemetry objects: {str(error)[:100]}") from error
     if not elements:
         raise Refused(Outcome.INVALID, "an empty array")
+    if len(elements) > strict.MAX_GATEWAY_SAMPLES:
+        detail = f"{len(elements)} measurements, the limit is {strict.MAX_GATEWAY_SAMPLES} a message"
+        raise Refused(Outcome.TOO_LARGE, detail)
     return [_decode_element(bytes(element), gateway_id, now_ms, speaks_percent) for element in elements]
 
 

@@ -44,7 +44,7 @@ class ConnectOptions:
 class Wire:
     """What paho takes for a socket: reads come from the last chunk, writes gather until `flush`."""
 
-    __slots__ = ("_chunk", "_out", "_position", "_transport", "at_end", "held", "parting")
+    __slots__ = ("_chunk", "_out", "_position", "_transport", "at_end", "parting")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -52,7 +52,6 @@ class Wire:
         self._position = 0
         self._out: list[bytes | bytearray] = []
         self.at_end = False
-        self.held = False
         self.parting = False
         """The next `close` is our goodbye."""
 
@@ -68,8 +67,6 @@ class Wire:
 
     def recv(self, size: int) -> bytes:
         """Give paho the next bytes."""
-        if self.held:
-            raise BlockingIOError
         data = self._chunk[self._position : self._position + size]
         if not data and not self.at_end:
             raise BlockingIOError

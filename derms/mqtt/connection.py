@@ -1,8 +1,9 @@
 """One MQTT connection: the only door to paho.
 
-paho parses and builds the packets; asyncio moves the bytes (names, TCP, TLS, back-pressure), so there is neither a
-thread nor a blocking call. A connection is never reused: every attempt gets a fresh paho client, so nothing of an
-earlier one (packet ids, half-sent packets, unanswered publishes) can reach the next.
+paho parses and builds the packets, but for received messages and their acknowledgements (see `derms.mqtt.packets`);
+asyncio moves the bytes (names, TCP, TLS, back-pressure), so there is neither a thread nor a blocking call. A connection
+is never reused: every attempt gets a fresh paho client, so nothing of an earlier one (packet ids, half-sent packets,
+unanswered publishes) can reach the next.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, topic_matches_sub
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, topic_matches_sub
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from derms.errors import BrokerError, UsageError
 from derms.mqtt.client import MAX_PENDING, ConnectOptions, Level, Wire, expiring, new_client
 from derms.mqtt.dial import dial
+from derms.mqtt.packets import PUBLISH, PacketBuffer, Publish, pubacks, read_publish
 from derms.mqtt.receipts import Receipts
 from derms.mqtt.refusals import BrokerRefusedError, VersionRefusedError
 from derms.ports import Message
@@ -60,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._pending: dict[int, asyncio.Future[None]] = {}
         self._receipts = Receipts(generation)
         self._full = False
-        self._turn = 0
+        self._buffer = PacketBuffer()
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport | None = None
@@ -73,7 +75,6 @@ class Connection(asyncio.Protocol):
         client.on_connect = self._on_connack
         client.on_subscribe = self._on_suback
         client.on_publish = self._on_puback
-        client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         client.on_socket_register_write = self._write_soon
 
@@ -208,13 +209,13 @@ class Connection(asyncio.Protocol):
         self._client.wire = self._wire = Wire(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Let paho read what came; after the goodbye it is dropped."""
+        """Read what came; after the goodbye it is dropped."""
         if self._wire is not None and not self.lost.done():
-            self._wire.feed(data)
+            self._buffer.feed(data)
             self._pump()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let paho read what is left, then end."""
+        """Read what is left, then end."""
         if not self._closed.done():
             self._closed.set_result(None)
         if self._wire is not None and not self.lost.done():
@@ -237,30 +238,55 @@ class Connection(asyncio.Protocol):
             self._pump()
 
     def _pump(self) -> None:
-        """Let paho take packets until the chunk is used up, the reader is full or the turn is over."""
+        """Take packets until there is none, the reader is full or the turn is over."""
         wire, transport = self._wire, self._transport
         if wire is None or transport is None or self.lost.done():
             return
-        self._turn = 0
-        wire.held = self._full and not wire.at_end
+        if self._full and not wire.at_end:
+            transport.pause_reading()
+            return
         try:
-            while (wire.unread or wire.at_end) and not wire.held and not self.lost.done():
-                if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                    self.abort("the broker closed the connection")
+            over = self._take_packets(wire)
         except Exception as error:
-            # whatever paho raises on bytes it cannot read: the stream is out of step for good
+            # bytes that are no MQTT, or whatever paho raises on them: the stream is out of step for good
             _log.warning(
                 "The MQTT broker sent something unreadable; connecting anew.",
                 extra={"client_id": self._options.client_id, "error": repr(error)},
             )
             self.abort("the broker sent something unreadable")
             return
-        if not wire.held:
+        if not over:
             transport.resume_reading()
         else:
             transport.pause_reading()
             if not self._full:
                 self._loop.call_soon(self._pump)
+
+    def _take_packets(self, wire: Wire) -> bool:
+        """Take packets; True: reading has to stop for now.
+
+        Raises:
+            Exception: The bytes cannot be read.
+        """
+        buffer, turn = self._buffer, 0
+        while (packet := buffer.take()) is not None:
+            start, body, end = packet
+            chunk = buffer.chunk
+            if chunk[start] & 0xF0 == PUBLISH and chunk[start] & 0x06 in (0, 2):
+                self._take_message(read_publish(chunk, start, body, end, level=self.level))
+                turn += 1
+                if not wire.at_end and (self._full or turn >= _MESSAGES_A_TURN):
+                    return True
+            else:
+                wire.feed(chunk[start:end])
+                while wire.unread and not self.lost.done():
+                    if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                        self.abort("the broker closed the connection")
+            if self.lost.done():
+                return False
+        if wire.at_end and self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.abort("the broker closed the connection")
+        return False
 
     def _write_soon(self, *_: object) -> None:
         self._loop.call_soon(self._write)
@@ -334,11 +360,15 @@ class Connection(asyncio.Protocol):
         await self._writable.wait()
 
     def acknowledge(self, receipts: Iterable[int]) -> None:
-        """Note messages as safe; send the PUBACKs that are due, in the order of receipt."""
-        if self.lost.done():
-            return
-        for mid in self._receipts.acknowledge(receipts):
-            self._client.ack(mid, 1)
+        """Note messages as safe; send the PUBACKs that are due, in the order of receipt, as one write."""
+        if not self.lost.done():
+            self._confirm(self._receipts.acknowledge(receipts))
+
+    def _confirm(self, packet_ids: Iterable[int]) -> None:
+        answers = pubacks(packet_ids)
+        # paho hands over whole packets only, so these never come to stand within one of its own
+        if answers and self._transport is not None:
+            self._transport.write(answers)
 
     def _expiring(self, expires_s: int) -> Properties:
         # a paho Properties takes 10 us to build, and leases mostly have the same length
@@ -371,25 +401,24 @@ class Connection(asyncio.Protocol):
     def _subscribed(self, topic: str) -> bool:
         return any(topic_matches_sub(pattern, topic) for pattern, _ in self._options.subscriptions)
 
-    def _on_message(self, _c: Client, _u: object, message: MQTTMessage) -> None:
+    def _take_message(self, message: Publish) -> None:
         receipt = 0
-        if message.qos == 1 and self._options.manual_ack:
-            receipt = self._receipts.issue(message.mid)
+        if message.qos == 1:
+            if self._options.manual_ack:
+                receipt = self._receipts.issue(message.packet_id)
+            else:
+                self._confirm((message.packet_id,))
         try:
-            topic = message.topic
+            topic = message.topic.decode()
         except UnicodeDecodeError:
             # no reader could be told about it; keeping it unacknowledged would only block the ones behind it
             self.acknowledge([receipt])
             return
-        if message.retain and self.level == 4 and not self._subscribed(topic):
+        if message.retained and self.level == 4 and not self._subscribed(topic):
             # amqtt hands out retained messages that others have subscribed to
             self.acknowledge([receipt])
             return
-        left_s = _expiry_of(message) if message.retain and self.level == 5 else None
-        self._full = not self._deliver(Message(topic, bytes(message.payload), message.retain, receipt, left_s))
-        self._turn += 1
-        if self._wire is not None and not self._wire.at_end:
-            self._wire.held = self._full or self._turn >= _MESSAGES_A_TURN
+        self._full = not self._deliver(Message(topic, message.payload, message.retained, receipt, message.expires_s))
 
     def _on_disconnect(
         self, _c: Client, _u: object, flags: DisconnectFlags, reason: ReasonCode, _p: Properties | None
@@ -400,12 +429,6 @@ class Connection(asyncio.Protocol):
             self._finish("the broker did not answer a ping in time")
         else:
             self._finish("the broker closed the connection")
-
-
-def _expiry_of(message: MQTTMessage) -> int | None:
-    """What is left of a message's life [s]; None: it was given none."""
-    expiry = getattr(message.properties, "MessageExpiryInterval", None)
-    return expiry if isinstance(expiry, int) else None
 
 
 def _reason(error: BaseException) -> str:

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _STABLE_S = 5.0
 """A connection that held so long was a good one: the next pause is short again."""
 _GOODBYE_S = 2.0
+_INBOX_BYTES = 64 << 20
 _VERSION_SILENCE_S = 3.0
 _SLICE = 200
 """Publishes queued before the event loop gets a turn (a few milliseconds of work)."""
@@ -42,7 +43,7 @@ class MqttLink:
         tls: Certificates, or a context to share between links; only looked at for a ``mqtts`` address.
         manual_ack: Messages of QoS 1 are acknowledged to the broker by `acknowledge` only.
         no_echo: The broker does not send us what we publish ourselves (MQTT 5; in 3.1.1 it does).
-        inbox_size: Messages that may wait for `receive`.
+        inbox_size: Messages that may wait for `receive`; and no more than 64 MiB of them.
         session_expiry_s: For how long the broker keeps subscriptions and unacknowledged messages when we are away;
             3.1.1 has no such time and keeps them for good when this is not 0.
         receive_maximum: Unacknowledged messages the broker may have under way (MQTT 5); by default the inbox's size.
@@ -126,6 +127,7 @@ class MqttLink:
         self._choice = ProtocolChoice((5, 4) if protocol == "auto" else (protocol,))
         self._generation = 0
         self._inbox: list[Message] = []
+        self._inbox_bytes = 0
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
         self._connection: Connection | None = None
@@ -192,7 +194,7 @@ class MqttLink:
             self._arrived.clear()
             self._check_running()
             await self._arrived.wait()
-        messages, self._inbox = self._inbox, []
+        messages, self._inbox, self._inbox_bytes = self._inbox, [], 0
         if self._connection is not None:
             self._connection.resume()
         return messages
@@ -204,8 +206,9 @@ class MqttLink:
 
     def _deliver(self, message: Message) -> bool:
         self._inbox.append(message)
+        self._inbox_bytes += len(message.payload)
         self._arrived.set()
-        if len(self._inbox) < self._inbox_size:
+        if len(self._inbox) < self._inbox_size and self._inbox_bytes < _INBOX_BYTES:
             return True
         self.inbox_full += 1
         return False

@@ -13,7 +13,7 @@ FEEDER_COLUMNS = (
 DEVICE_COLUMNS = (
     "device_id, kind, feeder_id, site_id, origin, enrolment, dialect, soc_in_percent, p_import_max_kw, "
     "p_export_max_kw, p_min_kw, p_step_kw, capacity_kwh, min_soc_reserve, target_soc, priority, default_power_kw, "
-    "ready_by"
+    "ready_by, gateway_id"
 )
 
 

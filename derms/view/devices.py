@@ -101,6 +101,7 @@ class LiveDevices:
             min_soc_reserve=device.min_soc_reserve,
             default_power_kw=device.default_power_kw,
             ready_by=_instant(_ready_ms(device, reading, now_ms)),
+            gateway_id=device.gateway_id,
             p_actual_kw=None if reading is None else reading.p_actual_kw,
             p_setpoint_kw=None if reading is None else reading.p_setpoint_kw,
             soc=None if reading is None else reading.soc,
@@ -133,6 +134,9 @@ class LiveDevices:
         if query.freshness is not None:
             fresh = freshness_codes(fleet, rows, self._clock.monotonic_s(), self._params)
             rows = rows[fresh == FRESHNESS.index(query.freshness)]
+        if query.gateway_id is not None:
+            behind = [row for row in rows.tolist() if fleet.devices[row].gateway_id == query.gateway_id]
+            rows = np.array(behind, dtype=np.int64)
         if query.q:
             part = query.q.lower()
             found = [row for row in rows.tolist() if _names(fleet.devices[row], part)]
@@ -189,6 +193,7 @@ class LiveDevices:
             **{name: self._number(name) for name in (*_COLUMNS, "freshness", "age_s")},
             "capacity_kwh": lambda row: fleet.devices[row].capacity_kwh,
             "ready_by": lambda row: _ready_ms(fleet.devices[row], fleet.readings[row], self._clock.now_ms()),
+            "gateway_id": lambda row: fleet.devices[row].gateway_id,
             "p_max_kw": lambda row: _said(fleet.readings[row], "p_max_kw"),
             "status": lambda row: _said(fleet.readings[row], "status"),
             "online": lambda row: fleet.online[row],

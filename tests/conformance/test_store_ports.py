@@ -143,6 +143,7 @@ async def test_devices_come_back_as_they_were_saved_and_are_replaced(store: AnyS
         priority=9,
         default_power_kw=-0.5,
         ready_by=T0,
+        gateway_id="gw-1",
     )
     await store.save_devices([full, plain])
     assert await store.load_devices() == [plain, full]

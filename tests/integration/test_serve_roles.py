@@ -122,3 +122,4 @@ def test_roles_that_leave_something_to_others_need_a_broker_and_a_database(progr
     unknown = programs.derms("serve", "--role", "control,cook")
     assert unknown.wait(20.0) == 2
     assert "cook" in unknown.stderr
+    assert "--role" in unknown.stderr

@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from derms.enrolment import FirstSight, register_on_sight
 from derms.model import DeviceKind, Dialect, Enrolment, Origin, Telemetry

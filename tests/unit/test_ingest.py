@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from derms.model import Dialect, Enrolment, Feeder, Origin, Outcome
+from derms.recorder import Limits
 from tests.fakes_contract import NOW_MS, run_virtually
 from tests.plant import Rig, Site, running_rig
 
@@ -138,13 +139,89 @@ def test_telemetry_never_moves_a_device_to_another_feeder_nor_raises_its_rating(
     _run(tmp_path, [("der/telemetry/ev-1", _v1()), ("der/telemetry/ev-1", later)], check)
 
 
-def test_a_gateway_may_not_speak_for_devices_that_are_not_enrolled_behind_it(tmp_path: Path) -> None:
+def _by(gateway_id: str, *measurements: bytes) -> tuple[str, bytes]:
+    return f"der/gateway/{gateway_id}/telemetry", b"[" + b",".join(measurements) + b"]"
+
+
+def test_a_gateway_may_not_speak_for_a_device_that_speaks_for_itself(tmp_path: Path) -> None:
     def check(rig: Rig) -> None:
-        assert rig.outcomes() == {"identity_mismatch": 1.0}
-        assert len(rig.fleet) == 0
+        assert rig.outcomes() == {"accepted": 1.0, "identity_mismatch": 1.0}
+        assert len(rig.store.samples) == 1
+        assert len(rig.bus.acknowledged) == 2
+
+    _run(tmp_path, [("der/telemetry/ev-1", _v1()), _by("gw-1", _v1(ts=NOW_MS + 1000))], check)
+
+
+def test_a_device_behind_a_gateway_is_heard_through_that_one_alone(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {"accepted": 2.0, "identity_mismatch": 2.0}
+        assert [sample.telemetry.at_ms - NOW_MS for sample in rig.store.samples.values()] == [0, 3000]
+        assert rig.fleet.devices[0].gateway_id == "gw-1"
+
+    other = [_by("gw-2", _v1(ts=NOW_MS + 1000)), ("der/telemetry/ev-1", _v1(ts=NOW_MS + 2000))]
+    _run(tmp_path, [_by("gw-1", _v1()), *other, _by("gw-1", _v1(ts=NOW_MS + 3000))], check)
+
+
+@pytest.mark.parametrize(
+    ("enrolment", "outcome"), [(Enrolment.ACTIVE, "accepted"), (Enrolment.QUARANTINED, "quarantined")]
+)
+def test_a_device_never_seen_before_is_enrolled_behind_the_gateway_that_speaks_for_it(
+    tmp_path: Path, enrolment: Enrolment, outcome: str
+) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {outcome: 1.0}
+        assert [(one.gateway_id, one.enrolment) for one in rig.registered] == [("gw-1", enrolment)]
+
+    _run(tmp_path, [_by("gw-1", _v1())], check, enrolment=enrolment)
+
+
+def test_each_measurement_of_a_gateway_has_its_own_outcome_and_the_message_one_acknowledgement(tmp_path: Path) -> None:
+    def check(rig: Rig) -> None:
+        assert rig.outcomes() == {"accepted": 2.0, "duplicate": 1.0, "malformed": 1.0, "invalid": 1.0}
+        assert {sample.telemetry.device_id for sample in rig.store.samples.values()} == {"ev-1", "ev-2"}
         assert len(rig.bus.acknowledged) == 1
 
-    _run(tmp_path, [("der/gateway/gw-1/telemetry", b"[" + _v1() + b"]")], check)
+    _run(tmp_path, [_by("gw-1", _v1(), _v1(), b"7", _v1(p_actual_kw="x"), _v1("ev-2"))], check)
+
+
+def test_a_message_of_a_gateway_is_acknowledged_once_the_last_of_it_is_stored(tmp_path: Path) -> None:
+    async def main() -> None:
+        limits = Limits(batch_rows=2)
+        async with running_rig(tmp_path, FEEDER, limits=limits) as rig:
+            turns = asyncio.Semaphore(0)
+            rig.store.before_write = turns.acquire
+            rig.bus.put(*_by("gw-1", *(_v1(f"ev-{number}") for number in range(4))))
+            seen = set()
+            for _ in range(20):
+                await asyncio.sleep(0.2)
+                stored = len(rig.store.samples)
+                assert len(rig.bus.acknowledged) == (stored == 4)
+                seen.add(stored)
+                turns.release()
+            assert seen == {0, 2, 4}
+            rig.store.before_write = None
+
+    run_virtually(main())
+
+
+def test_what_gateways_send_waits_with_the_broker_while_the_recorder_is_full(tmp_path: Path) -> None:
+    async def main() -> None:
+        limits = Limits(samples=10, batch_rows=5)
+        async with running_rig(tmp_path, FEEDER, limits=limits) as rig:
+            gate = asyncio.Event()
+            rig.store.before_write = gate.wait
+            messages = [_by(f"gw-{number}", *(_v1(f"ev-{number}-{one}") for one in range(9))) for number in range(300)]
+            for topic, payload in messages:
+                rig.bus.put(topic, payload)
+            await asyncio.sleep(1.0)
+            assert rig.recorder.queued < 2000  # 2,700 were sent: what comes in one turn, no more
+            gate.set()
+            await asyncio.sleep(60.0)
+            assert len(rig.store.samples) == 2700
+            assert len(rig.bus.acknowledged) == 300
+            assert rig.recorder.lost == 0
+
+    run_virtually(main())
 
 
 def test_status_is_noted_for_known_devices_and_passed_over_for_others(tmp_path: Path) -> None:

@@ -277,6 +277,26 @@ async def test_rows_that_waited_in_memory_go_to_the_store_when_it_returns(
         assert recorder.stored == 1
 
 
+async def test_what_comes_is_heard_on_where_neither_store_nor_disk_takes_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_spool: Spool, _batch: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(Spool, "append", failing)
+    bench.store.away = True
+    async with bench.recorder(samples=2) as recorder:
+        put(recorder, 1)
+        await until(lambda: recorder.disk_failed)
+        put(recorder, 2, 3)
+        async with asyncio.timeout(5):
+            await recorder.room()
+        assert not recorder.put_sample(sample(4), None)
+        assert recorder.lost == 1
+        bench.store.away = False
+        await until(lambda: bench.safe == [1, 2, 3])
+
+
 async def test_only_the_newest_memory_of_each_tree_waits(bench: Bench) -> None:
     async with bench.recorder(run=False) as recorder:
         for at_s in range(50):

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -45,6 +46,26 @@ def test_a_store_that_is_away_is_tried_again_and_said_once(caplog: pytest.LogCap
             await asyncio.sleep(10.0)
             assert "ev-1" in store.devices
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+    run_virtually(main())
+
+
+def test_a_fleet_that_appears_at_once_is_written_in_parts() -> None:
+    async def main() -> None:
+        store, sizes = _store(), []
+        save = store.save_devices
+
+        async def counted(devices: Sequence[Device]) -> None:
+            sizes.append(len(devices))
+            await save(devices)
+
+        store.save_devices = counted  # type: ignore[method-assign]  # to see how many come at once
+        registrar = Registrar(store)
+        async with running({"registrar": registrar.run}):
+            for number in range(4_500):
+                registrar.put(_device(device_id=f"ev-{number}"))
+            await asyncio.sleep(10.0)
+        assert (len(store.devices), sizes) == (4_500, [2_000, 2_000, 500])
 
     run_virtually(main())
 

@@ -17,6 +17,8 @@ EnergyKwh = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 """[kWh]."""
 DeviceId = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A letter or digit, then up to 63 letters, digits, `.`, `_` or `-`."""
+GatewayId = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""Named like a device."""
 SiteId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 """Printable text."""
 
@@ -42,6 +44,8 @@ class DevicesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Those on it and on the feeders below it."""
     enrolment: Enrolment | None = None
     freshness: Freshness | None = None
+    gateway_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    """Those that this gateway speaks for."""
     q: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     """A part of the id or of the site's id, in capitals or not."""
 
@@ -82,6 +86,8 @@ class DeviceOut(msgspec.Struct, frozen=True, kw_only=True):
     """What it does by itself without a lease [kW]."""
     ready_by: Instant | None = None
     """When its energy is needed: as an operator says, else as the device does."""
+    gateway_id: str | None = None
+    """The gateway that speaks for it, and nobody else; null: it speaks for itself."""
     p_actual_kw: float | None = None
     """Newest measured power [kW]; null: it has never been heard."""
     p_setpoint_kw: float | None = None
@@ -140,6 +146,8 @@ class DeviceIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What it does by itself without a lease [kW]."""
     ready_by: Instant | None = None
     """When its energy is needed; until then it beats what the device says."""
+    gateway_id: GatewayId | None = None
+    """The gateway that speaks for it, and nobody else; null: it speaks for itself."""
 
 
 class DevicePatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -159,3 +167,5 @@ class DevicePatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     default_power_kw: PowerKw | UnsetType = UNSET
     ready_by: Instant | UnsetType | None = UNSET
     """When its energy is needed; until then it beats what the device says. Null: what the device says counts."""
+    gateway_id: GatewayId | UnsetType | None = UNSET
+    """The gateway that speaks for it, and nobody else. Null: it speaks for itself."""

@@ -81,7 +81,7 @@ SHOWN = (
     *("device_id", "type", "feeder_id", "site_id", "origin", "enrolment", "priority", "dialect", "p_import_max_kw"),
     *("p_export_max_kw", "p_min_kw", "p_step_kw", "capacity_kwh", "target_soc", "min_soc_reserve", "default_power_kw"),
     *("ready_by", "p_actual_kw", "p_setpoint_kw", "soc", "p_max_kw", "energy_needed_kwh", "status", "online"),
-    *("freshness", "telemetry_at", "age_s", "lease_kw", "override_kind"),
+    *("gateway_id", "freshness", "telemetry_at", "age_s", "lease_kw", "override_kind"),
 )
 
 
@@ -160,6 +160,18 @@ async def test_a_change_is_committed_then_told_and_touches_only_what_was_sent(as
     assert (status, len(live.store.audit)) == (200, 1)  # nothing was sent, nothing is written
 
 
+async def test_a_device_is_put_behind_a_gateway_and_taken_from_it_again(ask: Asker, live: LiveController) -> None:
+    _, device = await ask("PATCH", "/api/devices/ev-1", {"gateway_id": "gw-1"}, role=Role.OPERATOR)
+    assert device["gateway_id"] == live.store.devices["ev-1"].gateway_id == "gw-1"
+    made = {"device_id": "ev-7", "type": "ev", "feeder_id": "feeder-2", "gateway_id": "gw-1"}
+    status, device = await ask("POST", "/api/devices", made, role=Role.OPERATOR)
+    assert (status, device["gateway_id"]) == (201, "gw-1")
+    assert await ids(ask, gateway_id="gw-1") == ["ev-1", "ev-7"]
+    _, device = await ask("PATCH", "/api/devices/ev-1", {"gateway_id": None}, role=Role.OPERATOR)
+    assert device["gateway_id"] is None
+    assert await ids(ask, gateway_id="gw-1") == ["ev-7"]
+
+
 async def test_a_change_that_is_not_committed_is_not_told(ask: Asker, live: LiveController) -> None:
     live.store.away = True
     status, problem = await ask("PATCH", "/api/devices/ev-1", {"priority": 8})
@@ -208,6 +220,9 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("ev-1", {"ready_by": "2026-01-01T06:00:00"}, 422, "$.ready_by"),
     ("ev-1", {"site_id": "a\nb"}, 422, "site_id is refused"),
     ("ev-1", {"site_id": ""}, 422, "$.site_id"),
+    ("ev-1", {"gateway_id": ""}, 422, "$.gateway_id"),
+    ("ev-1", {"gateway_id": "gw/1"}, 422, "$.gateway_id"),
+    ("ev-1", {"gateway_id": "+"}, 422, "$.gateway_id"),
     ("ev-1", {"enrolment": "active"}, 422, "unknown field `enrolment`"),
     ("ev-1", {"device_id": "ev-9"}, 422, "unknown field `device_id`"),
     ("ev-1", {"type": "pv"}, 422, "unknown field `type`"),

@@ -8,6 +8,7 @@ import pytest
 from derms.contract import (
     MAX_AGE_MS,
     MAX_GATEWAY_BYTES,
+    MAX_GATEWAY_SAMPLES,
     MAX_MESSAGE_BYTES,
     Decoded,
     Refusal,
@@ -359,6 +360,7 @@ def test_a_gateway_speaks_for_many_and_each_has_its_own_outcome() -> None:
         (b"[" * 100_000, Outcome.MALFORMED),
         (b"\xff", Outcome.MALFORMED),
         (b" " * (MAX_GATEWAY_BYTES + 1), Outcome.TOO_LARGE),
+        (b"[" + b"7," * MAX_GATEWAY_SAMPLES + b"7]", Outcome.TOO_LARGE),
         (b'[{"v":1,"x":"' + b"x" * MAX_MESSAGE_BYTES + b'"}]', Outcome.TOO_LARGE),
     ],
 )
