@@ -85,6 +85,12 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.mqtt_connected = Gauge("derms_mqtt_connected", "1 when connected to the broker.", registry=registry)
+        self.mqtt_connections_total = Counter(
+            "derms_mqtt_connections_total", "How often the broker was met.", registry=registry
+        )
+        self.store_outages_total = Counter(
+            "derms_store_outages_total", "How often the store began to refuse writes.", registry=registry
+        )
         self.store_connected = Gauge("derms_store_connected", "1 when the store takes writes.", registry=registry)
 
         self.feeder_load_kw = Gauge(

@@ -185,6 +185,7 @@ async def controller(
 
         def met() -> None:
             mqtt.set(True)
+            metrics.mqtt_connections_total.inc()
             presence.announce()
 
         link = MqttLink(
