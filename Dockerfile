@@ -1,4 +1,4 @@
-# The images of derms: `docker build --target serve|agent|sim`. docs/install.md tells how they are run.
+# The images of derms: `docker build --target serve|agent|sim|secrets`. docs/install.md tells how they are run.
 #
 # Python 3.11, because the hashed requirements are made for it and the tests run on it.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
@@ -50,6 +50,17 @@ COPY --from=build /opt/derms /opt/derms
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
     CMD ["python", "/usr/local/lib/derms/healthcheck.py", "process"]
 CMD ["sim", "run"]
+
+# Makes the secrets of compose.yaml, each kind in a volume that is first filled with these directories and their owner.
+FROM base AS secrets
+USER root
+RUN install -d -o derms -g derms -m 0755 /secrets/authority /secrets/broker /secrets/controller /secrets/database \
+        /secrets/grafana /secrets/prometheus /secrets/simulator
+USER 10001
+COPY --from=build /opt/derms /opt/derms
+COPY deploy/compose/make_secrets.py deploy/compose/simulator.acl deploy/mosquitto/derms.acl /usr/local/lib/derms/
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "/usr/local/lib/derms/make_secrets.py"]
 
 FROM base AS serve
 COPY --from=build /opt/derms /opt/derms
