@@ -42,6 +42,7 @@ faults: $(VENV)/.test ## Kill, freeze, cut off and starve a running pair, and wr
 requirements: $(VENV)/.test ## Pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements/build.txt requirements/build.in
 	$(COMPILE) --upgrade -o requirements/base.txt pyproject.toml
+	$(COMPILE) --upgrade --extra drivers --extra ocpp -o requirements/agent.txt pyproject.toml
 	$(COMPILE) --upgrade --extra dev -o requirements/dev.txt pyproject.toml
 
 docs: $(VENV)/.run ## Write the generated pages anew

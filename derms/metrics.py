@@ -52,6 +52,9 @@ class Metrics:
         self.last_tick_timestamp_seconds = Gauge(
             "derms_last_tick_timestamp_seconds", "When the last control tick was.", registry=registry
         )
+        self.control_interval_seconds = Gauge(
+            "derms_control_interval_seconds", "Time between two control ticks when nothing changes.", registry=registry
+        )
         self.event_loop_lag_seconds = Gauge(
             "derms_event_loop_lag_seconds", "How late the event loop woke a timer of one second.", registry=registry
         )
@@ -77,7 +80,17 @@ class Metrics:
         self.spool_bytes = Gauge(
             "derms_spool_bytes", "Disk filled with rows the store has not taken yet.", registry=registry
         )
+        self.spool_max_bytes = Gauge(
+            "derms_spool_max_bytes", "Disk the spool may fill; beyond it the oldest rows are given up.",
+            registry=registry,
+        )  # fmt: skip
         self.mqtt_connected = Gauge("derms_mqtt_connected", "1 when connected to the broker.", registry=registry)
+        self.mqtt_connections_total = Counter(
+            "derms_mqtt_connections_total", "How often the broker was met.", registry=registry
+        )
+        self.store_outages_total = Counter(
+            "derms_store_outages_total", "How often the store began to refuse writes.", registry=registry
+        )
         self.store_connected = Gauge("derms_store_connected", "1 when the store takes writes.", registry=registry)
 
         self.feeder_load_kw = Gauge(
@@ -122,6 +135,13 @@ class Metrics:
         self.feeder_shortfall_kw = Gauge(
             "derms_feeder_shortfall_kw", "Excess over the limit that nothing can relieve.", _FEEDER, registry=registry
         )
+        self.feeder_lease_left_ratio = Gauge(
+            "derms_feeder_lease_left_ratio",
+            "The least part of its lease that a device that is heard had left as the tick began, 0 to 1.",
+            _FEEDER,
+            registry=registry,
+        )
+        """1 where nobody is led; a lease is renewed long before it is at a quarter."""
         self.feeder_envelope_kw = Gauge(
             "derms_feeder_envelope_kw",
             "Worst load if the controller, the broker or any path to a device died now.",
@@ -164,6 +184,13 @@ class Metrics:
         )  # fmt: skip
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
+        self.certificate_expiry_timestamp_seconds = Gauge(
+            "derms_certificate_expiry_timestamp_seconds",
+            "When a certificate in use ends.",
+            ("certificate",),
+            registry=registry,
+        )
+        """Label `certificate`: `api`, `mqtt_client` or `mqtt_ca`, as far as they are set."""
         build = Gauge("derms_build_info", "Always 1; the release that runs.", ("version",), registry=registry)
         build.labels(version=version).set(1)
         self._announce()

@@ -2,7 +2,7 @@
 
 Where a value comes from, the first that has it wins::
 
-    command-line flags > environment > .env in the working directory > TOML file > default
+    command-line flags > environment > .env in the working directory > files of secrets_dir > TOML file > default
 
 The TOML file is the one named by ``--config`` or ``DERMS_CONFIG``, else ``$XDG_CONFIG_HOME/derms/config.toml``, else
 ``/etc/derms/config.toml``; its keys are the field names below. In the environment and in ``.env`` a setting is
@@ -32,6 +32,7 @@ from derms.model import FeederMode, Policy
 from derms.settings_access import AuthUser, AuthUsers, Origins, ServeRoles
 from derms.settings_machine import expanded, host_controller_id, toml_file, xdg_directory
 from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
+from derms.settings_secrets import read_secrets
 
 LEASE_MARGIN_S = 5.0
 """What a renewal may be late (publish timeout, a slow broker) before a lease that is due must not yet be over [s]."""
@@ -92,6 +93,9 @@ class Settings(BaseSettings):
 
     config: Path | None = None
     """The TOML file with the rest of the settings; must exist when named."""
+    secrets_dir: Path | None = None
+    """Directory of files that each hold the setting they are named like (`jwt_secret`, `database_url`), as Docker and
+    Kubernetes mount secrets; unset: none are read."""
 
     mqtt_url: Annotated[str, AfterValidator(_mqtt_url)] | None = None
     """The MQTT broker, `mqtt://[user:password@]host[:port]` or `mqtts://`; unset: an embedded broker is started."""
@@ -222,7 +226,7 @@ class Settings(BaseSettings):
     def _known_level(cls, value: object) -> object:
         return _LEVELS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
-    @field_validator("config", "data_dir", "state_dir", "feeders_file", mode="after")
+    @field_validator("config", "secrets_dir", "data_dir", "state_dir", "feeders_file", mode="after")
     @classmethod
     def _home_expanded(cls, value: Path | None) -> Path | None:
         return expanded(value) if value else value
@@ -332,10 +336,14 @@ class Settings(BaseSettings):
         named = resolve_names(env_settings.env_vars, dotenv_settings.env_vars, cls.model_fields)
         values = {field: found.value for field, found in named.items()}
         chosen = init_settings.init_kwargs.get("config") or values.get("config")
+        toml = TomlConfigSettingsSource(settings_cls, toml_file(chosen))
+        place = init_settings.init_kwargs.get("secrets_dir") or values.get("secrets_dir")
+        secrets = read_secrets(place or toml.toml_data.get("secrets_dir"), cls.model_fields)
         return (
             init_settings,
             InitSettingsSource(settings_cls, values),
-            TomlConfigSettingsSource(settings_cls, toml_file(chosen)),
+            InitSettingsSource(settings_cls, {path.name: text for path, text in secrets.items()}),
+            toml,
         )
 
 

@@ -19,7 +19,8 @@ _PAGE_HEAD = """\
 
 Made from the settings class; `python -m derms.settings_docs` makes it anew.
 
-The first that has a value wins: command-line flags, environment, `.env` in the working directory, TOML file, default.
+The first that has a value wins: command-line flags, environment, `.env` in the working directory, the files of
+`secrets_dir`, TOML file, default.
 The TOML file is the one named by `--config` or `DERMS_CONFIG`, else `$XDG_CONFIG_HOME/derms/config.toml`, else
 `/etc/derms/config.toml`. In TOML a setting has the name in the first column; as a variable it is `DERMS_` and that name
 in capitals, or an older name from the last column (where both are given, `DERMS_` wins). `DB_HOST` and the other

@@ -15,6 +15,7 @@ from derms.settings import Settings, read_env_file
 from derms.settings import shown as as_text
 from derms.settings_machine import toml_file
 from derms.settings_names import Named, mask_url, names_of, resolve_names
+from derms.settings_secrets import read_secrets
 
 _UNITS = {"kw": "kW", "kwh": "kWh", "s": "s", "h": "h", "mb": "MB"}
 
@@ -36,7 +37,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     value: str | float | bool | None
     """In effect; masked where it is secret."""
     source: str
-    """`flag`, `environment`, `.env`, `file` or `default`."""
+    """`flag`, `environment`, `.env`, `secret` (a file of `secrets_dir`), `file` or `default`."""
     origin: str
     """Which flag, variable or file; nothing for a default."""
     default: str | float | bool | None
@@ -96,6 +97,11 @@ def _given(flags: Mapping[str, object], env_file: Path | None) -> dict[str, _Giv
     chosen = flags.get("config") or (together["config"].value if "config" in together else None)
     path = toml_file(str(chosen) if chosen else None)
     found = {name: _Given("file", str(path), str(value)) for name, value in _read(path).items()}
+    place = together["secrets_dir"].value if "secrets_dir" in together else None
+    if place is None and "secrets_dir" in found:
+        place = found["secrets_dir"].value
+    for secret, text in read_secrets(place, fields).items():
+        found[secret.name] = _Given("secret", str(secret), text)
     for name, one in together.items():
         here = in_process.get(name)
         found[name] = _named("environment" if here is not None and here == one else ".env", one)

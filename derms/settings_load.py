@@ -15,6 +15,7 @@ from derms.feeders_file import read_feeders
 from derms.settings import IsolatedSettings, Settings, read_env_file
 from derms.settings_machine import toml_file
 from derms.settings_names import ENV_PREFIX, Named, mask_url, resolve_names
+from derms.settings_secrets import read_secrets
 
 _FLAGS = {"control_interval_s": "--interval", "feeder_import_limit_kw": "--limit", "roles": "--role"}
 """The flags that are not named as their setting is."""
@@ -72,7 +73,10 @@ def examine(
             return IsolatedSettings(**cast("dict[str, Any]", {"_env_file": None, **given}))
         dotenv = read_env_file(env_file) if env_file is not None and env_file.exists() else {}
         named = resolve_names(os.environ, dotenv, Settings.model_fields)
-        _check_toml(given.get("config") or (named["config"].value if "config" in named else None))
+        said = _read_toml(given.get("config") or (named["config"].value if "config" in named else None))
+        place = given.get("secrets_dir") or (named["secrets_dir"].value if "secrets_dir" in named else None)
+        secrets = read_secrets(cast("str | None", place or said.get("secrets_dir")), Settings.model_fields)
+        named = {path.name: Named(text, str(path)) for path, text in secrets.items()} | named
         return Settings(**cast("dict[str, Any]", {"_env_file": env_file, **given}))
     except ValidationError as error:
         return [Problem(*line) for item in error.errors(include_url=False) for line in _lines(item, given, named)]
@@ -82,14 +86,14 @@ def examine(
         return [Problem("a settings file cannot be read", str(error), "correct the file or its permissions")]
 
 
-def _check_toml(chosen: object) -> None:
+def _read_toml(chosen: object) -> Mapping[str, object]:
     """Open the file that is going to be read, because the library passes silently over one that is missing."""
     path = toml_file(str(chosen) if chosen else None)
     if path is None:
-        return
+        return {}
     try:
         with path.open("rb") as file:
-            tomllib.load(file)
+            return tomllib.load(file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise tomllib.TOMLDecodeError(f"{path}: {error}") from error
 
@@ -129,7 +133,7 @@ def _given_as(field: str, flags: Mapping[str, object], named: Mapping[str, Named
     """The name under which the value that counts was given."""
     if field in flags:
         return _FLAGS.get(field, "--" + field.replace("_", "-"))
-    # What neither a flag nor a variable gave stands in the TOML file, under its own name.
+    # What neither a flag nor a variable nor a file of its own gave stands in the TOML file, under its own name.
     return named[field].name if field in named else field
 
 

@@ -18,6 +18,9 @@ app = Noun(
 @app.command("run")
 def run(
     mqtt_url: Annotated[str, typer.Option(help="The MQTT broker.")] = "mqtt://127.0.0.1:1883",
+    mqtt_url_from: Annotated[
+        Path | None, typer.Option(help="A file that holds the broker's URL, so that no login is on the command line.")
+    ] = None,
     replay: Annotated[
         Path | None, typer.Option(help="CSV to replay: ts,device_id,p_kw[,soc], or a table of charging sessions.")
     ] = None,
@@ -48,7 +51,7 @@ def run(
     from sim.scenario import START_HOUR
 
     options = SimOptions(
-        broker_url=mqtt_url,
+        broker_url=mqtt_url if mqtt_url_from is None else _read(mqtt_url_from),
         replay=replay,
         devices=devices,
         seed=seed,
@@ -81,6 +84,16 @@ def run(
         )
 
     asyncio.run(until_stopped())
+
+
+def _read(file: Path) -> str:
+    from derms.errors import UsageError
+
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"cannot read {file}", why=why, next_step="name a file with the broker's URL") from None
 
 
 @app.command()

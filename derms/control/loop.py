@@ -326,6 +326,7 @@ class ControlLoop:
                 tree.failing = False
         self._notes.count_devices(self.trees)
         self._notes.count_alarms(self.trees)
+        self._metrics.last_tick_timestamp_seconds.set(now_ms / 1000.0)
         self.last_tick_s = now_s
 
     def _loads(self, now_s: float) -> dict[str, float]:

@@ -31,7 +31,6 @@ class TickRecord:
     def note(self, tree: TreeState, *, epoch: int, sent: Ints, duration_s: float) -> None:
         """Write each feeder's line into the decision log, the metrics and, when it starts or ends, the log."""
         self._metrics.tick_duration_seconds.observe(duration_s)
-        self._metrics.last_tick_timestamp_seconds.set(tree.decided_ms / 1000.0)
         if tree.picture is None or tree.decision is None or tree.layout is None:
             return
         tallies = tally(tree.picture, tree.decision, tree.layout)
@@ -94,7 +93,7 @@ class TickRecord:
         metrics.feeder_envelope_kw.labels(feeder_id).set(view.envelope_import_kw)
 
     def _gauge_types(self, tree: TreeState) -> None:
-        """What each type was allocated, and how far EVs and batteries are from what they follow."""
+        """What each type was allocated, how far EVs and batteries are from that, and how old leases grow."""
         picture, decision = tree.picture, tree.decision
         if picture is None or decision is None or tree.layout is None:
             return
@@ -110,6 +109,13 @@ class TickRecord:
         total, number = tree.layout.sums(np.where(counts, off, 0.0)), tree.layout.sums(counts.astype(np.float64))
         for name, value in zip(names, (total / np.maximum(number, 1.0)).tolist(), strict=True):
             metrics.feeder_tracking_error_kw.labels(name).set(value)
+        # Who has never had a lease, or is not to have one any more, is none that was let down.
+        led = told & np.isfinite(devices.lease_kw) & (decision.freshness == Freshness.GOOD)
+        part = np.clip(devices.lease_left_s / np.maximum(decision.life_s, 1e-9), 0.0, 1.0)
+        least = np.ones(len(names))
+        np.minimum.at(least, tree.node[led], part[led])
+        for name, value in zip(names, least.tolist(), strict=True):
+            metrics.feeder_lease_left_ratio.labels(name).set(value)
 
     def _gauge_dr(self, tree: TreeState, node: int) -> None:
         nodes, decision = tree.memory.nodes, tree.decision

@@ -46,7 +46,7 @@ from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
-from derms.serve.parts import address_of, alerts, authenticator_of, first_sight, keys_of, params_of, tls_files
+from derms.serve.parts import address_of, alerts, announce, authenticator_of, first_sight, keys_of, params_of, tls_files
 from derms.settings import Settings
 from derms.settings_access import revealed
 from derms.spool import Spool
@@ -152,6 +152,7 @@ async def controller(
     params = params_of(settings)
     topics = Topics(settings.topic_prefix)
     metrics = Metrics(version=__version__)
+    announce(settings, metrics)
     async with AsyncExitStack() as stack:
         instance = stack.enter_context(only_instance(settings.state_dir))
         keys = keys_of(settings)
@@ -191,6 +192,7 @@ async def controller(
 
         def met() -> None:
             mqtt.set(True)
+            metrics.mqtt_connections_total.inc()
             presence.announce()
 
         link = MqttLink(

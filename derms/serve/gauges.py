@@ -57,6 +57,8 @@ class Gauges:
         metrics.recorder_queue_rows.set(recorder.queued)
         metrics.spool_bytes.set(recorder.spool_bytes)
         metrics.store_connected.set(not recorder.store_away)
+        if recorder.store_away and self.store_state.connected:
+            metrics.store_outages_total.inc()
         metrics.mqtt_connected.set(self.mqtt.connected)
         self.store_state.set(not recorder.store_away)
 

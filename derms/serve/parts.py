@@ -1,9 +1,11 @@
 """What the settings say, as the parts of the daemon want it."""
 
+import contextlib
 from dataclasses import replace
 
 from derms.alarms.guard import Alerts
 from derms.auth import Authenticator, Credential, KeyRing, check_seeds, load_or_create_keys
+from derms.certificates import ends_at
 from derms.columns import Params
 from derms.enrolment import FirstSight
 from derms.metrics import Metrics
@@ -109,3 +111,21 @@ def alerts(settings: Settings) -> Alerts | None:
 def tls_files(settings: Settings) -> TlsFiles:
     """Certificates for the broker."""
     return TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file)
+
+
+def announce(settings: Settings, metrics: Metrics) -> None:
+    """Tell the metrics what does not change while the daemon runs: bounds, and when what it has loaded ends."""
+    metrics.control_interval_seconds.set(settings.control_interval_s)
+    metrics.spool_max_bytes.set(settings.spool_max_mb << 20)
+    shown = settings.api_tls_files
+    files = {
+        "api": None if shown is None else shown[0],
+        "mqtt_client": settings.mqtt_cert_file,
+        "mqtt_ca": settings.mqtt_ca_file,
+    }
+    for name, file in files.items():
+        if file is not None:
+            # What cannot be read is refused by who loads it, who knows what it is for.
+            with contextlib.suppress(OSError, ValueError):
+                until = ends_at(file.read_text(encoding="utf-8")).timestamp()
+                metrics.certificate_expiry_timestamp_seconds.labels(name).set(until)

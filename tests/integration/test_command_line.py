@@ -136,6 +136,7 @@ def test_a_bad_row_is_named_with_its_line_and_reason(
         ("sim run --for 1x", "1x"),
         ("sim run --replay absent.csv", "absent.csv"),
         ("sim run --mqtt-url http://somewhere", "http://somewhere"),
+        ("sim run --mqtt-url-from absent.txt", "absent.txt"),
         ("sim run --speed inf", "speed"),
         ("sim run --log-level loud --for 1s", "loud"),
         ("agent run --config x.json --log-level loud", "x.json"),

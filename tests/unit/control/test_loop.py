@@ -87,6 +87,45 @@ def test_each_lease_is_renewed_before_a_third_of_its_life_is_left(tmp_path: Path
     run_virtually(main())
 
 
+def test_the_metrics_tell_when_leases_are_not_renewed_in_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 7.0), Site("ev-2", 7.0)]
+            await rig.live(40)
+            seen = []
+            for _ in range(60):
+                await rig.live(1)
+                seen.append(_gauge(rig, "derms_feeder_lease_left_ratio", feeder="feeder-1"))
+                ticked_s = _gauge(rig, "derms_last_tick_timestamp_seconds")
+                assert rig.clock.now_ms() / 1000 - ticked_s <= PARAMS.interval_s + 0.25
+            assert 1 / 3 <= min(seen) <= max(seen) <= 1.0
+            rig.bus.down = True
+            await rig.live(PARAMS.lease_s)
+            assert _gauge(rig, "derms_feeder_lease_left_ratio", feeder="feeder-1") == 0.0
+            rig.bus.down = False
+            await rig.live(30)
+            assert _gauge(rig, "derms_feeder_lease_left_ratio", feeder="feeder-1") >= 1 / 3
+
+    run_virtually(main())
+
+
+def test_where_nobody_is_led_no_lease_is_old(tmp_path: Path) -> None:
+    async def main() -> None:
+        advised = Feeder(feeder_id="feeder-1", import_limit_kw=20.0, mode=FeederMode.ADVISE)
+        async with running_rig(tmp_path, advised) as rig:
+            rig.sites = [Site("ev-1", 7.0)]
+            await rig.live(40)
+            assert _gauge(rig, "derms_feeder_lease_left_ratio", feeder="feeder-1") == 1.0
+
+    run_virtually(main())
+
+
+def _gauge(rig: Rig, name: str, **labels: str) -> float:
+    value = rig.metrics.registry.get_sample_value(name, labels)
+    assert value is not None
+    return value
+
+
 def test_when_the_controller_stops_every_device_goes_back_to_its_default_by_itself(tmp_path: Path) -> None:
     async def main() -> None:
         async with running_rig(tmp_path, FEEDER) as rig:
