@@ -53,7 +53,7 @@ CMD ["sim", "run"]
 
 # Makes the secrets of compose.yaml, each kind in a volume that is first filled with these directories and their owner.
 FROM base AS secrets
-USER root
+USER 0
 RUN install -d -o derms -g derms -m 0755 /secrets/authority /secrets/broker /secrets/controller /secrets/database \
         /secrets/grafana /secrets/prometheus /secrets/simulator
 USER 10001

@@ -1,7 +1,7 @@
 """Every secret of the compose stack, made at random at its first start, each where only its readers look.
 
-Below the directory that is named, one directory a service. What is there stays: to give something a new value, delete
-its directory and start again (docs/install.md). Runs in the image of derms, as no particular user; the files may be
+Below the directory that is named, one directory a service. What is there stays; docs/install.md tells how one is given
+another value. Runs in the image of derms, as no particular user; the files may be
 read by all, because each volume is mounted only into the service that it is for, which runs as a user of its own.
 """
 
