@@ -150,6 +150,8 @@ async def controller(
     ensure_port_free(settings.api_host, settings.api_port)
     tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
     params = params_of(settings)
+    commanding, storing = ServeRole.CONTROL in settings.roles, ServeRole.INGEST in settings.roles
+    only_stores = settings.roles == (ServeRole.INGEST,)
     topics = Topics(settings.topic_prefix)
     metrics = Metrics(version=__version__)
     announce(settings, metrics)
@@ -186,8 +188,6 @@ async def controller(
             take_over=lambda roots: succession.take_over(roots),
             on_change=lambda: duty_changed(),
         )
-        commanding, storing = ServeRole.CONTROL in settings.roles, ServeRole.INGEST in settings.roles
-        only_stores = settings.roles == (ServeRole.INGEST,)
         presence = Presence(topics, settings.controller_id, leadership, clock)
 
         def met() -> None:
