@@ -63,16 +63,12 @@ def change(serve: Daemon, path: str, body: object) -> int:
         serve.api + path, data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
     )  # fmt: skip
-    try:
-        with urllib.request.urlopen(request, timeout=10.0) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+    return status(request)
 
 
-def status(url: str) -> int:
+def status(asked: str | urllib.request.Request) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=10.0) as answer:
+        with urllib.request.urlopen(asked, timeout=10.0) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -54,6 +54,15 @@ def put(recorder: Recorder, *seqs: int) -> list[bool]:
     return [recorder.put_sample(sample(seq), Message("t", b"", receipt=seq)) for seq in seqs]
 
 
+def lose_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spool takes nothing any more."""
+
+    def failing(_spool: Spool, _batch: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(Spool, "append", failing)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - the condition is over plain attributes; nothing announces them
@@ -247,10 +256,7 @@ async def test_a_batch_in_flight_when_stopped_is_not_lost(bench: Bench) -> None:
 async def test_without_store_and_disk_rows_wait_and_are_counted_at_the_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_spool: Spool, _batch: object) -> None:
-        raise StoreError("the disk is gone")
-
-    monkeypatch.setattr(Spool, "append", failing)
+    lose_the_disk(monkeypatch)
     bench.store.away = True
     async with bench.recorder() as recorder:
         put(recorder, 1, 2)
@@ -264,10 +270,7 @@ async def test_without_store_and_disk_rows_wait_and_are_counted_at_the_end(
 async def test_rows_that_waited_in_memory_go_to_the_store_when_it_returns(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_spool: Spool, _batch: object) -> None:
-        raise StoreError("the disk is gone")
-
-    monkeypatch.setattr(Spool, "append", failing)
+    lose_the_disk(monkeypatch)
     bench.store.away = True
     async with bench.recorder() as recorder:
         put(recorder, 1)
@@ -280,10 +283,7 @@ async def test_rows_that_waited_in_memory_go_to_the_store_when_it_returns(
 async def test_what_comes_is_heard_on_where_neither_store_nor_disk_takes_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_spool: Spool, _batch: object) -> None:
-        raise StoreError("the disk is gone")
-
-    monkeypatch.setattr(Spool, "append", failing)
+    lose_the_disk(monkeypatch)
     bench.store.away = True
     async with bench.recorder(samples=2) as recorder:
         put(recorder, 1)
@@ -342,10 +342,7 @@ async def test_while_the_store_is_away_memories_are_dropped_and_rows_spooled(ben
 async def test_with_neither_store_nor_disk_a_memory_alone_holds_nothing_up(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_spool: Spool, _batch: object) -> None:
-        raise StoreError("the disk is gone")
-
-    monkeypatch.setattr(Spool, "append", failing)
+    lose_the_disk(monkeypatch)
     bench.store.away = True
     async with bench.recorder() as recorder:
         recorder.put_memory(memory())
