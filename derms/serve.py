@@ -43,12 +43,15 @@ from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
 from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
-from derms.settings import Settings
+from derms.settings import RETENTIONS, Settings
 from derms.settings_access import revealed
 from derms.spool import Spool
 from derms.store import open_store
 from derms.store.place import default_data_dir
 from derms.store.postgres import PostgresStore
+from derms.store.retention import Retention
+from derms.store.rollup import LEVELS
+from derms.store.upkeep import Keeping
 from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
@@ -144,6 +147,8 @@ async def controller(
     async with AsyncExitStack() as stack:
         data_dir = settings.data_dir or default_data_dir(os.environ, os.geteuid())
         store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
+        upkeep = store.upkeep(keeping_of(settings), metrics)
+        stack.push_async_callback(upkeep.close)
         authenticator = await stack.enter_async_context(_authenticator(settings, keys, store, clock, metrics))
         if not authenticator.users.all():
             log.warning("Nobody may log in yet: make a token with `derms token --role admin`, and users with it")
@@ -303,6 +308,7 @@ async def controller(
                     "presence": lambda: presence.run(link),
                     **alarms.tasks,
                     "logins": authenticator.run,
+                    "upkeep": upkeep.run,
                     "gauges": lambda: _keep_gauges(metrics, recorder, store, mqtt, store_state, health, clock),
                 }
             )
@@ -331,6 +337,13 @@ def _params(settings: Settings) -> Params:
         recovery_s=settings.recovery_s,
         rebound_s=settings.rebound_s,
     )
+
+
+def keeping_of(settings: Settings) -> Keeping:
+    """How samples and their buckets are kept."""
+    days = [getattr(settings, name) for name in RETENTIONS]
+    buckets = {level.table: kept for level, kept in zip(LEVELS, days[1:], strict=True)}
+    return Keeping(raw_hours=settings.telemetry_raw_h, retention=Retention(samples=days[0], buckets=buckets))
 
 
 def _first_sight(settings: Settings) -> FirstSight:
