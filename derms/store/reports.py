@@ -190,7 +190,7 @@ class ReportTables(Database):
         self, device_id: str, *, since: datetime, until: datetime, bucket_s: int
     ) -> list[TelemetryBucket]:
         """The telemetry of one device in buckets; those without a row are left out."""
-        values = {"device_id": device_id, "since": since, "until": until, "bucket_s": bucket_s}
+        values: dict[str, Any] = {"device_id": device_id, "since": since, "until": until, "bucket_s": bucket_s}
         level = _level_of(since, bucket_s)
         found = []
         if level is not None:
@@ -202,7 +202,8 @@ class ReportTables(Database):
                     statement = _FROM_LEVEL.format(table=level.table)
                     found = await self._read_back(statement, values | {"until": edge})
                     values["since"] = edge
-        found += await self._read_back(_BUCKETS, values)
+        if values["since"] < until:
+            found += await self._read_back(_BUCKETS, values)
         return [TelemetryBucket(**row) for row in found]
 
     async def _read_back(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

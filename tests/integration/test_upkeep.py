@@ -357,7 +357,7 @@ async def test_long_stretches_are_read_from_buckets_and_come_to_the_same(
     ]  # fmt: skip
     await store.write(RecordBatch(samples=made))
     end = datetime.fromtimestamp(midnight_ms / 1000, tz=UTC)
-    asked = {"since": end - timedelta(days=3), "until": end - timedelta(minutes=7), "bucket_s": 3600}
+    asked: dict[str, Any] = {"since": end - timedelta(days=3), "until": end - timedelta(minutes=7), "bucket_s": 3600}
     of_samples = await store.telemetry_buckets("ev-1", **asked)  # nothing is made yet: the edge lies before all
     await kept(postgres_url)
     rows(postgres_url, "DELETE FROM telemetry_minutes WHERE minute < %s", [end - timedelta(hours=1)])
