@@ -84,6 +84,23 @@ class Metrics:
             "derms_spool_max_bytes", "Disk the spool may fill; beyond it the oldest rows are given up.",
             registry=registry,
         )  # fmt: skip
+        self.telemetry_packed_samples_total = Counter(
+            "derms_telemetry_packed_samples_total", "Samples packed, a device and minute a row.", registry=registry
+        )
+        self.telemetry_unpacked_seconds = Gauge(
+            "derms_telemetry_unpacked_seconds",
+            "How long the oldest raw sample has been due to be packed; it is caught up with at 0.",
+            registry=registry,
+        )
+        self.telemetry_buckets_total = Counter(
+            "derms_telemetry_buckets_total", "Buckets of one minute made, or made anew.", registry=registry
+        )
+        self.telemetry_dropped_partitions_total = Counter(
+            "derms_telemetry_dropped_partitions_total", "Partitions dropped as too old.", registry=registry
+        )
+        self.upkeep_failures_total = Counter(
+            "derms_upkeep_failures_total", "Passes of the store's upkeep that broke off.", registry=registry
+        )
         self.mqtt_connected = Gauge("derms_mqtt_connected", "1 when connected to the broker.", registry=registry)
         self.mqtt_connections_total = Counter(
             "derms_mqtt_connections_total", "How often the broker was met.", registry=registry

@@ -12,6 +12,7 @@ setting is refused, as is any unknown key of the TOML file.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -39,6 +40,15 @@ LEASE_MARGIN_S = 5.0
 
 REPORT_S = 1.0
 """How often a device reports unless it is told otherwise [s]."""
+
+RETENTIONS = (
+    "retention_raw_days",
+    "retention_1m_days",
+    "retention_15m_days",
+    "retention_1h_days",
+    "retention_1d_days",
+)
+"""From the samples to the coarsest buckets."""
 
 _LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "silent": "critical"}
 
@@ -123,6 +133,19 @@ class Settings(BaseSettings):
     """Directory of the spool and the generated token secret, made when missing; unset: `$XDG_STATE_HOME/derms`."""
     spool_max_mb: int = Field(default=512, ge=1)
     """Disk the spool may fill while the database is away [MB]; beyond it the oldest rows are given up and counted."""
+
+    telemetry_raw_h: float = Field(default=3.0, ge=0.25, le=7 * 24)
+    """Samples older than this are packed, a device and minute a row, in an eighth to a quarter of the disk [h]."""
+    retention_raw_days: float = Field(default=14.0, ge=1, le=36_600)
+    """How long samples are kept, at least; whole days (UTC) go [days]."""
+    retention_1m_days: float = Field(default=90.0, ge=1, le=36_600)
+    """How long buckets of a minute are kept, at least [days]; not less than `retention_raw_days`."""
+    retention_15m_days: float = Field(default=400.0, ge=1, le=36_600)
+    """Likewise those of 15 minutes; whole months go [days]; not less than `retention_1m_days`."""
+    retention_1h_days: float = Field(default=1_830.0, ge=1, le=36_600)
+    """Likewise those of an hour; whole months go [days]; not less than `retention_15m_days`."""
+    retention_1d_days: float = Field(default=36_600.0, ge=1, le=36_600)
+    """Likewise those of a day; whole years go [days]; not less than `retention_1h_days`."""
 
     api_host: str = Field(default="127.0.0.1", min_length=1)
     """Address the API listens on."""
@@ -273,6 +296,19 @@ class Settings(BaseSettings):
                 self.rebound_s >= self.recovery_s,
                 f"rebound_s is {self.rebound_s:g}; it covers the recovery, so it must not be less than recovery_s, "
                 f"which is {self.recovery_s:g}; raise rebound_s or lower recovery_s",
+            ),
+            *(
+                (
+                    getattr(self, coarser) >= getattr(self, finer),
+                    f"{coarser} is {getattr(self, coarser):g}; coarser buckets are made of finer ones, so it must not "
+                    f"be less than {finer}, which is {getattr(self, finer):g}; raise {coarser} or lower {finer}",
+                )
+                for finer, coarser in pairwise(RETENTIONS)
+            ),
+            (
+                self.telemetry_raw_h <= 24 * self.retention_raw_days,
+                f"telemetry_raw_h is {self.telemetry_raw_h:g}; samples are packed before they are dropped, so it must "
+                f"not be more than 24 * retention_raw_days, which is {24 * self.retention_raw_days:g}; lower it",
             ),
             (
                 self.target_soc > self.min_soc_reserve,

@@ -27,7 +27,9 @@ class Stretch:
     bucket_s: int | None
 
 
-def stretch_of(query: RangeQuery, now: datetime, *, most: timedelta, in_buckets: bool) -> Stretch:
+def stretch_of(
+    query: RangeQuery, now: datetime, *, most: timedelta, in_buckets: bool, most_buckets: int = MAX_BUCKETS
+) -> Stretch:
     """What is asked for, whole and within bounds.
 
     Args:
@@ -35,6 +37,7 @@ def stretch_of(query: RangeQuery, now: datetime, *, most: timedelta, in_buckets:
         now: This instant.
         most: How long it may be.
         in_buckets: Choose a bucket where none is named; else it is then not in buckets.
+        most_buckets: How many buckets it may have.
 
     Raises:
         UsageError: It ends before it begins, is too long, or has too many buckets.
@@ -61,11 +64,11 @@ def stretch_of(query: RangeQuery, now: datetime, *, most: timedelta, in_buckets:
         if not in_buckets:
             return Stretch(since, until, None)
         bucket_s = next(one for one in _LENGTHS_S if math.ceil(length_s / one) <= _USUAL_BUCKETS)
-    if length_s / bucket_s > MAX_BUCKETS:
+    if length_s / bucket_s > most_buckets:
         raise UsageError(
             f"bucket_s is {bucket_s}",
-            why=f"that would be {math.ceil(length_s / bucket_s)} buckets, at most {MAX_BUCKETS} are given",
-            next_step=f"send {math.ceil(length_s / MAX_BUCKETS)} or more",
+            why=f"that would be {math.ceil(length_s / bucket_s)} buckets, at most {most_buckets} are given",
+            next_step=f"send {math.ceil(length_s / most_buckets)} or more",
         )
     # Begun where a bucket begins, so that the first one is whole.
     behind = (since - _UNIX_EPOCH) % timedelta(seconds=bucket_s)

@@ -26,6 +26,10 @@ from derms.model import DeviceStatus, Outcome, Role, Telemetry
 from derms.reports import StoredSample
 
 _LONGEST = timedelta(days=31)
+_LONGEST_KEPT, _KEPT_S = timedelta(days=3_660), 900
+"""In buckets of whole quarters of an hour, which the store keeps ready."""
+_MOST_BUCKETS = 10_000
+"""A year by the hour."""
 _CURSOR = re.compile(r"(\d{1,16})\.(-1|\d{1,19})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ON_RECORD = ("type", "at", "p_actual_kw", "p_setpoint_kw", "soc", "seq", "status")
@@ -40,7 +44,9 @@ def routes(services: Services) -> list[Route]:
         query = read_query(request, TelemetryQuery)
         if services.registry.device(device_id) is None:
             raise no_device(device_id)
-        asked = stretch_of(query, now_of(services.clock), most=_LONGEST, in_buckets=False)
+        kept = query.bucket_s is not None and query.bucket_s % _KEPT_S == 0
+        most = _LONGEST_KEPT if kept else _LONGEST
+        asked = stretch_of(query, now_of(services.clock), most=most, in_buckets=False, most_buckets=_MOST_BUCKETS)
         async with store_answers("the telemetry cannot be read", next_step="ask for less, or try again"):
             found = await _read(services, device_id, asked, query)
         return answer(found)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from derms.bench.figures import Section
 
 app = Noun(
-    "Measure the engine, the API, the intake of telemetry, the command line and the control center.",
+    "Measure the engine, the API, the intake of telemetry, the store, the command line and the control center.",
     "derms bench api --quick",
     "derms bench control --quick",
 )
@@ -95,6 +95,26 @@ def tui(
       derms bench tui --page docs/benchmarks.md
     """
     from derms.bench.tui import tui as measure
+
+    _one_section(measure, quick, json_file, page)
+
+
+@app.command("store")
+def store(
+    quick: Annotated[bool, typer.Option("--quick", help="A minute's run: fewer samples.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
+) -> None:
+    r"""Measure the store: bytes a sample, rows a second written and packed, a day and a year asked for.
+
+    Results go to stdout, what is being done to stderr.
+
+    \b
+    Examples:
+      derms bench store --quick
+      derms bench store --page docs/benchmarks.md
+    """
+    from derms.bench.store import store as measure
 
     _one_section(measure, quick, json_file, page)
 

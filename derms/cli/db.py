@@ -56,6 +56,12 @@ class StatusOut(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     oldest_sample: datetime | None
     newest_sample: datetime | None
+    packed_until: datetime | None
+    """Samples before it are packed, but for late ones."""
+    dropped_until: datetime | None
+    """Samples before it are gone: their retention is over."""
+    touched_minutes: int
+    """Of so many minutes buckets are still to be made."""
     tables: list[TableOut]
 
 
@@ -99,6 +105,9 @@ async def status(
             bytes=found.bytes,
             oldest_sample=found.oldest_sample,
             newest_sample=found.newest_sample,
+            packed_until=found.packed_until,
+            dropped_until=found.dropped_until,
+            touched_minutes=found.touched_minutes,
             tables=[
                 TableOut(name=one.name, rows=one.rows, bytes=one.bytes, partitions=one.partitions)
                 for one in found.tables
@@ -283,6 +292,9 @@ def _status_lines(run: Run, out: StatusOut) -> str:
         f"samples     {run.local(out.oldest_sample)} to {run.local(out.newest_sample)}"
         if out.newest_sample is not None
         else "samples     none",
+        "packed      " + ("none yet" if out.packed_until is None else f"until {run.local(out.packed_until)}"),
+        f"buckets     {out.touched_minutes} minutes to be made"
+        + ("" if out.dropped_until is None else f"; samples dropped until {run.local(out.dropped_until)}"),
     ]
     # The text is checked as a whole, so that colours of the table's own would not pass.
     return "\n".join(lines) + "\n\n" + written(tables, Format.TABLE, run.plain())

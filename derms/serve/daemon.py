@@ -46,7 +46,17 @@ from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
-from derms.serve.parts import address_of, alerts, announce, authenticator_of, first_sight, keys_of, params_of, tls_files
+from derms.serve.parts import (
+    address_of,
+    alerts,
+    announce,
+    authenticator_of,
+    first_sight,
+    keeping_of,
+    keys_of,
+    params_of,
+    tls_files,
+)
 from derms.settings import Settings
 from derms.settings_access import revealed
 from derms.spool import Spool
@@ -162,6 +172,8 @@ async def controller(
         store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
         me = Claimant(controller_id=settings.controller_id, instance=instance.name, url=settings.advertise_url or "")
         await claim_name(store.leases, me, instance.formerly)
+        upkeep = store.upkeep(keeping_of(settings), metrics)
+        stack.push_async_callback(upkeep.close)
         authenticator = await stack.enter_async_context(authenticator_of(settings, keys, store, clock, metrics))
         if not authenticator.users.all():
             log.warning("Nobody may log in yet: make a token with `derms token --role admin`, and users with it")
@@ -375,6 +387,7 @@ async def controller(
                     "presence": lambda: presence.run(link),
                     **alarms.tasks,
                     "logins": authenticator.run,
+                    "upkeep": upkeep.run,
                     "gauges": gauges.run,
                 }
             )

@@ -12,9 +12,12 @@ from derms.metrics import Metrics
 from derms.model import Enrolment
 from derms.mqtt import BrokerAddress, TlsFiles, parse_broker_url
 from derms.ports import Clock
-from derms.settings import Settings
+from derms.settings import RETENTIONS, Settings
 from derms.settings_access import revealed
 from derms.store.postgres import PostgresStore
+from derms.store.retention import Retention
+from derms.store.rollup import LEVELS
+from derms.store.upkeep import Keeping
 
 
 def params_of(settings: Settings) -> Params:
@@ -29,6 +32,13 @@ def params_of(settings: Settings) -> Params:
         recovery_s=settings.recovery_s,
         rebound_s=settings.rebound_s,
     )
+
+
+def keeping_of(settings: Settings) -> Keeping:
+    """How samples and their buckets are kept."""
+    days = [getattr(settings, name) for name in RETENTIONS]
+    buckets = {level.table: kept for level, kept in zip(LEVELS, days[1:], strict=True)}
+    return Keeping(raw_hours=settings.telemetry_raw_h, retention=Retention(samples=days[0], buckets=buckets))
 
 
 def first_sight(settings: Settings) -> FirstSight:

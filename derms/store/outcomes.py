@@ -49,9 +49,24 @@ SELECT d.device_id, d.kind, d.feeder_id,
     d.device_id = ANY(%(overridden)s) AS overridden
 FROM devices d JOIN below USING (feeder_id) CROSS JOIN unnest(%(instants)s::timestamptz[]) AS i(at)
 LEFT JOIN LATERAL (
-    SELECT p_actual_kw, status FROM telemetry
-    WHERE device_id = d.device_id AND telemetry.at <= i.at AND telemetry.at > i.at - %(held)s
-    ORDER BY telemetry.at DESC LIMIT 1
+    SELECT p_actual_kw, status FROM (
+        (SELECT at, p_actual_kw::float8, status FROM telemetry
+         WHERE device_id = d.device_id AND telemetry.at <= i.at AND telemetry.at > i.at - %(held)s
+         ORDER BY telemetry.at DESC LIMIT 1)
+        UNION ALL
+        -- Packed: the newest of the minute that is not after the instant; the arrays are in order.
+        SELECT CASE WHEN m.at_ms IS NULL THEN m.minute + m.at_us[k.n] * interval '1 us'
+                    ELSE m.minute + (m.at_ms[k.n] + 30000) * interval '1 ms' END,
+            CASE WHEN m.p_actual_kw_e6 IS NOT NULL THEN m.p_actual_kw_e6[k.n] / 1e6::float8
+                 WHEN m.p_actual_kws IS NOT NULL THEN m.p_actual_kws[k.n] ELSE m.p_actual_kw END,
+            CASE WHEN m.statuss IS NOT NULL THEN m.statuss[k.n] ELSE m.status END
+        FROM telemetry_minutes m CROSS JOIN LATERAL (SELECT CASE
+            WHEN i.at >= m.minute + interval '1 minute' THEN m.samples
+            WHEN m.at_ms IS NULL THEN width_bucket(date_part('microseconds', i.at)::integer, m.at_us)
+            ELSE width_bucket(floor(date_part('milliseconds', i.at) - 30000)::smallint, m.at_ms) END AS n) k
+        WHERE m.device_id = d.device_id AND m.minute <= i.at AND m.minute > i.at - %(held)s - interval '1 minute'
+            AND k.n > 0
+    ) AS newest WHERE newest.at > i.at - %(held)s ORDER BY newest.at DESC LIMIT 1
 ) t ON true
 LEFT JOIN LATERAL (
     SELECT p_setpoint_kw FROM setpoints

@@ -8,8 +8,9 @@ from typing import Literal
 
 import psycopg
 
+from derms.metrics import Metrics
 from derms.model import Setpoint
-from derms.ports import Clock, MemoryRecord, RecordBatch
+from derms.ports import Clock, MemoryRecord, RecordBatch, Sample
 from derms.store.alarms import AlarmTables
 from derms.store.audit import AuditTable
 from derms.store.bulk import DATA_ERRORS, Refused, copy_in_halves, copy_known, copy_new, prepare_staging
@@ -25,10 +26,34 @@ from derms.store.programs import ProgramTables
 from derms.store.registrations import RegistrationTables
 from derms.store.registry import RegistryTables
 from derms.store.reports import ReportTables
-from derms.store.rows import DECISIONS, MS_PER_DAY, SETPOINTS, TELEMETRY, LogTable, days_of, setpoint_of
+from derms.store.rollup import mark_touched
+from derms.store.rows import (
+    DECISIONS,
+    FIRST_DAY,
+    LAST_DAY,
+    MS_PER_DAY,
+    SETPOINTS,
+    TELEMETRY,
+    LogTable,
+    days_of,
+    setpoint_of,
+)
+from derms.store.upkeep import Keeping, Upkeep
 from derms.store.users import UserTables
 
 _log = logging.getLogger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATE_MS = 120_000
+"""A sample older than this is late: its bucket alone is made anew, not those of the whole fleet [ms]."""
+# Packed rows know how many they hold; raw ones count unless they are among them.
+_COUNT_SAMPLES = """
+SELECT (SELECT count(*) FROM telemetry WHERE at >= %(since)s
+            AND (at >= (SELECT packed_until FROM telemetry_upkeep) OR NOT telemetry_is_packed(device_id, at, seq)))
+    + (SELECT coalesce(sum(samples), 0) FROM telemetry_minutes WHERE minute >= %(since)s)
+    + (SELECT count(*) FROM telemetry_unpacked
+        WHERE minute < %(since)s AND minute > %(since)s - interval '1 minute' AND at >= %(since)s) AS n
+"""
 
 
 class PostgresStore(
@@ -62,7 +87,7 @@ class PostgresStore(
         on_refused: Callable[[Sequence[Refused]], None] | None = None,
     ) -> None:
         super().__init__(url, clock=clock, rng=rng)
-        self._clock = clock
+        self._url, self._clock, self._rng = url, clock, rng
         self._writer = Link(url, clock=clock, rng=rng, prepare=prepare_staging)
         self.leases = LeaseTables(Link(url, clock=clock, rng=rng))
         """Who commands."""
@@ -86,6 +111,10 @@ class PostgresStore(
         rows = await self._select("SELECT relkind = 'p' AS parted FROM pg_class WHERE oid = 'telemetry'::regclass")
         return "partitions" if rows[0]["parted"] else "hypertable"
 
+    def upkeep(self, keeping: Keeping, metrics: Metrics | None = None) -> Upkeep:
+        """Its housekeeping, on a connection of its own; to be run, and closed, by the caller."""
+        return Upkeep(self._url, clock=self._clock, rng=self._rng, keeping=keeping, metrics=metrics)
+
     async def make_days_ahead(self) -> None:
         """Make the partitions of today and tomorrow, so that no batch at midnight pays for it."""
         today = self._clock.now_ms() // MS_PER_DAY
@@ -104,17 +133,29 @@ class PostgresStore(
             if days:
                 today = self._clock.now_ms() // MS_PER_DAY
                 await self._make_days(connection, days | {today, today + 1})
-            refused = await _stored(connection, tables, batch.memories)
+            touched = self._touched(batch.samples)
+            refused = await _stored(connection, tables, batch.memories, touched)
             if refused is None:
                 # A row's fault; or somebody dropped a day's partition, which looks the same.
                 self._days.clear()
                 await self._make_days(connection, days)
                 async with connection.transaction():
                     refused = await keep_memories(connection, batch.memories)
+                    await mark_touched(connection, touched)
                     for table, values in tables:
                         refused += await copy_in_halves(connection, table, values)
         if refused:
             self._report(refused)
+
+    def _touched(self, samples: Sequence[Sample]) -> set[tuple[datetime, str | None]]:
+        """The minutes that samples lie in: of anybody, or where they come late of one device."""
+        late_ms = self._clock.now_ms() - _LATE_MS
+        marks: set[tuple[int, str | None]] = set()
+        for sample in samples:
+            at_ms = sample.telemetry.at_ms
+            if FIRST_DAY <= at_ms // MS_PER_DAY < LAST_DAY:
+                marks.add((at_ms // 60_000, sample.telemetry.device_id if at_ms < late_ms else None))
+        return {(_EPOCH + timedelta(minutes=minute), who) for minute, who in marks if who is None or _is_text(who)}
 
     def _report(self, refused: list[Refused]) -> None:
         self.refused += len(refused)
@@ -147,15 +188,15 @@ class PostgresStore(
             since: Only those the devices measured then or later.
         """
         rows = await self._select(
-            "SELECT count(*) AS n FROM telemetry WHERE at >= %(since)s",
-            {"since": since or datetime.min.replace(tzinfo=UTC)},
+            _COUNT_SAMPLES,
+            {"since": since or datetime(1900, 1, 1, tzinfo=UTC)},
         )
         return int(rows[0]["n"])
 
     async def counts(self) -> dict[str, int]:
         """The number of rows of each table, by its name. Counts them all: for a report, not for a tick."""
         names = [
-            *("feeders", "devices", "telemetry", "setpoints", "decisions", "events", "dr_programs"),
+            *("feeders", "devices", "setpoints", "decisions", "events", "dr_programs"),
             *(
                 "device_overrides",
                 "device_hours",
@@ -170,11 +211,22 @@ class PostgresStore(
         rows = await self._select(
             " UNION ALL ".join(f"SELECT '{name}' AS t, count(*) AS n FROM {name}" for name in names)
         )
-        return {row["t"]: row["n"] for row in rows}
+        return {row["t"]: row["n"] for row in rows} | {"telemetry": await self.count_samples()}
+
+
+def _is_text(device_id: str) -> bool:
+    """Whether the database can hold it; the row of an id that it cannot is refused."""
+    try:
+        return b"\0" not in device_id.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 async def _stored(
-    connection: Connection, tables: list[tuple[LogTable, Sequence[object]]], memories: Sequence[MemoryRecord]
+    connection: Connection,
+    tables: list[tuple[LogTable, Sequence[object]]],
+    memories: Sequence[MemoryRecord],
+    touched: set[tuple[datetime, str | None]],
 ) -> list[Refused] | None:
     """Commit all of it, but for memories that cannot be stored; None: some other row cannot be, and nothing is."""
     for copy in (copy_new, copy_known):
@@ -182,6 +234,7 @@ async def _stored(
             async with connection.transaction():
                 for table, values in tables:
                     await copy(connection, table, values)
+                await mark_touched(connection, touched)
                 return await keep_memories(connection, memories)
         except psycopg.errors.UniqueViolation:
             continue

@@ -4,13 +4,14 @@ On a connection of its own, so that a month that takes seconds to read holds up 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg.rows import dict_row
 
 from derms.reports import DeviceHour, Fairness, FeederBucket, FeederFigures, StoredSample, TelemetryBucket
 from derms.store.database import READ_S, WRITE_S, Database
+from derms.store.rollup import LEVELS, Level
 
 HOLD_S = 60.0
 """What a tick found holds until the next one, but no longer than this: then nothing is known [s]."""
@@ -21,7 +22,7 @@ TOLERANCE_KW = 0.01
 LEAST_ASKED_KWH = 0.01
 """Who asked for less in a period has no say in its fairness [kWh]."""
 
-_BUCKET = "to_timestamp(floor(extract(epoch FROM at) / %(bucket_s)s) * %(bucket_s)s)"
+_BUCKET = "date_bin(%(bucket_s)s * interval '1 s', at, '1970-01-01 00:00+00')"
 
 _HISTORY = f"""
 SELECT {_BUCKET} AS at, count(*) AS ticks,
@@ -89,19 +90,52 @@ DO UPDATE SET asked_kwh = greatest(device_hours.asked_kwh, excluded.asked_kwh),
               delivered_kwh = greatest(device_hours.delivered_kwh, excluded.delivered_kwh)
 """
 
+# Every packed row holds a sample at least, and only the first of them one that lies before the page: no more of them
+# need be unpacked than samples are asked for, and one. A bound after which nothing can be on the page comes cheap.
 _SAMPLES = """
-SELECT at, seq, received_at, p_actual_kw, p_setpoint_kw, soc, status FROM telemetry
-WHERE device_id = %(device_id)s AND at >= %(since)s AND at < %(until)s
-  AND (at, seq) > (%(after_at)s::timestamptz, %(after_seq)s::bigint)
+SELECT at, seq, received_at, p_actual_kw, p_setpoint_kw, soc, status
+FROM telemetry_between(%(device_id)s, greatest(%(since)s, %(after_at)s::timestamptz), least(%(until)s, coalesce(
+    (SELECT minute FROM telemetry_minutes WHERE device_id = %(device_id)s AND minute < %(until)s
+        AND minute > greatest(%(since)s, %(after_at)s::timestamptz) - interval '1 minute'
+     ORDER BY minute OFFSET %(limit)s + 1 LIMIT 1), %(until)s)))
+WHERE (at, seq) > (%(after_at)s::timestamptz, %(after_seq)s::bigint)
 ORDER BY at, seq LIMIT %(limit)s
 """
 
 _BUCKETS = f"""
 SELECT {_BUCKET} AS at, count(*) AS samples, avg(p_actual_kw) AS p_actual_kw, max(p_actual_kw) AS p_actual_max_kw,
        min(p_actual_kw) AS p_actual_min_kw, avg(p_setpoint_kw) AS p_setpoint_kw, avg(soc) AS soc
-FROM telemetry WHERE device_id = %(device_id)s AND at >= %(since)s AND at < %(until)s GROUP BY 1 ORDER BY 1
+FROM (SELECT * FROM telemetry_between(%(device_id)s, %(since)s, %(until)s) ORDER BY at, seq) AS samples
+GROUP BY 1 ORDER BY 1
 """
+# What is made up of coarser buckets already, up to the first minute that has news; the rest from the samples.
+_OF_LEVEL = """
+SELECT at, samples, p_sum_kw / samples AS p_actual_kw, p_max_kw AS p_actual_max_kw, p_min_kw AS p_actual_min_kw,
+       setpoint_sum_kw / nullif(setpoints, 0) AS p_setpoint_kw, soc_sum / nullif(socs, 0) AS soc
+FROM {table} WHERE device_id = %(device_id)s AND at >= %(since)s AND at < %(until)s ORDER BY at
+"""
+_ABOVE_LEVEL = f"""
+SELECT {_BUCKET} AS at, sum(samples) AS samples,
+       sum(p_sum_kw) / sum(samples) AS p_actual_kw, max(p_max_kw) AS p_actual_max_kw, min(p_min_kw) AS p_actual_min_kw,
+       sum(setpoint_sum_kw) / nullif(sum(setpoints), 0) AS p_setpoint_kw, sum(soc_sum) / nullif(sum(socs), 0) AS soc
+FROM {{table}} WHERE device_id = %(device_id)s AND at >= %(since)s AND at < %(until)s GROUP BY 1 ORDER BY 1
+"""
+_EDGE = """
+SELECT greatest(dropped_until, least(now() - interval '5 minutes', (SELECT min(minute) FROM telemetry_touched)))
+       AS edge, %(since)s < dropped_until AS gone
+FROM telemetry_upkeep
+"""
+_LONG = timedelta(days=1)
+"""Shorter stretches are read from the samples while those are there."""
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = ("device_id", "feeder_id", "hour", "epoch", "asked_kwh", "delivered_kwh")
+
+
+def _level_of(since: datetime, bucket_s: int) -> Level | None:
+    """The coarsest buckets that whole ones of `bucket_s`, the first at `since`, are made of; None: there are none."""
+    if (since - _UNIX_EPOCH) % timedelta(seconds=bucket_s):
+        return None
+    return next((level for level in reversed(LEVELS) if bucket_s % level.seconds == 0), None)
 
 
 class ReportTables(Database):
@@ -162,10 +196,26 @@ class ReportTables(Database):
         self, device_id: str, *, since: datetime, until: datetime, bucket_s: int
     ) -> list[TelemetryBucket]:
         """The telemetry of one device in buckets; those without a row are left out."""
-        values = {"device_id": device_id, "since": since, "until": until, "bucket_s": bucket_s}
-        return [TelemetryBucket(**row) for row in await self._read_back(_BUCKETS, values)]
+        values: dict[str, Any] = {"device_id": device_id, "since": since, "until": until, "bucket_s": bucket_s}
+        level = _level_of(since, bucket_s)
+        found = []
+        if level is not None:
+            [known] = await self._read_back(_EDGE, values)
+            if known["gone"] or (level.seconds > 60 and until - since > _LONG):
+                edge = min(known["edge"], until)
+                edge -= (edge - _UNIX_EPOCH) % timedelta(seconds=bucket_s)
+                if edge > since:
+                    statement = (_OF_LEVEL if level.seconds == bucket_s else _ABOVE_LEVEL).format(table=level.table)
+                    found = await self._read_back(statement, values | {"until": edge})
+                    values["since"] = edge
+        if values["since"] < until:
+            found += await self._read_back(_BUCKETS, values)
+        return [TelemetryBucket(**row) for row in found]
 
     async def _read_back(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        async with self._reports.use(READ_S) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        async with (
+            self._reports.use(READ_S) as connection,
+            connection.cursor(row_factory=dict_row, binary=True) as cursor,
+        ):
             await cursor.execute(statement.encode(), values)
             return await cursor.fetchall()

@@ -33,6 +33,19 @@ _PARTITIONS = """
 SELECT inhrelid::regclass::text AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = to_regclass('telemetry') AND pg_class.relispartition ORDER BY 1
 """
+_PACKED_SPAN = """
+SELECT min(at) AS oldest, max(at) AS newest FROM telemetry_unpacked WHERE minute IN (
+    (SELECT min(one.minute) FROM devices, LATERAL (
+        SELECT min(minute) AS minute FROM telemetry_minutes WHERE device_id = devices.device_id) AS one),
+    (SELECT max(one.minute) FROM devices, LATERAL (
+        SELECT max(minute) AS minute FROM telemetry_minutes WHERE device_id = devices.device_id) AS one))
+"""
+_UPKEEP = """
+SELECT CASE WHEN isfinite(packed_until) THEN packed_until END AS packed_until,
+       CASE WHEN isfinite(dropped_until) THEN dropped_until END AS dropped_until,
+       (SELECT count(DISTINCT minute) FROM telemetry_touched) AS touched_minutes
+FROM telemetry_upkeep
+"""
 # Without an index on the instant alone, a device at a time: some milliseconds instead of a walk through all rows.
 _EXTREME = """
 SELECT {extreme}(one.at) AS at FROM devices,
@@ -66,6 +79,12 @@ class Survey:
     """The largest first."""
     oldest_sample: datetime | None
     newest_sample: datetime | None
+    packed_until: datetime | None
+    """Samples before it are packed, but for late ones; None: none are."""
+    dropped_until: datetime | None
+    """Samples before it are gone, as their retention is over; None: none are."""
+    touched_minutes: int
+    """Of so many minutes buckets are still to be made, or made anew."""
 
 
 async def survey(link: Link) -> Survey:
@@ -84,6 +103,12 @@ async def survey(link: Link) -> Survey:
         tables = tuple(Table(**row) for row in await _rows(connection, _TABLES))
         known = {table.name for table in tables} >= {"telemetry", "devices"}
         oldest, newest = await _span(connection) if known else (None, None)
+        upkeep: dict[str, Any] = {"packed_until": None, "dropped_until": None, "touched_minutes": 0}
+        if {"telemetry_minutes", "telemetry_upkeep"} <= {table.name for table in tables}:
+            [packed] = await _rows(connection, _PACKED_SPAN)
+            oldest = min((at for at in (oldest, packed["oldest"]) if at is not None), default=None)
+            newest = max((at for at in (newest, packed["newest"]) if at is not None), default=None)
+            [upkeep] = await _rows(connection, _UPKEEP)
     return Survey(
         server_version=about["version"].split()[0],
         schema_version=max(applied, default=0),
@@ -92,6 +117,7 @@ async def survey(link: Link) -> Survey:
         tables=tables,
         oldest_sample=oldest,
         newest_sample=newest,
+        **upkeep,
     )
 
 

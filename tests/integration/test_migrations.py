@@ -11,7 +11,9 @@ from derms.model import Author, Device, DeviceKind, DrProgram, Feeder, FeederMod
 from derms.ports import RecordBatch
 from derms.runtime import SystemClock
 from derms.store import open_store
+from derms.store.retention import Retention
 from derms.store.schema import load_migrations
+from derms.store.upkeep import Keeping, Upkeep
 from tests.fakes_store import T0, T0_MS, decision, event, override, sample, setpoint
 
 DAY_MS = 86_400_000
@@ -134,3 +136,22 @@ async def test_a_database_made_anew_has_the_same_shape_as_one_brought_up_to_date
         assert run(earlier, shape) == run(anew, shape)
     finally:
         run(postgres_server.url, "DROP DATABASE anew WITH (FORCE)")
+
+
+async def test_what_an_earlier_version_stored_is_packed_and_gets_its_buckets(earlier: str, tmp_path: Path) -> None:
+    def told() -> list[tuple[Any, ...]]:
+        return run(earlier, "SELECT * FROM telemetry_all ORDER BY device_id, at, seq")
+
+    async with open_store(earlier, tmp_path, clock=SystemClock(), rng=random.Random(1)) as store:
+        before = told()
+        keeping = Keeping(retention=Retention(samples=None))
+        upkeep = Upkeep(earlier, clock=SystemClock(), rng=random.Random(1), keeping=keeping, rests=False)
+        while (done := await upkeep.once()) is None or done.unfinished:
+            pass
+        await upkeep.close()
+        assert told() == before
+        assert await store.count_samples() == len(before) == 1000
+    assert run(earlier, "SELECT count(*) FROM telemetry") == [(0,)]
+    assert run(earlier, "SELECT count(*), sum(samples) FROM telemetry_1m") == [(17, 1000)]  # 1..1000 s
+    assert run(earlier, "SELECT count(*), sum(samples) FROM telemetry_1d") == [(1, 1000)]
+    assert run(earlier, "SELECT count(*) FROM telemetry_touched") == [(0,)]

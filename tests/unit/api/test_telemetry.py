@@ -52,6 +52,11 @@ async def test_buckets_come_instead_where_they_are_asked_for(ask: Asker) -> None
     [
         ("nobody", {}, 404),
         ("ev-1", {"since": "2025-11-01T00:00:00Z"}, 422),
+        ("ev-1", {"since": "2025-11-01T00:00:00Z", "bucket_s": "1800"}, 200),  # kept ready: 61 days
+        ("ev-1", {"since": "2025-01-01T00:00:00Z", "bucket_s": "3600"}, 200),  # 8,760 buckets
+        ("ev-1", {"since": "2025-01-01T00:00:00Z", "bucket_s": "1000"}, 422),  # not kept
+        ("ev-1", {"since": "2025-01-01T00:00:00Z", "bucket_s": "900"}, 422),  # 35,040 buckets
+        ("ev-1", {"since": "2015-01-01T00:00:00Z", "bucket_s": "86400"}, 422),  # eleven years
         ("ev-1", {"cursor": "x"}, 422),
         ("ev-1", {"cursor": "1.99999999999999999999"}, 422),
         ("ev-1", {"cursor": "9999999999999999.9999999999999999999"}, 422),
