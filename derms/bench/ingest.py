@@ -215,12 +215,12 @@ async def _settled(running: Controller, before: int, expected: int) -> int:
     recorder, moved_s, seen = running.recorder, time.monotonic(), -1
     while True:
         # Counting rows costs what is measured, so it waits until the recorder has none in hand.
-        if recorder.stored != seen or recorder.queued:
-            seen, moved_s = recorder.stored, time.monotonic()
-        elif (stored := await running.store.count_samples() - before) >= expected or (
-            time.monotonic() - moved_s > _STANDSTILL_S
-        ):
-            return stored
+        if not recorder.queued:
+            stored = await running.store.count_samples() - before
+            if stored >= expected or time.monotonic() - moved_s > _STANDSTILL_S:
+                return stored
+            if stored != seen:
+                seen, moved_s = stored, time.monotonic()
         await asyncio.sleep(0.1)
 
 

@@ -14,7 +14,8 @@ import msgspec
 
 from derms.mqtt.packets import PUBACK, PacketBuffer, connect, publish
 
-_TURN_S = 0.01
+_TURN_S = 0.05
+"""So seldom, so that it makes few and large writes: what is measured is who receives."""
 _WINDOW = 2_000
 """Messages a connection may have under way: a device that is not answered does not send for ever."""
 _ANSWERS_S = 30.0

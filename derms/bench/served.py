@@ -14,7 +14,7 @@ from pathlib import Path
 from derms.bench.api_load import Load
 from derms.errors import UnavailableError
 from derms.model import Device, DeviceKind, Role
-from derms.runtime import SystemClock
+from derms.runtime import SystemClock, collect_seldom
 from derms.serve import Controller, controller
 from derms.settings_load import load_settings
 
@@ -59,6 +59,7 @@ async def served(devices: int, *, limit_kw: float, gateways: int = 0) -> AsyncIt
         running = await stack.enter_async_context(
             controller(settings, clock=SystemClock(), rng=random.Random(1), registrations=fleet)
         )
+        collect_seldom()  # as `derms serve` does
         yield running, fleet
 
 
