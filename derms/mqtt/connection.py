@@ -11,8 +11,8 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, topic_matches_sub
@@ -63,6 +63,8 @@ class Connection(asyncio.Protocol):
         self._receipts = Receipts(generation)
         self._full = False
         self._buffer = PacketBuffer()
+        self._waiting: asyncio.Timeout | None = None
+        """For the answer to the subscriptions."""
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport | None = None
@@ -103,7 +105,7 @@ class Connection(asyncio.Protocol):
                 )
             async with asyncio.timeout(answer_within_s):
                 await self._log_in(what)
-            async with asyncio.timeout(self._options.connect_timeout_s):
+            async with self._patience():
                 await self._subscribe()
         except TimeoutError as error:
             self.abort("no answer in time")
@@ -156,6 +158,19 @@ class Connection(asyncio.Protocol):
         self._answer = None
         self.last_answer_s = self._loop.time()
         self._schedule_tick()
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
+        """Time for an answer that may come behind all that the broker has kept for us: as long as that comes."""
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s) as self._waiting:
+                yield
+        finally:
+            self._waiting = None
+
+    def _wait_on(self) -> None:
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(self._loop.time() + self._options.connect_timeout_s)
 
     def _wanted(self) -> list[tuple[str, int]] | list[tuple[str, SubscribeOptions]]:
         if self.level == 4 or not self._options.no_echo:
@@ -211,6 +226,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read what came; after the goodbye it is dropped."""
         if self._wire is not None and not self.lost.done():
+            self._wait_on()
             self._buffer.feed(data)
             self._pump()
 
@@ -235,6 +251,7 @@ class Connection(asyncio.Protocol):
         """There is room for messages again."""
         if self._full:
             self._full = False
+            self._wait_on()
             self._pump()
 
     def _pump(self) -> None:

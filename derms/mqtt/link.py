@@ -131,6 +131,10 @@ class MqttLink:
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
         self._connection: Connection | None = None
+        """What can be published on."""
+        self._source: Connection | None = None
+        """Where messages come from: the same, or one that is being made. A broker that kept messages for us sends them
+        before it answers the subscription, and more than the inbox holds."""
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -152,7 +156,7 @@ class MqttLink:
             if connection is not None:
                 await connection.close(_GOODBYE_S)
         finally:
-            self._connection = None
+            self._connection = self._source = None
             if connection is not None:
                 connection.abort("closed")
             self._wake_all()
@@ -195,14 +199,14 @@ class MqttLink:
             self._check_running()
             await self._arrived.wait()
         messages, self._inbox, self._inbox_bytes = self._inbox, [], 0
-        if self._connection is not None:
-            self._connection.resume()
+        if self._source is not None:
+            self._source.resume()
         return messages
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that these are safe; see `derms.ports.TelemetryFeed.acknowledge`."""
-        if self._connection is not None:
-            self._connection.acknowledge(message.receipt for message in messages)
+        if self._source is not None:
+            self._source.acknowledge([message.receipt for message in messages])
 
     def _deliver(self, message: Message) -> bool:
         self._inbox.append(message)
@@ -340,6 +344,7 @@ class MqttLink:
         async def attempt(level: Level, is_last: bool) -> Connection:
             self._generation += 1
             connection = Connection(self._options, level=level, generation=self._generation, deliver=self._deliver)
+            self._source = connection
             # some brokers answer a version they lack with silence: with another one left, not much is lost
             patience_s = self._options.connect_timeout_s
             await connection.open(answer_within_s=patience_s if is_last else min(patience_s, _VERSION_SILENCE_S))

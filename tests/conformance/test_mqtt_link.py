@@ -245,6 +245,35 @@ async def test_a_full_inbox_makes_the_broker_wait_and_loses_nothing(broker: Runn
         assert [int(message.payload) for message in [*first, *rest]] == list(range(count))
 
 
+@pytest.mark.parametrize("level", [4, 5])
+async def test_a_reader_that_was_away_takes_more_than_its_inbox_holds(
+    mosquitto_broker: RunningBroker, level: int
+) -> None:
+    # The broker sends what it kept before it answers the subscription, so a link that read only once it is subscribed
+    # would never come back.
+    broker, count = mosquitto_broker, 500
+    options = {
+        "subscriptions": [("t", 1)], "manual_ack": True, "session_expiry_s": 60, "protocol": level,
+        "inbox_size": 20, "connect_timeout_s": 2.0,
+    }  # fmt: skip
+    async with broker.link("writer") as writer:
+        await writer.wait_connected(10)
+        async with broker.link("reader", **options) as reader:
+            await reader.wait_connected(10)
+        assert await writer.publish_many([("t", b"%d" % number) for number in range(count)]) == [None] * count
+    async with broker.link("reader", **options) as reader:
+        got = await take(reader, count)
+        await reader.wait_connected(10)
+        assert [int(message.payload) for message in got] == list(range(count))
+        assert reader.connections == 1
+    # and what was acknowledged before the subscription was answered stays acknowledged
+    async with broker.link("reader", **options) as reader, broker.link("writer") as writer:
+        await reader.wait_connected(10)
+        await writer.wait_connected(10)
+        await writer.publish("t", b"new")
+        assert [message.payload for message in await take(reader, 1)] == [b"new"]
+
+
 async def test_a_qos_0_message_is_handed_over(broker: RunningBroker) -> None:
     async with broker.link("reader", subscriptions=[("t", 0)], manual_ack=True) as reader:
         await reader.wait_connected(10)
