@@ -15,7 +15,9 @@ import msgspec
 from derms.contract import (
     Decoded,
     Refusal,
+    TelemetrySource,
     Topics,
+    decode_from,
     decode_setpoint,
     decode_status,
     decode_telemetry,
@@ -106,6 +108,8 @@ class Ingest:
         self._on_lease = on_lease
         self._stores = stores
         self._quiet: dict[tuple[str, Outcome], float] = {}
+        self._sources: dict[str, TelemetrySource] = {}
+        """Who speaks on a telemetry topic: taking one apart costs as much as reading what came on it."""
 
     async def run(self) -> None:
         """Receive until cancelled."""
@@ -132,19 +136,29 @@ class Ingest:
 
     def _take_one(self, message: Message) -> bool:
         """Take one message in; whether the recorder now answers for it."""
+        source = self._sources.get(message.topic) or self._source(message.topic)
+        if source is not None:
+            return self._take_telemetry(source, message)
         if self._topics.status_device(message.topic) is not None:
             self._take_status(message)
             return False
         if (target := self._topics.setpoint_target(message.topic)) is not None:
             self._take_lease(message, target[0])
             return False
-        results = decode_telemetry(
-            self._topics,
-            message.topic,
-            message.payload,
-            now_ms=self._clock.now_ms(),
-            speaks_percent=self._speaks_percent,
-        )
+        self._refuse(Refusal(Outcome.INVALID, None, "not a topic of the wire contract"))
+        return False
+
+    def _source(self, topic: str) -> TelemetrySource | None:
+        """Take a topic apart, and remember it; None: it is none of telemetry."""
+        source = self._topics.telemetry_source(topic)
+        if source is not None:
+            if len(self._sources) >= _MOST_DEVICES:
+                self._sources.clear()
+            self._sources[topic] = source
+        return source
+
+    def _take_telemetry(self, source: TelemetrySource, message: Message) -> bool:
+        results = decode_from(source, message.payload, now_ms=self._clock.now_ms(), speaks_percent=self._speaks_percent)
         samples = []
         for result in results:
             if isinstance(result, Refusal):

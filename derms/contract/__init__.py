@@ -26,7 +26,7 @@ from derms.contract.presence import (
 )
 from derms.contract.setpoint import Order, decode_setpoint, encode_setpoint
 from derms.contract.strict import MAX_DEPTH, MAX_GATEWAY_BYTES, MAX_GATEWAY_SAMPLES, MAX_MESSAGE_BYTES
-from derms.contract.telemetry import decode_telemetry, encode_telemetry
+from derms.contract.telemetry import decode_from, decode_telemetry, encode_telemetry
 from derms.contract.topics import TelemetrySource, Topics, check_device_id
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Topics",
     "check_device_id",
     "decode_controller",
+    "decode_from",
     "decode_profile",
     "decode_setpoint",
     "decode_status",

@@ -35,7 +35,7 @@ from derms.contract.fields import (
     to_iso,
 )
 from derms.contract.strict import Refused
-from derms.contract.topics import Topics, check_device_id
+from derms.contract.topics import TelemetrySource, Topics, check_device_id
 from derms.model import DeviceKind, DeviceStatus, Dialect, Outcome, Telemetry
 
 SpeaksPercent = Callable[[str], bool]
@@ -118,6 +118,13 @@ def decode_telemetry(
     source = topics.telemetry_source(topic)
     if source is None:
         return [Refusal(Outcome.INVALID, None, "not a telemetry topic")]
+    return decode_from(source, payload, now_ms=now_ms, speaks_percent=speaks_percent)
+
+
+def decode_from(
+    source: TelemetrySource, payload: bytes, *, now_ms: int, speaks_percent: SpeaksPercent
+) -> list[Decoded | Refusal]:
+    """As `decode_telemetry`, where the topic was taken apart before."""
     try:
         if source.gateway_id is not None:
             return _decode_gateway(payload, source.gateway_id, now_ms, speaks_percent)

@@ -7,7 +7,8 @@ Source: MQTT Version 5.0, OASIS standard, sections 2.1 (fixed header), 3.3 (PUBL
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+
+import msgspec
 
 PUBLISH, PUBACK = 0x30, 0x40
 _LONGEST_LENGTH = 4
@@ -26,7 +27,7 @@ class PacketError(ValueError):
     """The bytes are no MQTT: the stream is out of step for good."""
 
 
-class Publish(NamedTuple):
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """A received PUBLISH."""
 
     topic: bytes

@@ -43,7 +43,7 @@ from derms.presence import Presence
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
 from derms.registry import declared_fields, restore
-from derms.runtime import SystemClock, running, stop_on_signals
+from derms.runtime import SystemClock, collect_seldom, running, stop_on_signals
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
 from derms.serve.parts import (
@@ -139,6 +139,7 @@ async def _serve_until(settings: Settings, stop: asyncio.Event, up: asyncio.Even
             },
         )
         up.set()
+        collect_seldom()
         await stop.wait()
 
 
