@@ -78,7 +78,7 @@ class Ingest:
         """Prepare; nothing is received before `run`.
 
         Args:
-            feed: Where messages come from.
+            feed: Where measurements come from.
             fleet: The live state.
             recorder: Where samples go.
             topics: The topics of the wire contract.
@@ -116,11 +116,18 @@ class Ingest:
         while True:
             for some in _slices(await self._feed.receive()):
                 await self._recorder.room()
-                self.take(some)
+                self._feed.acknowledge(self.take(some))
                 await asyncio.sleep(0)
 
-    def take(self, messages: Sequence[Message]) -> None:
-        """Take messages in, each for itself, and acknowledge those of which nothing is kept."""
+    async def overhear(self, feed: TelemetryFeed) -> None:
+        """Receive where nothing is measured, until cancelled; what the recorder has to do holds none of it up."""
+        while True:
+            for some in _slices(await feed.receive()):
+                feed.acknowledge(self.take(some))
+                await asyncio.sleep(0)
+
+    def take(self, messages: Sequence[Message]) -> list[Message]:
+        """Take messages in, each for itself; returns those of which nothing is kept, to be acknowledged at once."""
         done = []
         for message in messages:
             try:
@@ -132,7 +139,7 @@ class Ingest:
             if not kept:
                 done.append(message)
         self._tell_counts()
-        self._feed.acknowledge(done)
+        return done
 
     def _take_one(self, message: Message) -> bool:
         """Take one message in; whether the recorder now answers for it."""

@@ -95,15 +95,17 @@ class Topics:
             return self.envelope_setpoint(kind, device_id)
         return self.control(device_id)
 
-    def controller_subscriptions(self) -> list[tuple[str, int]]:
-        """What a controller listens to: (filter, QoS); the last two tell it what other controllers command."""
-        filters = ("telemetry/+", "telemetry/+/+", "gateway/+/telemetry", "status/+", "control/+", "setpoints/+/+")
-        return [(f"{self.prefix}/{tail}", _QOS) for tail in filters]
+    def telemetry_subscriptions(self) -> list[tuple[str, int]]:
+        """Where devices say what they measure: (filter, QoS)."""
+        return [(f"{self.prefix}/{tail}", _QOS) for tail in ("telemetry/+", "telemetry/+/+", "gateway/+/telemetry")]
 
     def storing_subscriptions(self) -> list[tuple[str, int]]:
-        """What processes that only store listen to, each to its share: (filter, QoS)."""
-        filters = ("telemetry/+", "telemetry/+/+", "gateway/+/telemetry")
-        return [(f"$share/derms/{self.prefix}/{tail}", _QOS) for tail in filters]
+        """The same for processes that only store, each to its share."""
+        return [(f"$share/derms/{topic}", qos) for topic, qos in self.telemetry_subscriptions()]
+
+    def order_subscriptions(self) -> list[tuple[str, int]]:
+        """Where devices say that they are there, and where other controllers command them: (filter, QoS)."""
+        return [(f"{self.prefix}/{tail}", _QOS) for tail in ("status/+", "control/+", "setpoints/+/+")]
 
     def agent_subscriptions(self, kind: DeviceKind, device_id: str, dialect: Dialect) -> list[tuple[str, int]]:
         """What a device listens to: (filter, QoS)."""

@@ -37,7 +37,6 @@ from derms.leadership import Leadership
 from derms.log import log_unhandled
 from derms.metrics import Metrics
 from derms.model import Device, Outcome, Setpoint, Telemetry
-from derms.mqtt import MqttLink
 from derms.ports import Claimant, Clock, Duty
 from derms.presence import Presence
 from derms.recorder import Limits, Recorder
@@ -47,7 +46,6 @@ from derms.runtime import SystemClock, collect_seldom, running, stop_on_signals
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
 from derms.serve.parts import (
-    address_of,
     alerts,
     announce,
     authenticator_of,
@@ -55,8 +53,8 @@ from derms.serve.parts import (
     keeping_of,
     keys_of,
     params_of,
-    tls_files,
 )
+from derms.serve.wires import Wires
 from derms.settings import Settings
 from derms.settings_access import revealed
 from derms.spool import Spool
@@ -76,8 +74,6 @@ from derms.view.simulation import LiveSimulation
 from derms.view.tracking import LiveTracking
 from derms.view.why import LiveWhy
 
-_SESSION_EXPIRY_S = 3600
-"""For how long the broker keeps what was not acknowledged while the controller is away [s]."""
 _STORE_PATIENCE_S = 5.0
 """A write that takes longer goes to the spool [s]; until then the broker waits with what is unacknowledged."""
 _DRAIN_S = 3.0
@@ -203,31 +199,23 @@ async def controller(
         )
         presence = Presence(topics, settings.controller_id, leadership, clock)
 
-        def met() -> None:
-            mqtt.set(True)
-            metrics.mqtt_connections_total.inc()
-            presence.announce()
-
-        link = MqttLink(
-            address_of(settings, broker_url),
-            client_id=f"derms-{settings.controller_id}",
-            subscriptions=topics.storing_subscriptions() if only_stores else topics.controller_subscriptions(),
+        wires = Wires(
+            settings,
+            broker_url,
+            protocol=protocol,
+            topics=topics,
             rng=rng,
             will=presence.will(),
-            tls=tls_files(settings),
-            manual_ack=True,
-            no_echo=True,
-            session_expiry_s=_SESSION_EXPIRY_S,
-            protocol=protocol,
-            on_connect=met,
-            on_disconnect=lambda: mqtt.set(False),
+            state=mqtt,
+            metrics=metrics,
+            on_met=presence.announce,
         )
-        await stack.enter_async_context(link)
+        await stack.enter_async_context(wires)
         limits = Limits(write_s=_STORE_PATIENCE_S, drain_s=_DRAIN_S)
         recorder = Recorder(
             store=store,
             spool=Spool(settings.state_dir / "spool", max_bytes=settings.spool_max_mb << 20),
-            on_safe=link.acknowledge,
+            on_safe=wires.telemetry.acknowledge,
             clock=clock,
             rng=rng,
             limits=limits,
@@ -236,7 +224,7 @@ async def controller(
         registrar = Registrar(store)
         stack.push_async_callback(registrar.finish)
         outbox = Outbox(
-            sink=link,
+            sink=wires.orders,
             topics=topics,
             on_sent=metrics.setpoints_sent_total.inc,
             on_failed=lambda row, lease: _undelivered(fleet, metrics, row, lease),
@@ -257,7 +245,7 @@ async def controller(
         roll = Roll(fleet)
         tracking = LiveTracking(fleet=fleet, loop=loop, clock=clock, roll=roll)
         simulation = LiveSimulation(
-            topics=topics, publish=lambda topic, payload: link.publish(topic, payload, qos=1, retain=True)
+            topics=topics, publish=lambda topic, payload: wires.orders.publish(topic, payload, qos=1, retain=True)
         )
         alarms = await raised_before(
             store,
@@ -284,7 +272,7 @@ async def controller(
         )
         hearsay = Hearsay(fleet=fleet, loop=loop, authority=leadership, heard=leadership.heard, clock=clock)
         ingest = Ingest(
-            feed=link,
+            feed=wires.telemetry,
             fleet=fleet,
             recorder=recorder,
             topics=topics,
@@ -380,12 +368,13 @@ async def controller(
             running(
                 {
                     "ingest": ingest.run,
+                    "hearsay": lambda: ingest.overhear(wires.orders),
                     "leadership": leadership.run,
                     "succession": lambda: succession.follow(leadership),
                     "outbox": outbox.run,
                     "control-loop": loop.run,
                     "stream": hub.run,
-                    "presence": lambda: presence.run(link),
+                    "presence": lambda: presence.run(wires.orders),
                     **alarms.tasks,
                     "logins": authenticator.run,
                     "upkeep": upkeep.run,

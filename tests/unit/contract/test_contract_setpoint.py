@@ -193,7 +193,7 @@ def test_every_topic_stands_under_the_prefix() -> None:
     topics = Topics("site-4/der")
     assert topics.telemetry("a") == "site-4/der/telemetry/a"
     assert topics.simulation_profile == "site-4/der/simulation/profile"
-    assert topics.controller_subscriptions() == [
+    assert [*topics.telemetry_subscriptions(), *topics.order_subscriptions()] == [
         ("site-4/der/telemetry/+", 1),
         ("site-4/der/telemetry/+/+", 1),
         ("site-4/der/gateway/+/telemetry", 1),
