@@ -8,7 +8,7 @@ of it will ever be kept.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -44,8 +44,7 @@ _QUIET_PAIRS = 10_000
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """What became of one measurement."""
 
     outcome: Outcome
@@ -200,7 +199,7 @@ class Ingest:
         # Who may offer it was judged by the other way's own rules, so nobody's place is taken here.
         dialect, gateway_id = (Dialect.V1, None) if device is None else (device.dialect, device.gateway_id)
         said = msgspec.structs.replace(result.telemetry, dialect=dialect)
-        taken = self._take_reading(replace(result, telemetry=said, gateway_id=gateway_id))
+        taken = self._take_reading(msgspec.structs.replace(result, telemetry=said, gateway_id=gateway_id))
         self._tell_counts()
         if taken.sample is not None and not self._recorder.put_sample(taken.sample, None):
             raise UnavailableError(

@@ -81,7 +81,7 @@ class Metrics:
             "derms_spool_bytes", "Disk filled with rows the store has not taken yet.", registry=registry
         )
         self.spool_max_bytes = Gauge(
-            "derms_spool_max_bytes", "Disk the spool may fill; beyond it the oldest rows are given up.",
+            "derms_spool_max_bytes", "Disk the spool may fill; beyond it new rows are refused.",
             registry=registry,
         )  # fmt: skip
         self.telemetry_packed_samples_total = Counter(

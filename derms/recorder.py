@@ -7,6 +7,9 @@ Rules:
     - Every queue is bounded. A full sample queue drops the newest sample of those that no broker waits for (QoS 0); the
       others are bounded by the broker's own window, and by `room`, for which their reader waits. Full queues of
       setpoints and decisions drop their oldest. All of it is counted.
+    - What the spool holds was acknowledged and is never given up. When it is full, or the disk fails, while the store
+      is away, the newest samples wait in memory and the ones before them are refused to the broker: a window full of
+      unanswered messages would leave control without new ones.
     - What the engine remembers is worth only its newest value: of each tree the newest waits, and rides along with the
       rows of the next commit. It never goes to the spool: while the store is away it is dropped, uncounted, as the next
       tick brings a newer one.
@@ -50,6 +53,8 @@ class Limits:
     first_retry_s: float = 0.5
     longest_retry_s: float = 15.0
     """Pauses between attempts on a store that is away double from the first to the longest, with jitter."""
+    held: int = 2_000
+    """Samples that wait in memory while neither store nor disk takes any."""
     drain_s: float = 5.0
     """At the end, how long the store may take before the spool gets the rest."""
 
@@ -67,6 +72,7 @@ class Recorder:
         store: Where rows go.
         spool: Where they go meanwhile; the recorder owns it from here on, and closes it.
         on_safe: Told which messages may be acknowledged, on the event loop.
+        on_refused: Told which are given up, likewise.
         clock: To measure the pauses.
         rng: For their jitter.
         limits: The bounds.
@@ -78,6 +84,7 @@ class Recorder:
         store: RecordStore,
         spool: Spool,
         on_safe: Callable[[Sequence[Message]], None],
+        on_refused: Callable[[Sequence[Message]], None] = lambda _messages: None,
         clock: Clock,
         rng: random.Random,
         limits: Limits | None = None,
@@ -85,6 +92,7 @@ class Recorder:
         self._store = store
         self._spool = spool
         self._on_safe = on_safe
+        self._on_refused = on_refused
         self._clock = clock
         self._rng = rng
         self._limits = limits or Limits()
@@ -101,6 +109,8 @@ class Recorder:
         self._quiet.set()
         self._samples_put = 0
         self._samples_safe = 0
+        """Of those, how many are safe or given up; they go in order."""
+        self._times_given_up = 0
         self._progress = asyncio.Event()
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derms-spool")
         self._retry_at_s = float("-inf")
@@ -127,8 +137,8 @@ class Recorder:
 
     @property
     def lost(self) -> int:
-        """Rows dropped: a queue or the spool was full, or neither store nor disk took them at the end."""
-        return self._overflowed + self._abandoned + self._spool.dropped_rows
+        """Rows given up: a queue was full, or neither store nor disk took them."""
+        return self._overflowed + self._abandoned
 
     @property
     def spool_bytes(self) -> int:
@@ -217,15 +227,15 @@ class Recorder:
             timeout_s: How long at most [s].
 
         Returns:
-            False: one of them is not yet.
+            False: one of them is not yet, or was given up.
         """
-        put = self._samples_put
+        put, before = self._samples_put, self._times_given_up
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while self._samples_safe < put:
                     self._progress.clear()
                     await self._progress.wait()
-        return self._samples_safe >= put
+        return self._samples_safe >= put and self._times_given_up == before
 
     async def run(self) -> None:
         """Store what was put, until cancelled."""
@@ -233,6 +243,7 @@ class Recorder:
             await self._until_due()
             self._wake.clear()
             if (work := self._next()) is not None and not await self._keep(work, self._limits.write_s):
+                self._give_up(work)
                 await asyncio.sleep(self._limits.first_retry_s)
             await self._replay()
 
@@ -317,6 +328,26 @@ class Recorder:
         if work.messages:
             self._on_safe(work.messages)
         return True
+
+    def _give_up(self, work: _Work) -> None:
+        """Refuse what is more than may wait, oldest first, as its answers are due in the order it came.
+
+        What can be written again tomorrow, setpoints and decisions, is not touched: their queues have their own bound.
+        """
+        if len(work.batch.samples) + len(self._samples) <= self._limits.held:
+            return
+        beyond = max(len(self._samples) - self._limits.held, 0)
+        pairs = _taken(self._samples, beyond)
+        rows = len(work.batch.samples) + len(pairs)
+        messages = [*work.messages, *(message for _, message in pairs if message is not None)]
+        self._work = _Work(batch=replace(work.batch, samples=[]), messages=[])
+        self._overflow(rows, "samples")
+        self._samples_safe += rows  # they are out of the way of those behind them
+        self._times_given_up += 1
+        self._progress.set()
+        self._freed.set()
+        if messages:
+            self._on_refused(messages)
 
     async def _replay(self) -> None:
         """Move what the spool holds to the store, oldest first, for a while."""

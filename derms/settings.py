@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default_factory=lambda: xdg_directory("XDG_STATE_HOME", ".local/state"))
     """Directory of the spool and the generated token secret, made when missing; unset: `$XDG_STATE_HOME/derms`."""
     spool_max_mb: int = Field(default=512, ge=1)
-    """Disk the spool may fill while the database is away [MB]; beyond it the oldest rows are given up and counted."""
+    """Disk the spool may fill while the database is away [MB]; beyond it new rows are refused and counted."""
 
     telemetry_raw_h: float = Field(default=3.0, ge=0.25, le=7 * 24)
     """Samples older than this are packed, a device and minute a row, in an eighth to a quarter of the disk [h]."""

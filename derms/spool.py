@@ -2,7 +2,7 @@
 
 A directory of segment files, each a row of frames: length, CRC-32, then a compressed msgpack batch. A frame is on
 the disk (fsync) before `append` returns. What a power loss cut short is cut off when the spool is opened, and counted.
-When the bound is reached the oldest segment is dropped, and counted: what is newest is worth most.
+When the bound is reached nothing more is taken: what is in it was acknowledged, and stays.
 
 A segment goes when its last batch is taken, so after a crash some batches come twice; writes are idempotent.
 """
@@ -46,8 +46,6 @@ class Spool:
         """Segment number -> its length [bytes], oldest first."""
         self.bytes_used = 0
         """What the segments take on disk [bytes]."""
-        self.dropped_rows = 0
-        """Rows lost because the bound was reached."""
         self.damaged = 0
         """Tails and batches that could not be read and were cut off or left out."""
         try:
@@ -69,12 +67,16 @@ class Spool:
         """Put a batch at the end; on disk when this returns.
 
         Raises:
-            StoreError: The disk does not take it; nothing of it is left.
+            StoreError: The disk does not take it, or the bound is reached; nothing of it is left.
         """
         payload = zlib.compress(msgspec.msgpack.encode(batch), 1)
         frame = frame_of(payload)
-        while self._sizes and self.bytes_used + len(frame) > self._max_bytes:
-            self._drop_oldest()
+        if self.bytes_used + len(frame) > self._max_bytes:
+            raise StoreError(
+                f"the spool in {self._dir} is full",
+                why=f"it may take {self._max_bytes >> 20} MB, and the database takes nothing meanwhile",
+                next_step="bring the database back, or raise spool_max_mb",
+            )
         last = next(reversed(self._sizes), 0)
         try:
             if self._file is None or self._sizes.get(last, 0) >= self._segment_bytes:
@@ -191,15 +193,6 @@ class Spool:
             raise
         self._sizes[number] = size + len(frame)
         self.bytes_used += len(frame)
-
-    def _drop_oldest(self) -> None:
-        number = next(iter(self._sizes))
-        rows = 0
-        while number in self._sizes and (batch := self.peek()) is not None and number in self._sizes:
-            rows += len(batch)
-            self.advance()
-        self.dropped_rows += rows
-        _log.error("the spool is full; its oldest rows are lost", extra={"rows": rows, "max_bytes": self._max_bytes})
 
     def _forget(self, number: int) -> None:
         if self._file is not None and number == next(reversed(self._sizes)):

@@ -69,7 +69,7 @@ _DAEMON_RULES = {
         priority=Priority.MEDIUM,
         on_s=0.0,
         off_s=5.0,
-        consequence="when it is full the oldest rows are given up",
+        consequence="when it is full new samples are refused",
         response="bring the database back, or raise spool_max_mb",
     ),
 }

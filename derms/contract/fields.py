@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from derms.contract.strict import Refused
 from derms.model import DeviceKind, Outcome, Telemetry
@@ -53,8 +53,7 @@ class Refusal:
     """One line for the log: the rule that was broken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True, gc=False):
     """A message that was understood."""
 
     telemetry: Telemetry

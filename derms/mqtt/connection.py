@@ -381,8 +381,13 @@ class Connection(asyncio.Protocol):
         if not self.lost.done():
             self._confirm(self._receipts.acknowledge(receipts))
 
+    def refuse(self, receipts: Iterable[int]) -> None:
+        """Note messages as such that nobody will keep; as `acknowledge`."""
+        if not self.lost.done():
+            self._confirm(self._receipts.refuse(receipts))
+
     def _confirm(self, packet_ids: Iterable[int]) -> None:
-        answers = pubacks(packet_ids)
+        answers = pubacks(packet_ids, level=self.level)
         # paho hands over whole packets only, so these never come to stand within one of its own
         if answers and self._transport is not None:
             self._transport.write(answers)

@@ -208,6 +208,11 @@ class MqttLink:
         if self._source is not None:
             self._source.acknowledge([message.receipt for message in messages])
 
+    def refuse(self, messages: Iterable[Message]) -> None:
+        """Tell the broker that these will not be kept, so that it goes on sending. Never waits."""
+        if self._source is not None:
+            self._source.refuse([message.receipt for message in messages])
+
     def _deliver(self, message: Message) -> bool:
         self._inbox.append(message)
         self._inbox_bytes += len(message.payload)

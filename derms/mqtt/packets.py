@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from derms.mqtt.receipts import REFUSED
+
 PUBLISH, PUBACK = 0x30, 0x40
 _LONGEST_LENGTH = 4
 """Bytes that may say how long a packet is."""
@@ -172,9 +174,25 @@ def _expiry(chunk: bytes, at: int, end: int) -> int | None:
     return expires_s
 
 
-def pubacks(packet_ids: Iterable[int]) -> bytes:
-    """The PUBACKs of messages that are safe, in the order given; the same bytes in 3.1.1 and in 5."""
-    return b"".join([b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
+def pubacks(packet_ids: Iterable[int], *, level: int) -> bytes:
+    """The PUBACKs of messages that are safe, in the order given.
+
+    Args:
+        packet_ids: With `REFUSED` added where a message is refused.
+        level: 5 for MQTT 5, where a refusal can be said (0x97, quota exceeded); in 3.1.1 all look alike.
+    """
+    return b"".join(
+        [
+            b"\x40\x02" + packet_id.to_bytes(2, "big") if packet_id < REFUSED else _refusal(packet_id & ~REFUSED, level)
+            for packet_id in packet_ids
+        ]
+    )
+
+
+def _refusal(packet_id: int, level: int) -> bytes:
+    if level == 5:
+        return b"\x40\x03" + packet_id.to_bytes(2, "big") + b"\x97"
+    return b"\x40\x02" + packet_id.to_bytes(2, "big")
 
 
 def publish(topic: bytes, payload: bytes, packet_id: int) -> bytes:

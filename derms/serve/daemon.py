@@ -216,6 +216,7 @@ async def controller(
             store=store,
             spool=Spool(settings.state_dir / "spool", max_bytes=settings.spool_max_mb << 20),
             on_safe=wires.telemetry.acknowledge,
+            on_refused=wires.telemetry.refuse,
             clock=clock,
             rng=rng,
             limits=limits,

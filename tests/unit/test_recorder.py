@@ -23,6 +23,7 @@ class Bench:
     path: Path
     store: FakeStore = field(default_factory=FakeStore)
     safe: list[int] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
     async def recorder(self, *, run: bool = True, **limits: Any) -> AsyncIterator[Recorder]:
@@ -30,6 +31,7 @@ class Bench:
             store=self.store,
             spool=Spool(self.path),
             on_safe=lambda messages: self.safe.extend(message.receipt for message in messages),
+            on_refused=lambda messages: self.refused.extend(message.receipt for message in messages),
             clock=SystemClock(),
             rng=random.Random(1),
             limits=Limits(**(QUICK | limits)),
@@ -295,6 +297,38 @@ async def test_what_comes_is_heard_on_where_neither_store_nor_disk_takes_it(
         assert recorder.lost == 1
         bench.store.away = False
         await until(lambda: bench.safe == [1, 2, 3])
+
+
+async def test_where_neither_store_nor_disk_takes_any_the_newest_wait_and_the_rest_is_refused_in_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_the_disk(monkeypatch)
+    bench.store.away = True
+    async with bench.recorder(held=3, batch_rows=2, first_retry_s=0.01) as recorder:
+        put(recorder, 1, 2)
+        await until(lambda: recorder.disk_failed)
+        assert bench.refused == []
+        put(recorder, 3, 4, 5, 6, 7)
+        await until(lambda: len(bench.refused) >= 4)
+        assert bench.refused == [1, 2, 3, 4]  # in hand are 1 and 2, and of the five behind them three may wait
+        assert recorder.lost == 4
+        assert not await recorder.samples_safe(0.0)
+        bench.store.away = False
+        await until(lambda: bench.safe == [5, 6, 7])
+        assert await recorder.samples_safe(1.0)
+
+
+async def test_who_asks_is_not_told_that_what_was_given_up_is_safe(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_the_disk(monkeypatch)
+    bench.store.away = True
+    async with bench.recorder(held=1, first_retry_s=0.01) as recorder:
+        put(recorder, 1)
+        asked = asyncio.create_task(recorder.samples_safe(10.0))
+        await until(lambda: recorder.disk_failed)
+        put(recorder, 2, 3)
+        assert await asked is False
 
 
 async def test_only_the_newest_memory_of_each_tree_waits(bench: Bench) -> None:

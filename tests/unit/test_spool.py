@@ -1,5 +1,4 @@
 import errno
-import logging
 import os
 import struct
 import zlib
@@ -162,21 +161,22 @@ def test_a_frame_of_another_shape_is_left_out_and_counted(tmp_path: Path) -> Non
     assert spool.damaged == 1
 
 
-def test_a_full_spool_drops_its_oldest_segment_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_spool_keeps_what_it_has_and_refuses_what_comes(tmp_path: Path) -> None:
     probe = Spool(tmp_path / "probe")
     probe.append(batch(1, rows=10))
     size = probe.bytes_used
     probe.close()
-    spool = Spool(tmp_path / "spool", max_bytes=size * 5, segment_bytes=size)
-    with caplog.at_level(logging.ERROR):
-        for n in range(1, 9):
-            spool.append(batch(n, rows=10))
-    assert spool.bytes_used <= size * 5
+    spool = Spool(tmp_path / "spool", max_bytes=size * 4 + size // 2, segment_bytes=size)
+    for n in range(1, 5):
+        spool.append(batch(n, rows=10))
+    with pytest.raises(StoreError, match="is full"):
+        spool.append(batch(5, rows=10))
     assert sum(file.stat().st_size for file in (tmp_path / "spool").iterdir()) == spool.bytes_used
-    kept = drained(spool)
-    assert kept == [batch(n, rows=10) for n in range(9 - len(kept), 9)]
-    assert spool.dropped_rows == 10 * (8 - len(kept)) > 0
-    assert "oldest rows are lost" in caplog.text
+    oldest = spool.peek()
+    assert oldest == batch(1, rows=10)
+    spool.advance()
+    spool.append(batch(6, rows=10))
+    assert drained(spool) == [batch(n, rows=10) for n in (2, 3, 4, 6)]
 
 
 def test_a_disk_that_fails_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from derms.mqtt.packets import PacketBuffer, PacketError, Publish, connect, pubacks, publish, read_publish
+from derms.mqtt.receipts import REFUSED
 
 
 def _taken(chunks: list[bytes]) -> list[bytes]:
@@ -109,6 +110,12 @@ def test_a_length_of_five_bytes_is_no_length() -> None:
 
 
 def test_acknowledgements_and_logins_are_the_bytes_of_the_standard() -> None:
-    assert pubacks([1, 258]) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
-    assert pubacks([]) == b""
+    for level in (4, 5):
+        assert pubacks([1, 258], level=level) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
+        assert pubacks([], level=level) == b""
+
+
+def test_a_refusal_is_said_in_mqtt_5_and_looks_like_any_other_in_3_1_1() -> None:
+    assert pubacks([1, 258 | REFUSED], level=5) == b"\x40\x02\x00\x01\x40\x03\x01\x02\x97"
+    assert pubacks([1, 258 | REFUSED], level=4) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
     assert connect("ab") == b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02ab"

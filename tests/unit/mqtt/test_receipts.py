@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derms.mqtt.receipts import Receipts
+from derms.mqtt.receipts import REFUSED, Receipts
 
 
 def test_packet_ids_may_repeat_once_they_are_free() -> None:
@@ -19,6 +19,15 @@ def test_0_and_other_connections_receipts_acknowledge_nothing() -> None:
     stale, fresh = old.issue(1), new.issue(1)
     assert list(new.acknowledge([0, stale])) == []
     assert list(new.acknowledge([fresh])) == [1]
+
+
+def test_a_refusal_waits_for_its_turn_and_what_is_safe_stays_safe() -> None:
+    receipts = Receipts(1)
+    first, second, third = (receipts.issue(packet_id) for packet_id in (5, 6, 7))
+    assert list(receipts.refuse([second])) == []
+    assert list(receipts.acknowledge([third])) == []
+    assert list(receipts.refuse([third])) == []
+    assert list(receipts.acknowledge([first])) == [5, 6 | REFUSED, 7]
 
 
 @given(st.lists(st.lists(st.integers(0, 19)), max_size=30), st.integers(1, 20))
