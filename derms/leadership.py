@@ -20,6 +20,8 @@ Rules:
       jumps takes it from nobody who renews it.
     - Every takeover draws a higher epoch than all before, and higher than any heard on the wire: a database that was
       restored from a backup must not leave the devices deaf.
+    - Where the trees are shared, each controller takes what falls to it (`derms.shares`), or what nobody else has taken
+      for a while, and gives one back where another has two fewer: it stops first, and says so then.
     - When the store does not answer, the lease ends and the controller keeps (`Duty.KEEPS`) what is safe, as long as
       it has been awake all the time and hears of no higher epoch.
 """
@@ -32,6 +34,7 @@ from dataclasses import dataclass
 from derms.errors import StoreError
 from derms.ports import Claimant, Clock, Duty, LeaderLease, LeaseStore, Standing
 from derms.runtime import wait_first
+from derms.shares import falls_to, has_too_many
 
 _SHARE = 0.9
 """A holder stops when so much of its lease is over."""
@@ -43,6 +46,8 @@ _FAR = 1_000_000
 _READ_S = 20.0
 """What reading all that was left may take [s]; the lease is renewed meanwhile, and nothing is sent."""
 _FINISH_S = 2.0
+_PATIENCE = 3.0
+"""What falls to another is left to it for so many looks."""
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +115,7 @@ class Leadership:
         able: Whether this controller could command at all: it reaches the broker.
         take_over: Reads what there was before; the roots lead when it is done. Raises StoreError.
         on_change: Told when a duty has changed.
-        wanted: Which of some roots to seek to lead; None: all.
+        spreads: It shares the trees with the others that live; else it takes all it can have.
     """
 
     def __init__(
@@ -126,7 +131,7 @@ class Leadership:
         able: Callable[[], bool],
         take_over: Callable[[Collection[str]], Awaitable[None]],
         on_change: Callable[[], None],
-        wanted: Callable[[Collection[str]], Collection[str]] | None = None,
+        spreads: bool = False,
     ) -> None:
         self.epoch = 0
         """Of our setpoints; 0 before the first takeover."""
@@ -142,7 +147,10 @@ class Leadership:
         self._able = able
         self._take_over = take_over
         self._on_change = on_change
-        self._wanted = wanted or (lambda roots: roots)
+        self._spreads = spreads
+        self._free_since: dict[str, float] = {}
+        """When each free tree was first seen to be free [s]."""
+        self._gave_back_s = float("-inf")
         self._held: dict[str, _Held] = {}
         self._watched: dict[str, _Watched] = {}
         self._standing: Standing | None = None
@@ -237,7 +245,7 @@ class Leadership:
         """Look who commands before anything else is done."""
         try:
             async with asyncio.timeout(self._lease_s / 3.0):
-                self._standing = await self._store.beat(self.me, (), lease_s=self._lease_s)
+                self._standing = await self._store.beat(self.me, (), lease_s=self._lease_s, able=False)
                 for lease in self._standing.leases:
                     self._watch(lease)
         except (StoreError, TimeoutError) as error:
@@ -290,7 +298,7 @@ class Leadership:
         self._tell()
 
     async def _beat(self, started_s: float) -> None:
-        standing = await self._store.beat(self.me, self._held, lease_s=self._lease_s)
+        standing = await self._store.beat(self.me, self._held, lease_s=self._lease_s, able=self._able())
         if self._failing:
             log.info("The store of leases answers again")
             self._failing = False
@@ -304,11 +312,46 @@ class Leadership:
         if self._clock.monotonic_s() - self._able_s > self._lease_s:
             gone = list(self._held)
         self._drop(gone, "it is not able to command")
+        if self._spreads:
+            await self._give_back()
         await self._campaign({lease.feeder_id: lease for lease in standing.leases})
 
+    def _shares(self) -> dict[str, int]:
+        """How many trees each controller commands that lives and is able, by instance; this one too."""
+        held = {self.me.instance: len(self._held)}
+        if self._standing is not None:
+            held |= dict.fromkeys(self._standing.peers, 0)
+            for lease in self._standing.leases:
+                if lease.holder.instance in self._standing.peers and not self._is_silent(lease):
+                    held[lease.holder.instance] += 1
+        return held
+
+    async def _give_back(self) -> None:
+        """Let another have one of ours, where that has two fewer; one at a time, so that all see what came of it."""
+        now_s = self._clock.monotonic_s()
+        settled = all(self.duty(root) is Duty.LEADS for root in self._held)
+        if not settled or now_s - self._gave_back_s < _PATIENCE * self._poll_s:
+            return
+        if has_too_many(self.me.instance, self._shares()):
+            root = max(self._held)
+            self._gave_back_s = now_s
+            self._drop([root])
+            log.info("Another controller has less to do and may have this tree", extra={"feeders": [root]})
+            await self._store.give_back(self.me, [root])
+
+    def _share_of(self, free: set[str]) -> set[str]:
+        """What of the free trees is for us to take."""
+        now_s = self._clock.monotonic_s()
+        self._free_since = {root: self._free_since.get(root, now_s) for root in free}
+        if not self._spreads:
+            return free
+        left = {root for root in free if now_s - self._free_since[root] >= _PATIENCE * self._poll_s}
+        return left | falls_to(self.me.instance, free, self._shares())
+
     async def _campaign(self, leases: dict[str, LeaderLease]) -> None:
-        roots = set(self._wanted(self._roots()))
-        free = {root for root in roots if root not in self._held and self._may_take(leases.get(root))}
+        free = self._share_of(
+            {root for root in self._roots() if root not in self._held and self._may_take(leases.get(root))}
+        )
         again = {root for root in self._held if root in leases} if self._outranked and self._held else set()
         if not free | again or not self._able():
             return

@@ -209,6 +209,8 @@ class Standing:
     """The roots whose lease is extended from now."""
     leases: tuple[LeaderLease, ...]
     """Of all roots that ever were led."""
+    peers: frozenset[str]
+    """The instances of the other controllers that live and are able to command."""
     changes: str
     """Is another text whenever somebody has changed events, programs, overrides or the registry."""
 
@@ -229,14 +231,19 @@ class LeaseStore(Protocol):
         """
         ...
 
-    async def beat(self, me: Claimant, held: Collection[str], *, lease_s: float) -> Standing:
+    async def beat(self, me: Claimant, held: Collection[str], *, lease_s: float, able: bool) -> Standing:
         """Say that I live, and renew the leases I hold.
 
         Args:
             me: Who says so.
             held: The roots I think I lead.
             lease_s: For how long from now [s].
+            able: Whether I could command what nobody commands.
         """
+        ...
+
+    async def give_back(self, me: Claimant, roots: Collection[str]) -> None:
+        """Give some of mine back, so that others may have them at once."""
         ...
 
     async def take(

@@ -198,6 +198,8 @@ class Settings(BaseSettings):
     leader_lease_s: float = Field(default_factory=_default_leader_lease_s, ge=0.5, le=3600)
     """For how long a controller commands without renewing its lease in the database; another one takes over after it
     [s]; `lease_s` must outlast it by two control intervals; unset: a third of `lease_s`, at most 10."""
+    spread_feeders: bool = False
+    """Where several controllers run, each commands its share of the trees of feeders; false: one commands all."""
     stale_after_s: float = Field(default=15.0, gt=0)
     """Age from which telemetry is stale: the device is told nothing, and what it may draw is reserved [s]."""
     lost_after_s: float = Field(default=60.0, gt=0)

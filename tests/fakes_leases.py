@@ -18,6 +18,8 @@ class FakeLeases:
     rows: dict[str, tuple[LeaderLease, float]] = field(default_factory=dict)
     """Lease, and when it ends by this clock."""
     names: dict[str, tuple[str, float]] = field(default_factory=dict)
+    alive: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    """Able, and when it was last heard, by instance."""
 
     async def claim_name(self, me: Claimant, *, formerly: str, seize: bool = False) -> float | None:
         self._answer()
@@ -27,14 +29,21 @@ class FakeLeases:
         self.names[me.controller_id] = (me.instance, self.now_s)
         return None
 
-    async def beat(self, me: Claimant, held: Collection[str], *, lease_s: float) -> Standing:
+    async def beat(self, me: Claimant, held: Collection[str], *, lease_s: float, able: bool) -> Standing:
         self._answer()
+        self.alive[me.instance] = (able, self.now_s)
+        peers = {
+            instance
+            for instance, (is_able, seen_s) in self.alive.items()
+            if is_able and instance != me.instance and seen_s > self.now_s - lease_s
+        }
         renewed = {root for root in held if root in self.rows and self.rows[root][0].holder.instance == me.instance}
         for root in renewed:
             self._put(root, me, self.rows[root][0].epoch, lease_s)
         return Standing(
-            renewed=frozenset(renewed), leases=tuple(self._read(root) for root in self.rows), changes=self.changes
-        )
+            renewed=frozenset(renewed), leases=tuple(self._read(root) for root in self.rows),
+            peers=frozenset(peers), changes=self.changes,
+        )  # fmt: skip
 
     async def take(
         self, me: Claimant, wanted: Mapping[str, LeaderLease | None], *, lease_s: float, above: int
@@ -49,11 +58,16 @@ class FakeLeases:
                 had.add(root)
         return self.epoch, frozenset(had)
 
-    async def release(self, me: Claimant) -> None:
+    async def give_back(self, me: Claimant, roots: Collection[str]) -> None:
         self._answer()
-        for root, (lease, _) in list(self.rows.items()):
+        for root in roots:
+            lease, _ = self.rows[root]
             if lease.holder.instance == me.instance:
                 self._put(root, Claimant(controller_id=me.controller_id, instance=""), lease.epoch, 0.001)
+
+    async def release(self, me: Claimant) -> None:
+        await self.give_back(me, list(self.rows))
+        self.alive.pop(me.instance, None)
 
     def _answer(self) -> None:
         if self.away:

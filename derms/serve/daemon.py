@@ -196,6 +196,7 @@ async def controller(
             able=lambda: commanding and mqtt.connected and mqtt.age_s() >= _SETTLED_S,
             take_over=lambda roots: succession.take_over(roots),
             on_change=lambda: duty_changed(),
+            spreads=settings.spread_feeders,
         )
         presence = Presence(topics, settings.controller_id, leadership, clock)
 

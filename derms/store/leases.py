@@ -32,7 +32,17 @@ SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s), lease_s
 WHERE instance = %(instance)s AND feeder_id = ANY(%(held)s)
 RETURNING feeder_id
 """
-_LIVE = "UPDATE controllers SET seen_at = clock_timestamp(), url = %(url)s WHERE instance = %(instance)s"
+_LIVE = """
+UPDATE controllers SET seen_at = clock_timestamp(), url = %(url)s, able = %(able)s WHERE instance = %(instance)s
+"""
+_PEERS = """
+SELECT instance FROM controllers
+WHERE able AND instance NOT IN ('', %(instance)s) AND seen_at > clock_timestamp() - make_interval(secs => %(lease_s)s)
+"""
+_GIVE_BACK = """
+UPDATE controller_leases SET instance = '', expires_at = clock_timestamp()
+WHERE instance = %(instance)s AND (feeder_id = ANY(%(roots)s) OR %(all)s)
+"""
 _LEASES = """
 SELECT feeder_id, controller_id, instance, url, epoch, renewals, lease_s,
        extract(epoch FROM expires_at - clock_timestamp())::float8 AS left_s
@@ -79,17 +89,19 @@ class LeaseTables:
         # Gone again in between: whoever asks again has it.
         return float(seen[0]["ago_s"]) if seen else 0.0
 
-    async def beat(self, me: Claimant, held: Collection[str], *, lease_s: float) -> Standing:
+    async def beat(self, me: Claimant, held: Collection[str], *, lease_s: float, able: bool) -> Standing:
         """As `derms.ports.LeaseStore.beat`."""
-        values = {**_values(me), "held": sorted(held), "lease_s": lease_s}
+        values = {**_values(me), "held": sorted(held), "lease_s": lease_s, "able": able}
         async with self._link.use(_TIMEOUT_S) as connection:
             renewed = await _rows(connection, _RENEW, values) if held else []
             await connection.execute(_LIVE.encode(), values)
             leases = await _rows(connection, _LEASES, {})
+            peers = await _rows(connection, _PEERS, values)
             changes = (await _rows(connection, _CHANGES, {}))[0]["changes"]
         return Standing(
             renewed=frozenset(row["feeder_id"] for row in renewed),
             leases=tuple(_lease_of(row) for row in leases),
+            peers=frozenset(row["instance"] for row in peers),
             changes=changes,
         )
 
@@ -122,13 +134,15 @@ class LeaseTables:
                 )
         return epoch, frozenset(had)
 
+    async def give_back(self, me: Claimant, roots: Collection[str]) -> None:
+        """As `derms.ports.LeaseStore.give_back`."""
+        async with self._link.use(_TIMEOUT_S) as connection:
+            await connection.execute(_GIVE_BACK.encode(), {**_values(me), "roots": sorted(roots), "all": False})
+
     async def release(self, me: Claimant) -> None:
         """As `derms.ports.LeaseStore.release`."""
         async with self._link.use(_TIMEOUT_S) as connection, connection.transaction():
-            await connection.execute(
-                "UPDATE controller_leases SET instance = '', expires_at = clock_timestamp() WHERE instance = %s",
-                [me.instance],
-            )
+            await connection.execute(_GIVE_BACK.encode(), {**_values(me), "roots": [], "all": True})
             await connection.execute("DELETE FROM controllers WHERE instance = %s", [me.instance])
 
 

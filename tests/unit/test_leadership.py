@@ -1,6 +1,7 @@
 """Who commands, on clocks that are set by hand."""
 
 from collections.abc import Collection
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,9 @@ class HandClock:
 class Node:
     """One controller; it is awake and looks when told."""
 
-    def __init__(self, name: str, leases: FakeLeases, clock: HandClock, *, formerly: str = "") -> None:
+    def __init__(
+        self, name: str, leases: FakeLeases, clock: HandClock, *, formerly: str = "", spreads: bool = False
+    ) -> None:
         self.able = True
         self.unreadable = False
         self.roots = [ROOT]
@@ -46,6 +49,7 @@ class Node:
             able=lambda: self.able,
             take_over=self._take_over,
             on_change=lambda: None,
+            spreads=spreads,
         )
 
     async def _take_over(self, roots: Collection[str]) -> None:
@@ -65,6 +69,10 @@ class Node:
     def duty(self) -> Duty:
         return self.it.duty(ROOT)
 
+    @property
+    def leads(self) -> list[str]:
+        return [root for root in self.roots if self.it.duty(root) is Duty.LEADS]
+
 
 class World:
     """Time that passes for all of them."""
@@ -72,7 +80,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.leases = HandClock(), FakeLeases()
 
-    def node(self, name: str, **said: str) -> Node:
+    def node(self, name: str, **said: Any) -> Node:
         return Node(name, self.leases, self.clock, **said)
 
     async def live(self, seconds: float, *nodes: Node) -> None:
@@ -82,8 +90,8 @@ class World:
             self.leases.now_s += 0.5
             for node in nodes:
                 await node.look()
-            commanding = [node for node in nodes if node.duty() is Duty.LEADS]
-            assert len(commanding) <= 1
+            led = [root for node in nodes for root in node.leads]
+            assert len(led) == len(set(led)), "two lead one tree"
 
 
 @pytest.fixture
@@ -268,3 +276,62 @@ async def test_a_new_tree_is_taken_too_with_one_epoch_for_all(world: World) -> N
     await world.live(1.0, north)
     assert {north.it.duty(root) for root in north.roots} == {Duty.LEADS}
     assert {lease.epoch for lease, _ in world.leases.rows.values()} | {north.it.epoch} == {1, 2}
+
+
+TREES = [f"feeder-{number}" for number in range(7)]
+
+
+def _sharing(world: World, *names: str) -> list[Node]:
+    nodes = [world.node(name, spreads=True) for name in names]
+    for node in nodes:
+        node.roots = TREES
+    return nodes
+
+
+async def test_controllers_that_share_come_to_lead_as_many_trees_each_and_all_are_led(world: World) -> None:
+    north, south = _sharing(world, "north", "south")
+    await world.live(5.0, north)
+    assert len(north.leads) == 7
+    await world.live(60.0, north, south)
+    assert sorted([len(north.leads), len(south.leads)]) == [3, 4]
+    assert sorted(north.leads + south.leads) == TREES
+
+
+async def test_once_shared_nothing_moves_any_more(world: World) -> None:
+    nodes = _sharing(world, "north", "south", "west")
+    await world.live(60.0, *nodes)
+    assert sorted(len(node.leads) for node in nodes) == [2, 2, 3]
+    before, takeovers = [node.leads for node in nodes], [node.it.takeovers for node in nodes]
+    await world.live(120.0, *nodes)
+    assert [node.leads for node in nodes] == before
+    assert [node.it.takeovers for node in nodes] == takeovers
+
+
+async def test_the_trees_of_one_that_died_are_shared_among_the_others(world: World) -> None:
+    north, south, west = _sharing(world, "north", "south", "west")
+    await world.live(60.0, north, south, west)
+    await world.live(LEASE_S + 3.0, north, south)
+    assert sorted(north.leads + south.leads) == TREES
+    assert sorted([len(north.leads), len(south.leads)]) == [3, 4]
+    assert north.it.epoch != south.it.epoch
+
+
+async def test_what_falls_to_one_that_cannot_command_is_taken_by_another(world: World) -> None:
+    north, south = _sharing(world, "north", "south")
+    south.able = False
+    await world.live(10.0, north, south)
+    assert north.leads == TREES
+    # and who says that it could, and does not, keeps nobody waiting for long
+    world.leases.alive["ghost"] = (True, float("inf"))
+    for node in (north,):
+        node.roots = [*TREES, "feeder-7"]
+    await world.live(5.0, north)
+    assert "feeder-7" in north.leads
+
+
+async def test_one_tree_stays_where_it_is_however_many_could_have_it(world: World) -> None:
+    north, south = world.node("north", spreads=True), world.node("south", spreads=True)
+    await world.live(30.0, south)
+    await world.live(30.0, north, south)
+    assert (north.duty(), south.duty()) == (Duty.STANDS_BY, Duty.LEADS)
+    assert south.it.takeovers == 1
