@@ -91,9 +91,11 @@ def _loose(text: str) -> str:
 class Terminal:
     """A terminal with one program in it."""
 
-    def __init__(self, words: list[str], directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, words: list[str], directory: Path, environment: Mapping[str, str], columns: int = _COLUMNS
+    ) -> None:
         self._fd, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, _COLUMNS, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, columns, 0, 0))
 
         def lead() -> None:
             os.setsid()
@@ -106,10 +108,14 @@ class Terminal:
         self._raw = b""
 
     @property
+    def raw(self) -> str:
+        """All it has shown, with colours and movements."""
+        return self._raw.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    @property
     def text(self) -> str:
         """All it has shown, without colours and movements."""
-        told = self._raw.decode("utf-8", "replace").replace(_END, _SEEN).replace("\r\n", "\n")
-        return _CONTROL.sub("", told).replace("\r", "\n")
+        return _CONTROL.sub("", self.raw.replace(_END, _SEEN)).replace("\r", "\n")
 
     def forget(self) -> None:
         """Start anew with what is shown."""
