@@ -12,6 +12,8 @@ import pytest
 from derms.reference.__main__ import pages
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.timeout(300)  # building takes 12 s of a processor that may be shared
+
 # Any connection fails, so that what needs one does too.
 BUILD = """
 import socket, sys
@@ -30,7 +32,7 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
     """As `make docs` does."""
     words = ["-W", "--keep-going", "-q", "-c", str(source / "docs"), "-d", str(target / "doctrees"), str(source)]
     return subprocess.run(
-        [sys.executable, "-c", BUILD, *words, str(target / "site")], capture_output=True, text=True, timeout=110.0
+        [sys.executable, "-c", BUILD, *words, str(target / "site")], capture_output=True, text=True, timeout=240.0
     )
 
 
@@ -149,3 +151,14 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
 def test_the_reference_pages_say_what_the_code_says() -> None:
     stale = [path for path, text in pages().items() if (ROOT / path).read_text(encoding="utf-8") != text]
     assert stale == [], "run `make docs`"
+
+
+def test_what_the_site_needs_is_pinned_as_it_is_for_everything_else() -> None:
+    dev, docs = (pinned(ROOT / "requirements" / name) for name in ("dev.txt", "docs.txt"))
+    assert len(dev.keys() & docs.keys()) > 5
+    assert {name: version for name, version in docs.items() if dev.get(name, version) != version} == {}
+
+
+def pinned(path: Path) -> dict[str, str]:
+    """Version by package."""
+    return dict(re.findall(r"^([a-z0-9.-]+)(?:\[[^\]]*\])?==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE))

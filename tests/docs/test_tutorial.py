@@ -47,6 +47,7 @@ def clone_with_environment(target: Path) -> None:
     (venv / ".run").touch()
 
 
+@pytest.mark.timeout(300)  # it waits for what it is shown, on a machine that may be busy
 def test_the_tutorial_followed_word_by_word_shows_what_it_says(tmp_path: Path) -> None:
     target, home = tmp_path / "derms", tmp_path / "home"
     home.mkdir()
