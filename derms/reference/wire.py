@@ -28,7 +28,7 @@ The types that messages are decoded with, as they are in the code. What the fiel
 controller do: [the wire contract](wire-contract.md).
 
 A field without *yes* may be left out, and, unless the contract says otherwise, be null. A range is checked as it stands
-here; rules that join several fields are in the contract.
+here; rules that join several fields, and what only one of two shapes that share a table requires, are in the contract.
 """
 
 
