@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 # Tests that run at once; each file of them stays with one.
 JOBS ?= auto
+# Options of the demo: make demo DEMO="--speed 6".
+DEMO ?=
 # Python 3.11 reads the path of an editable install in the locale's encoding: in plain C one beyond ASCII stops it.
 ifneq ($(filter C POSIX,$(LC_ALL)),)
 export LC_ALL := C.UTF-8
@@ -19,7 +21,7 @@ help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## Run a whole controlled feeder: broker, database, controller, 60 simulated devices
-	@$(BIN)/derms demo
+	@$(BIN)/derms demo $(DEMO)
 
 test: lint ## Check format, lint, types and imports, and run the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -44,10 +46,14 @@ requirements: $(VENV)/.test ## Pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements/base.txt pyproject.toml
 	$(COMPILE) --upgrade --extra drivers --extra ocpp -o requirements/agent.txt pyproject.toml
 	$(COMPILE) --upgrade --extra dev -o requirements/dev.txt pyproject.toml
+	$(COMPILE) --upgrade -o requirements/docs.txt requirements/docs.in
 
-docs: $(VENV)/.run ## Write the generated pages anew
+docs: $(VENV)/.test ## Write the generated pages anew, and build the site into build/site
 	$(BIN)/python -m derms.settings_docs
 	$(BIN)/python -m derms.cli.reference
+	$(BIN)/python -m derms.reference
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
+	@echo "The site: build/site/index.html"
 
 bench: $(VENV)/.test ## Measure the engine anew (takes about half an hour) and write the figures and plots of docs/
 	$(BIN)/derms bench control --page docs/benchmarks.md --plots docs/plots
@@ -64,6 +70,7 @@ $(VENV)/.run: requirements/build.txt requirements/base.txt pyproject.toml | $(VE
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run requirements/dev.txt
+$(VENV)/.test: $(VENV)/.run requirements/dev.txt requirements/docs.txt
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@$(PIP) install --quiet --require-hashes -r requirements/docs.txt
 	@touch $@

@@ -3,6 +3,11 @@
 Names are ``derms_<noun>_<unit>``. Labels are of low cardinality (feeder, type, outcome), never device ids.
 """
 
+import ast
+import inspect
+import textwrap
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
@@ -10,6 +15,18 @@ from derms.model import DeviceKind, Outcome
 
 _TICK_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _FEEDER = ("feeder",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """One metric, for people."""
+
+    name: str
+    """As a query names it; of a histogram without `_bucket`, `_sum` and `_count`."""
+    kind: str
+    """counter, gauge, histogram or summary."""
+    labels: tuple[str, ...]
+    what: str
 
 
 class Metrics:
@@ -29,7 +46,7 @@ class Metrics:
         self.messages_total = Counter(
             "derms_messages_total", "Received MQTT messages by what became of them.", ("outcome",), registry=registry
         )
-        """Label `outcome`: `derms.model.Outcome`."""
+        """Telemetry, and refused status messages; label `outcome`: those of the wire contract."""
         self.setpoints_sent_total = Counter(
             "derms_setpoints_sent_total", "Setpoint leases the broker has acknowledged.", registry=registry
         )
@@ -43,6 +60,7 @@ class Metrics:
             buckets=_TICK_BUCKETS,
             registry=registry,
         )
+        """Of one feeder."""
         self.tick_lateness_seconds = Histogram(
             "derms_tick_lateness_seconds",
             "How late a control tick started against its interval.",
@@ -52,6 +70,7 @@ class Metrics:
         self.last_tick_timestamp_seconds = Gauge(
             "derms_last_tick_timestamp_seconds", "When the last control tick was.", registry=registry
         )
+        """Unix time; of a controller that stands by too."""
         self.control_interval_seconds = Gauge(
             "derms_control_interval_seconds", "Time between two control ticks when nothing changes.", registry=registry
         )
@@ -73,10 +92,12 @@ class Metrics:
         self.recorder_queue_rows = Gauge(
             "derms_recorder_queue_rows", "Rows waiting to be written to the store.", registry=registry
         )
+        """In memory, not safe yet."""
         self.recorder_rows_total = Counter(
             "derms_recorder_rows_total", "Rows by what became of them.", ("result",), registry=registry
         )
-        """Label `result`: `stored`, `refused` (the database will never take it), `spooled` or `lost`."""
+        """Label `result`: `stored` (what was spooled when it is replayed), `refused` (the database will never take it),
+        `spooled` or `lost`."""
         self.spool_bytes = Gauge(
             "derms_spool_bytes", "Disk filled with rows the store has not taken yet.", registry=registry
         )
@@ -109,13 +130,16 @@ class Metrics:
             "derms_store_outages_total", "How often the store began to refuse writes.", registry=registry
         )
         self.store_connected = Gauge("derms_store_connected", "1 when the store takes writes.", registry=registry)
+        """0 when the last write failed."""
 
         self.feeder_load_kw = Gauge(
             "derms_feeder_load_kw", "Power the feeder draws, import positive.", _FEEDER, registry=registry
         )
+        """Measured at the head, or estimated where no meter is heard."""
         self.feeder_import_limit_kw = Gauge(
             "derms_feeder_import_limit_kw", "Import limit in force.", _FEEDER, registry=registry
         )
+        """Of the static limit, events and programs the tightest; `+Inf`: none."""
         self.feeder_export_limit_kw = Gauge(
             "derms_feeder_export_limit_kw", "Export limit in force.", _FEEDER, registry=registry
         )
@@ -127,7 +151,7 @@ class Metrics:
         )
         self.feeder_tracking_error_kw = Gauge(
             "derms_feeder_tracking_error_kw",
-            "Mean distance of EVs and batteries from their setpoints.",
+            "Mean distance of EVs and batteries that are heard from their setpoints.",
             _FEEDER,
             registry=registry,
         )
@@ -158,7 +182,7 @@ class Metrics:
             _FEEDER,
             registry=registry,
         )
-        """1 where nobody is led; a lease is renewed long before it is at a quarter."""
+        """1 where nobody is led; renewed in time it stays above a third."""
         self.feeder_envelope_kw = Gauge(
             "derms_feeder_envelope_kw",
             "Worst load if the controller, the broker or any path to a device died now.",
@@ -176,6 +200,7 @@ class Metrics:
         )  # fmt: skip
         """Label `result`: `delivered`, `retried` (an attempt that will be made again), `given_up` or `dropped`."""
         self.alarms = Gauge("derms_alarms", "Standing alarms by kind.", ("kind",), registry=registry)
+        """The kinds stand on the page of operations."""
 
         self.devices = Gauge(
             "derms_devices",
@@ -208,7 +233,9 @@ class Metrics:
             registry=registry,
         )
         """Label `certificate`: `api`, `mqtt_client` or `mqtt_ca`, as far as they are set."""
-        build = Gauge("derms_build_info", "Always 1; the release that runs.", ("version",), registry=registry)
+        self.build_info = build = Gauge(
+            "derms_build_info", "Always 1; the release that runs.", ("version",), registry=registry
+        )
         build.labels(version=version).set(1)
         self._announce()
 
@@ -244,6 +271,32 @@ class Metrics:
                 self.devices.labels(feeder, kind.value, freshness).set(count)
         self._counted = dict(counts)
 
+    def described(self) -> list[Described]:
+        """Every metric of ours by its name, with what is written below it here."""
+        found, notes = [], _notes_of(type(self))
+        for attribute, metric in vars(self).items():
+            if not isinstance(metric, Counter | Gauge | Histogram):
+                continue
+            (family,) = metric.describe()
+            name = family.name + ("_total" if family.type == "counter" else "")
+            what = f"{family.documentation} {notes.get(attribute, '')}".strip()
+            # The library keeps the names of the labels, and offers no other way to them.
+            found.append(Described(name=name, kind=family.type, labels=tuple(metric._labelnames), what=what))
+        return sorted(found, key=lambda one: one.name)
+
     def expose(self) -> bytes:
         """The registry in the Prometheus text format."""
         return generate_latest(self.registry)
+
+
+def _notes_of(kind: type[Metrics]) -> dict[str, str]:
+    """The string literal after each instrument, by its attribute."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(tree, ast.ClassDef)
+    (made,) = (one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == "__init__")
+    notes = {}
+    for line, after in zip(made.body, made.body[1:], strict=False):
+        match line, after:
+            case ast.Assign(targets=[ast.Attribute(attr=name)]), ast.Expr(value=ast.Constant(value=str() as text)):
+                notes[name] = inspect.cleandoc(text)
+    return notes

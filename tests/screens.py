@@ -129,5 +129,10 @@ async def _drawn(app: ControlCenter, pilot: "Pilot[int]", screen: Screen) -> str
     svg = app.export_screenshot(title="derms")
     if screen.keys:
         await pilot.press("n")
-    svg = _NUMBER.sub("terminal", _FONT.sub("", svg))
-    return "\n".join(line.rstrip() for line in svg.replace("Fira Code", "DejaVu Sans Mono").splitlines()) + "\n"
+    return without_remote_fonts(_NUMBER.sub("terminal", svg))
+
+
+def without_remote_fonts(svg: str) -> str:
+    """A picture of a terminal as Rich draws it, with a font of the machine instead of one from the network."""
+    svg = _FONT.sub("", svg).replace("Fira Code", "DejaVu Sans Mono")
+    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"

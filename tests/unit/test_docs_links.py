@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from derms.metrics import Metrics
-
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^)\s]+)\)")
@@ -38,7 +36,7 @@ def broken(page: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_relative_link_and_anchor_resolves(page: Path) -> None:
     assert broken(page) == []
 
@@ -49,22 +47,18 @@ def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path: Path) -> None:
     assert broken(page) == ["no.md", "#another"]
 
 
-def test_the_readme_leads_to_every_page() -> None:
-    linked = {(ROOT / target.partition("#")[0]).resolve() for target in _LINK.findall(prose(ROOT / "README.md"))}
-    assert [page.name for page in PAGES if page.name != "README.md" and page.resolve() not in linked] == []
-
-
-def test_every_metric_stands_on_the_operations_page_and_no_other() -> None:
-    page = prose(ROOT / "docs" / "operations.md")
-    listed = set(re.findall(r"^\| `(derms_[a-z_]+)` \|", page, re.MULTILINE))
-    # Those of the process and of Python stand there by what they begin with.
-    families = [one for one in Metrics(version="0").registry.collect() if one.name.startswith("derms_")]
-    assert listed == {family.name + ("_total" if family.type == "counter" else "") for family in families}
+def test_the_index_leads_to_every_page_and_the_readme_to_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in _LINK.findall(prose(index))}
+    assert [page.name for page in PAGES if page != index and page.resolve() not in linked] == []
+    assert "docs/index.md" in _LINK.findall(prose(ROOT / "README.md"))
 
 
 def test_every_dependency_has_its_sentence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
+    site = (ROOT / "requirements" / "docs.in").read_text(encoding="utf-8")
+    wanted += [line for line in site.splitlines() if not line.startswith(("#", "-"))]
     names = {re.split(r"[\[<>=,;]", requirement)[0] for requirement in wanted}
     listed = set(re.findall(r"^\| `([a-z0-9-]+)` \|", prose(ROOT / "docs" / "dependencies.md"), re.MULTILINE))
     assert names <= listed, names - listed

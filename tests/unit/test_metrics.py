@@ -59,3 +59,14 @@ def test_two_registries_do_not_share_counts() -> None:
     one.tick_failures_total.inc()
     assert families(one)["derms_tick_failures_total"] == {(): 1.0}
     assert families(two)["derms_tick_failures_total"] == {(): 0.0}
+
+
+def test_every_metric_of_ours_is_described_with_the_labels_it_takes() -> None:
+    metrics = Metrics(version="1")
+    described = {one.name: one for one in metrics.described()}
+    families = [family for family in metrics.registry.collect() if family.name.startswith("derms_")]
+    assert sorted(described) == sorted(
+        family.name + ("_total" if family.type == "counter" else "") for family in families
+    )
+    assert described["derms_feeder_allocated_kw"].labels == ("feeder", "type")
+    assert described["derms_tick_duration_seconds"].what == "Time one control tick took. Of one feeder."

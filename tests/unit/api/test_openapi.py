@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from derms.model import Role
+from derms.reference.api import own_document
 from tests.fakes_api import Api, running_api
 
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
@@ -28,6 +30,10 @@ async def told(api: Api) -> dict[str, Any]:
         assert response.content_type == "application/json"
         answer: dict[str, Any] = json.loads(await response.read())
         return answer
+
+
+async def test_the_reference_page_is_made_of_the_same_document(told: dict[str, Any]) -> None:
+    assert json.loads(msgspec.json.encode(own_document())) == told
 
 
 async def test_routes_and_document_agree(api: Api, told: dict[str, Any]) -> None:
