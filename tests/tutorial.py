@@ -31,8 +31,9 @@ _BLOCK = re.compile(
 )
 _CONTROL = re.compile(r"\x1b\][^\x07]*\x07|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z=>]|\x1b\([A-B0]|[\x00-\x08\x0e-\x1a]")
 _NUMBER = re.compile(r"dr-[0-9a-f]{12}|\d+(?:\.\d+)?")
-_PASSWORD = re.compile(r"password (\S+)")
-_API = re.compile(r"API (http://\S+)")
+# With what stands behind them: a terminal may be read in the middle of a word.
+_PASSWORD = re.compile(r"password (\S+)(?=\s)")
+_API = re.compile(r"API (http://\S+)(?=\s)")
 _USUAL_API = "http://127.0.0.1:8080"
 _END = "\x1e"
 """Stands around the exit code of a block."""
