@@ -19,6 +19,7 @@ from derms.bench.effort import Effort
 from derms.bench.figures import Figure, Section, Table
 from derms.bench.ingest_load import Sending, Sent
 from derms.bench.ingest_parts import Parts, measure_parts
+from derms.bench.processes import used_below_s
 from derms.bench.served import INTERVAL_S, served
 from derms.errors import UnavailableError
 from derms.model import Device
@@ -48,6 +49,10 @@ class Run:
     """From the last message sent until the last row was there."""
     cpu_us: float
     """Of the controller's process, a sample [us]."""
+    broker_us: float
+    """Of the broker, likewise."""
+    database_us: float
+    """Of PostgreSQL, likewise: writing, and its housekeeping meanwhile."""
     cores: float
     """Processors that the controller's process needs for this rate; what it used to catch up counts too."""
     machine: float
@@ -96,7 +101,8 @@ def ingest(effort: Effort, say: Callable[[str], None]) -> Section:
         title="Telemetry taken in",
         setting=(
             "`derms serve` with its embedded database, a Mosquitto that holds much and saves nothing, and a sender, "
-            f"all on the same {os.cpu_count()} processors; a tick every {INTERVAL_S:g} s. {DEVICES:,} devices over "
+            f"all on the same {os.cpu_count()} processors; a tick every {INTERVAL_S:g} s, a limit that nobody passes. "
+            f"{DEVICES:,} devices over "
             f"{CONNECTIONS} connections, QoS 1, one message a sample, {seconds:g} s a rate, until a rate is not held: "
             f"a sample is lost, or in the database more than {_LATE_S:g} s late, or the sender could not send as it "
             "was to. Lost is what the broker had acknowledged to the sender and is not in the database. For scale, "
@@ -121,7 +127,8 @@ def ingest(effort: Effort, say: Callable[[str], None]) -> Section:
             Table(
                 title="By rate",
                 header=("sent", "messages/s", "samples/s", "acknowledged", "stored", "lost", "behind, s",
-                        "cpu, us a sample", "processors", "load of the machine"),
+                        "cpu, us a sample", "broker's", "PostgreSQL's", "sender's", "processors",
+                        "load of the machine"),
                 rows=(
                     *(_row(f"{run.rate:,.0f} /s", run) for run in runs),
                     _row(f"{GATEWAYS} gateways at 1 Hz", behind),
@@ -141,6 +148,9 @@ def _row(name: str, run: Run) -> tuple[str, ...]:
         f"{run.lost:,}",
         f"{run.behind_s:.1f}",
         f"{run.cpu_us:.1f}",
+        f"{run.broker_us:.1f}",
+        f"{run.database_us:.1f}",
+        f"{run.sent.cpu_s * 1e6 / max(run.sent.samples, 1):.1f}",
         f"{run.cores:.2f}",
         f"{run.machine:.1f}",
     )
@@ -151,7 +161,7 @@ def _words(run: Run) -> str:
 
 
 async def _rising(seconds: float, say: Callable[[str], None]) -> tuple[Parts, list[Run]]:
-    async with served(DEVICES, limit_kw=2.0 * DEVICES) as (running, fleet):
+    async with served(DEVICES, limit_kw=4.0 * DEVICES) as (running, fleet):
         say("ingest: paho and the store alone")
         parts = await measure_parts(running.store, random.Random(1))
         say(f"ingest: paho {parts.paho_us:.0f} us a message, the store {parts.store_us:.0f} us a row")
@@ -166,7 +176,7 @@ async def _rising(seconds: float, say: Callable[[str], None]) -> tuple[Parts, li
 
 
 async def _behind_gateways(seconds: float) -> Run:
-    async with served(BEHIND_GATEWAYS, limit_kw=2.0 * BEHIND_GATEWAYS, gateways=GATEWAYS) as (running, fleet):
+    async with served(BEHIND_GATEWAYS, limit_kw=4.0 * BEHIND_GATEWAYS, gateways=GATEWAYS) as (running, fleet):
         return await _loaded(running, fleet, rate=GATEWAYS, seconds=seconds, gateways=GATEWAYS)
 
 
@@ -182,6 +192,7 @@ async def _loaded(running: Controller, fleet: list[Device], *, rate: float, seco
         seconds=seconds,
     )
     before, used_s = await running.store.count_samples(), _used_s()
+    broker_s, database_s = used_below_s("mosquitto"), used_below_s("postgres")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "derms.bench.ingest_load",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -198,13 +209,15 @@ async def _loaded(running: Controller, fleet: list[Device], *, rate: float, seco
     ended_s = time.monotonic() - sent.answered_s
     stored = await _settled(running, before, sent.acknowledged)
     behind_s = time.monotonic() - ended_s
-    spent_s = _used_s() - used_s
+    spent_s, samples = _used_s() - used_s, max(sent.samples, 1)
     return Run(
         rate=rate,
         sent=sent,
         stored=stored,
         behind_s=behind_s,
-        cpu_us=spent_s * 1e6 / max(sent.samples, 1),
+        cpu_us=spent_s * 1e6 / samples,
+        broker_us=(used_below_s("mosquitto") - broker_s) * 1e6 / samples,
+        database_us=(used_below_s("postgres") - database_s) * 1e6 / samples,
         cores=spent_s / sent.seconds,
         machine=os.getloadavg()[0],
     )
