@@ -146,6 +146,10 @@ class Settings(BaseSettings):
     """Likewise those of an hour; whole months go [days]; not less than `retention_15m_days`."""
     retention_1d_days: float = Field(default=36_600.0, ge=1, le=36_600)
     """Likewise those of a day; whole years go [days]; not less than `retention_1h_days`."""
+    retention_setpoints_days: float = Field(default=90.0, ge=2, le=36_600)
+    """Likewise setpoints that were sent; whole days go [days]."""
+    retention_decisions_days: float = Field(default=800.0, ge=2, le=36_600)
+    """Likewise what was decided at every tick; whole months go [days]."""
 
     api_host: str = Field(default="127.0.0.1", min_length=1)
     """Address the API listens on."""

@@ -272,6 +272,8 @@ class Connection(asyncio.Protocol):
             )
             self.abort("the broker sent something unreadable")
             return
+        if wire.at_end:
+            return  # nothing more comes, and a TLS transport that is closed cannot be asked to read
         if not over:
             transport.resume_reading()
         else:

@@ -37,8 +37,9 @@ def params_of(settings: Settings) -> Params:
 def keeping_of(settings: Settings) -> Keeping:
     """How samples and their buckets are kept."""
     days = [getattr(settings, name) for name in RETENTIONS]
-    buckets = {level.table: kept for level, kept in zip(LEVELS, days[1:], strict=True)}
-    return Keeping(raw_hours=settings.telemetry_raw_h, retention=Retention(samples=days[0], buckets=buckets))
+    others = {level.table: kept for level, kept in zip(LEVELS, days[1:], strict=True)}
+    others |= {"setpoints": settings.retention_setpoints_days, "decisions": settings.retention_decisions_days}
+    return Keeping(raw_hours=settings.telemetry_raw_h, retention=Retention(samples=days[0], others=others))
 
 
 def first_sight(settings: Settings) -> FirstSight:

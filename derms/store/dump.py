@@ -275,7 +275,7 @@ async def _started(
         stdin=stdin,
         stdout=asyncio.subprocess.PIPE if out is None else out,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath, "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C", **secret},
+        env={"PATH": os.defpath, "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C", **_libpq(), **secret},
         umask=0o077,
     )
     try:
@@ -284,6 +284,11 @@ async def _started(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _libpq() -> dict[str, str]:
+    """What the environment says of the server, as it counts for every other connection to it."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PG") and name != "PGOPTIONS"}
 
 
 def _split(url: str) -> tuple[str, Mapping[str, str]]:

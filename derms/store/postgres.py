@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Literal, LiteralString
 
 import psycopg
 
@@ -31,6 +31,7 @@ from derms.store.rows import (
     DECISIONS,
     FIRST_DAY,
     LAST_DAY,
+    LOG_TABLES,
     MS_PER_DAY,
     SETPOINTS,
     TELEMETRY,
@@ -92,7 +93,8 @@ class PostgresStore(
         self.leases = LeaseTables(Link(url, clock=clock, rng=rng))
         """Who commands."""
         self._on_refused = on_refused
-        self._days: set[int] = set()
+        self._days: set[tuple[str, int]] = set()
+        """Of which table which days have a partition."""
         self.refused = 0
         """Rows the database would not take, since the start."""
 
@@ -117,9 +119,8 @@ class PostgresStore(
 
     async def make_days_ahead(self) -> None:
         """Make the partitions of today and tomorrow, so that no batch at midnight pays for it."""
-        today = self._clock.now_ms() // MS_PER_DAY
         async with self._writer.use(WRITE_S) as connection:
-            await self._make_days(connection, {today, today + 1})
+            await self._make_days(connection, [(table, ()) for table in LOG_TABLES])
 
     async def write(self, batch: RecordBatch) -> None:
         """Commit a batch in one transaction; rows that can never be stored are reported and left out."""
@@ -129,16 +130,13 @@ class PostgresStore(
             (DECISIONS, batch.decisions),
         ]
         async with self._writer.use(WRITE_S) as connection:
-            days = days_of(batch.samples)
-            if days:
-                today = self._clock.now_ms() // MS_PER_DAY
-                await self._make_days(connection, days | {today, today + 1})
+            await self._make_days(connection, tables)
             touched = self._touched(batch.samples)
             refused = await _stored(connection, tables, batch.memories, touched)
             if refused is None:
                 # A row's fault; or somebody dropped a day's partition, which looks the same.
                 self._days.clear()
-                await self._make_days(connection, days)
+                await self._make_days(connection, tables)
                 async with connection.transaction():
                     refused = await keep_memories(connection, batch.memories)
                     await mark_touched(connection, touched)
@@ -167,16 +165,21 @@ class PostgresStore(
         if self._on_refused is not None:
             self._on_refused(refused)
 
-    async def _make_days(self, connection: Connection, days: set[int]) -> None:
-        for day in sorted(days - self._days):
-            await connection.execute("SELECT make_telemetry_day(%s)", [date(1970, 1, 1) + timedelta(days=day)])
-            self._days.add(day)
+    async def _make_days(self, connection: Connection, tables: Sequence[tuple[LogTable, Sequence[object]]]) -> None:
+        """Make the partitions that values need, and those of today and tomorrow."""
+        today = self._clock.now_ms() // MS_PER_DAY
+        for table, values in tables:
+            for day in sorted({today, today + 1} | days_of(table, values)):
+                if (table.name, day) not in self._days:
+                    await connection.execute(*_part_of(table, day))
+                    self._days.add((table.name, day))
 
     async def live_setpoints(self, now: datetime) -> list[Setpoint]:
         """The newest lease of each device that has one which still lives at `now`."""
         rows = await self._select(
             "SELECT DISTINCT ON (device_id) device_id, kind, p_setpoint_kw, issued_at, valid_until, epoch, seq, reason "
-            "FROM setpoints WHERE valid_until > %(now)s ORDER BY device_id, epoch DESC, seq DESC",
+            "FROM setpoints WHERE valid_until > %(now)s AND issued_at > %(now)s - interval '2 days' "
+            "ORDER BY device_id, epoch DESC, seq DESC",
             {"now": now},
         )
         return [setpoint_of(row) for row in rows]
@@ -212,6 +215,13 @@ class PostgresStore(
             " UNION ALL ".join(f"SELECT '{name}' AS t, count(*) AS n FROM {name}" for name in names)
         )
         return {row["t"]: row["n"] for row in rows} | {"telemetry": await self.count_samples()}
+
+
+def _part_of(table: LogTable, day: int) -> tuple[LiteralString, list[object]]:
+    """The statement that makes the partition of a day."""
+    if table is TELEMETRY:
+        return "SELECT make_telemetry_day(%s)", [date(1970, 1, 1) + timedelta(days=day)]
+    return "SELECT make_log_part(%s, %s, %s)", [table.name, table.part, _EPOCH + timedelta(days=day)]
 
 
 def _is_text(device_id: str) -> bool:

@@ -11,6 +11,7 @@ from derms.store.link import Connection
 from derms.store.rollup import LEVELS
 
 SAMPLES = ("telemetry", "telemetry_minutes")
+LOGS = ("setpoints", "decisions")
 _LOCK_MS = 100
 """Dropping waits for those who write, and who comes meanwhile waits behind it: not for long [ms]."""
 
@@ -28,12 +29,12 @@ class Retention:
     """For how many days each kind of row is kept, at least; None: for ever."""
 
     samples: float | None = 14.0
-    buckets: Mapping[str, float | None] | None = None
-    """By table."""
+    others: Mapping[str, float | None] | None = None
+    """Of buckets and logs, by table."""
 
     def days_of(self, table: str) -> float | None:
         """For how long rows of one table are kept."""
-        return self.samples if table in SAMPLES else (self.buckets or {}).get(table)
+        return self.samples if table in SAMPLES else (self.others or {}).get(table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ async def outdated(connection: Connection, retention: Retention, now: datetime) 
     """
     found = []
     waiting = (await (await connection.execute("SELECT min(minute) FROM telemetry_touched")).fetchall())[0][0]
-    for part in await parts_of(connection, [*SAMPLES, *(level.table for level in LEVELS)]):
+    for part in await parts_of(connection, [*SAMPLES, *(level.table for level in LEVELS), *LOGS]):
         days = retention.days_of(part.table)
         if days is None or (now - part.until).total_seconds() < days * 86_400:
             continue

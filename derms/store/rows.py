@@ -49,6 +49,10 @@ class LogTable:
     """How each column travels, as PostgreSQL names it."""
     to_row: Callable[[Any], Row]
     """One domain value to one row."""
+    at_ms: Callable[[Any], int]
+    """The instant that says in which partition a value belongs [epoch ms]."""
+    part: str
+    """How long its partitions are, in PostgreSQL's words."""
 
     @property
     def staging(self) -> str:
@@ -128,11 +132,13 @@ def _decision(record: DecisionRecord) -> Row:
     )
 
 
-def _table(name: str, to_row: Callable[[Any], Row], columns: str) -> LogTable:
+def _table(name: str, to_row: Callable[[Any], Row], at_ms: Callable[[Any], int], part: str, columns: str) -> LogTable:
     pairs = [column.split(":") for column in columns.split()]
     return LogTable(
         name=name,
         to_row=to_row,
+        at_ms=at_ms,
+        part=part,
         columns=tuple(pair[0] for pair in pairs),
         types=tuple(pair[1] for pair in pairs),
     )
@@ -141,6 +147,8 @@ def _table(name: str, to_row: Callable[[Any], Row], columns: str) -> LogTable:
 TELEMETRY = _table(
     "telemetry",
     _sample,
+    lambda sample: int(sample.telemetry.at_ms),
+    "day",
     "device_id:text at:int8 seq:int8 received_at:int8 feeder_id:text p_actual_kw:float8 p_setpoint_kw:float8 "
     "soc:float8 p_max_kw:float8 capacity_kwh:float8 ready_by:int8 applied_epoch:int8 applied_seq:int8 status:text "
     "energy_needed_kwh:float8",
@@ -148,11 +156,15 @@ TELEMETRY = _table(
 SETPOINTS = _table(
     "setpoints",
     _setpoint,
+    lambda setpoint: int(setpoint.issued_at_ms),
+    "day",
     "device_id:text issued_at:int8 epoch:int8 seq:int8 valid_until:int8 kind:text p_setpoint_kw:float8 reason:text",
 )
 DECISIONS = _table(
     "decisions",
     _decision,
+    lambda record: int(record.at_ms),
+    "month",
     "feeder_id:text at:int8 epoch:int8 tick:int8 mode:text import_limit_kw:float8 limit_source:text "
     "measured_kw:float8 background_kw:float8 reserved_kw:float8 headroom_kw:float8 commanded_kw:float8 "
     "shortfall_kw:float8 setpoints_sent:int4 duration_ms:float8 envelope_kw:float8 envelope_in_s:float8 "
@@ -228,7 +240,7 @@ def _windowed(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in ("starts_at", "ends_at")} | renamed
 
 
-def days_of(samples: Sequence[Sample]) -> set[int]:
-    """The days, counted from 1970, that samples need a partition for."""
-    days = {sample.telemetry.at_ms // MS_PER_DAY for sample in samples}
+def days_of(table: LogTable, values: Sequence[object]) -> set[int]:
+    """The days, counted from 1970, that values need a partition for."""
+    days = {table.at_ms(value) // MS_PER_DAY for value in values}
     return {day for day in days if FIRST_DAY <= day < LAST_DAY}

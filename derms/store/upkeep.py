@@ -151,10 +151,10 @@ class Upkeep:
         [(now, partitioned, dropped_until)] = await _rows(connection, _STATE)
         done = Done()
         await self._roll_up(connection, dropped_until, done)
+        horizon = (now - timedelta(hours=self._keeping.raw_hours)).replace(second=0, microsecond=0)
         if partitioned:
-            horizon = (now - timedelta(hours=self._keeping.raw_hours)).replace(second=0, microsecond=0)
             await self._pack(connection, horizon, done)
-            await self._retire(connection, now, horizon, done)
+        await self._retire(connection, now, horizon, done)
         return done
 
     async def _roll_up(self, connection: Connection, dropped_until: datetime | None, done: Done) -> None:

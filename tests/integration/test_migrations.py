@@ -1,6 +1,7 @@
 """From a database that an earlier version filled to this one, nothing lost and no log written anew."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ INSERT INTO dr_programs VALUES ('p', 'Evening', 'fixed_cap', '2026-01-01', '2026
 INSERT INTO audit_log (actor, action, subject, request_id) VALUES ('alice', 'event.create', 'dr-0', 'r1');
 """
 LOGS = ("telemetry_20260101", "setpoints", "decisions")
+LOGS_NOW = ("telemetry_20260101", "setpoints_before", "decisions_before")
+"""Under which names these lie in this version."""
 
 
 def run(url: str, statement: str, values: list[Any] | None = None) -> list[tuple[Any, ...]]:
@@ -42,9 +45,9 @@ def run(url: str, statement: str, values: list[Any] | None = None) -> list[tuple
         return cursor.fetchall() if cursor.description else []
 
 
-def files(url: str) -> list[tuple[Any, ...]]:
+def files(url: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Where the rows of the logs lie; another number means that they were all written anew."""
-    return run(url, "SELECT " + ", ".join(f"pg_relation_filenode('{name}')" for name in LOGS))
+    return run(url, "SELECT " + ", ".join(f"pg_relation_filenode('{name}')" for name in names))
 
 
 @pytest.fixture
@@ -67,9 +70,9 @@ def test_the_first_migration_is_the_one_that_is_in_the_field() -> None:
 
 
 async def test_a_filled_database_of_the_first_version_is_brought_up_to_date(earlier: str, tmp_path: Path) -> None:
-    before = files(earlier)
+    before = files(earlier, LOGS)
     async with open_store(earlier, tmp_path, clock=SystemClock(), rng=random.Random(1)) as store:
-        assert files(earlier) == before
+        assert files(earlier, LOGS_NOW) == before
         root = Feeder(
             feeder_id="f0", name="Root", import_limit_kw=100.0, margin_kw=1.5, assumed_unmetered_kw=-2.0,
             mode=FeederMode.ADVISE,
@@ -88,6 +91,7 @@ async def test_a_filled_database_of_the_first_version_is_brought_up_to_date(earl
         assert (await store.live_overrides(T0), await store.load_memories()) == ([], [])
     assert run(earlier, "SELECT DISTINCT energy_needed_kwh FROM telemetry") == [(None,)]
     assert run(earlier, "SELECT envelope_kw, envelope_in_s FROM decisions") == [(0.0, 0.0)]
+    assert run(earlier, "SELECT device_id, p_setpoint_kw FROM setpoints") == [("ev-1", 3.5)]
 
 
 async def test_it_takes_new_rows_into_old_and_new_days_beside_what_was_there(earlier: str, tmp_path: Path) -> None:
@@ -124,7 +128,7 @@ async def test_a_database_made_anew_has_the_same_shape_as_one_brought_up_to_date
 ) -> None:
     shape = (
         "SELECT table_name::text, column_name::text, data_type::text, column_default::text, is_nullable::text "
-        "FROM information_schema.columns WHERE table_schema = 'public' AND table_name !~ '^telemetry_[0-9]' "
+        "FROM information_schema.columns WHERE table_schema = 'public' AND table_name !~ '_([0-9]+|before)$' "
         "ORDER BY 1, 2"
     )
     run(postgres_server.url, "CREATE DATABASE anew")

@@ -22,7 +22,7 @@ from derms.store.packing import PACK
 from derms.store.postgres import PostgresStore
 from derms.store.retention import Part, Retention, drop
 from derms.store.upkeep import UPKEEP_LOCK, Done, Keeping, Upkeep
-from tests.fakes_store import T0, T0_MS, event, sample
+from tests.fakes_store import T0, T0_MS, decision, event, sample, setpoint
 from tests.processes import eventually
 
 MINUTE_MS = 60_000
@@ -312,7 +312,7 @@ async def test_retention_drops_whole_days_that_are_too_old_and_nothing_else(
     ages = [timedelta(days=days, hours=-1) for days in (0.2, 2, 3, 4, 5, 40, 500)]
     made = [sample(n, at_ms=round((midnight - age).timestamp() * 1000)) for n, age in enumerate(ages)]
     await store.write(RecordBatch(samples=made))
-    few = Keeping(retention=Retention(samples=3, buckets={"telemetry_1m": 10, "telemetry_15m": 100}))
+    few = Keeping(retention=Retention(samples=3, others={"telemetry_1m": 10, "telemetry_15m": 100}))
     await kept(postgres_url, replace(few, retention=Retention(samples=None)))
     await store.write(RecordBatch(samples=[_numbered(made[3], seq=77)]))  # raw again
     await kept(postgres_url, few)
@@ -328,6 +328,29 @@ async def test_retention_drops_whole_days_that_are_too_old_and_nothing_else(
     await store.write(RecordBatch(samples=[_numbered(made[5], seq=78)]))
     await kept(postgres_url, few)
     assert buckets(postgres_url, "telemetry_1d") == before
+
+
+async def test_old_setpoints_and_decisions_go_by_their_own_retention(store: PostgresStore, postgres_url: str) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    ages_days = (0, 2, 5, 40, 500)
+
+    def at_ms(days: int) -> int:
+        return round((midnight - timedelta(days=days)).timestamp() * 1000) + 1
+
+    await store.write(
+        RecordBatch(
+            setpoints=[
+                setpoint(n, issued_at_ms=at_ms(days), valid_until_ms=at_ms(days) + 30_000)
+                for n, days in enumerate(ages_days)
+            ],
+            decisions=[replace(decision(n), at_ms=at_ms(days)) for n, days in enumerate(ages_days)],
+        )
+    )
+    assert store.refused == 0
+    few = Retention(samples=None, others={"setpoints": 3, "decisions": 100})
+    await kept(postgres_url, Keeping(retention=few))
+    assert [row[0] for row in rows(postgres_url, "SELECT seq FROM setpoints ORDER BY seq")] == [0, 1]
+    assert [row[0] for row in rows(postgres_url, "SELECT tick FROM decisions ORDER BY tick")] == [0, 1, 2, 3]
 
 
 async def test_nothing_is_dropped_while_the_clocks_differ(store: PostgresStore, postgres_url: str) -> None:

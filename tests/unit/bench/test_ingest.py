@@ -56,5 +56,8 @@ def test_a_rate_is_held_when_nothing_is_lost_late_or_unsent(
     stored: int, behind_s: float, seconds: float, held: bool
 ) -> None:
     sent = Sent(messages=1000, samples=1000, acknowledged=1000, seconds=seconds, answered_s=0.1, cpu_s=1.0)
-    run = Run(rate=100.0, sent=sent, stored=stored, behind_s=behind_s, cpu_us=50.0, cores=0.5, machine=1.0)
+    run = Run(
+        rate=100.0, sent=sent, stored=stored, behind_s=behind_s, cpu_us=50.0, broker_us=20.0, database_us=10.0,
+        cores=0.5, machine=1.0,
+    )  # fmt: skip
     assert run.held is held
