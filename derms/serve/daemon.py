@@ -46,6 +46,7 @@ from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, running, stop_on_signals
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
+from derms.serve.manager import Manager, starting
 from derms.serve.parts import address_of, alerts, announce, authenticator_of, first_sight, keys_of, params_of, tls_files
 from derms.settings import Settings
 from derms.settings_access import revealed
@@ -54,6 +55,7 @@ from derms.store import open_store
 from derms.store.place import default_data_dir
 from derms.store.postgres import PostgresStore
 from derms.succession import Hearsay, Succession
+from derms.supervisor import Supervisor
 from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
@@ -105,10 +107,13 @@ async def serve(settings: Settings) -> None:
     log_unhandled(asyncio.get_running_loop())
     stop, up = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
-    body = asyncio.create_task(_serve_until(settings, stop, up), name="serve")
+    clock = SystemClock()
+    supervisor = Supervisor(os.environ, clock=clock, turn_s=settings.control_interval_s)
+    body = asyncio.create_task(_serve_until(settings, stop, up, clock, supervisor), name="serve")
     signalled = asyncio.create_task(stop.wait(), name="signals")
     await asyncio.wait({body, signalled}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
+    supervisor.stopping()
     if not up.is_set() and not body.done():
         # In the middle of a start, which may wait for a database that never comes. Once up, it ends by itself.
         body.cancel()
@@ -118,8 +123,17 @@ async def serve(settings: Settings) -> None:
     log.info("Stopped")
 
 
-async def _serve_until(settings: Settings, stop: asyncio.Event, up: asyncio.Event) -> None:
-    async with controller(settings, clock=SystemClock(), rng=random.Random()) as running_controller:
+async def _serve_until(
+    settings: Settings, stop: asyncio.Event, up: asyncio.Event, clock: Clock, supervisor: Supervisor
+) -> None:
+    begun = asyncio.create_task(starting(supervisor), name="starting")
+    async with AsyncExitStack() as stack:
+        stack.callback(begun.cancel)
+        running_controller = await stack.enter_async_context(
+            controller(settings, clock=clock, rng=random.Random(), supervisor=supervisor)
+        )
+        # From here on only ticks are a sign of life.
+        begun.cancel()
         log.info(
             "The controller runs",
             extra={
@@ -134,7 +148,12 @@ async def _serve_until(settings: Settings, stop: asyncio.Event, up: asyncio.Even
 
 @asynccontextmanager
 async def controller(
-    settings: Settings, *, clock: Clock, rng: random.Random, registrations: Sequence[Device] = ()
+    settings: Settings,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    registrations: Sequence[Device] = (),
+    supervisor: Supervisor | None = None,
 ) -> AsyncIterator[Controller]:
     """Build and run the daemon while the body runs.
 
@@ -143,6 +162,7 @@ async def controller(
         clock: The machine's clocks.
         rng: Jitter.
         registrations: Devices to be registered before the first message.
+        supervisor: The service manager; None: there is none.
 
     Raises:
         DermsError: It cannot start; nothing half-made is left.
@@ -246,6 +266,11 @@ async def controller(
         simulation = LiveSimulation(
             topics=topics, publish=lambda topic, payload: link.publish(topic, payload, qos=1, retain=True)
         )
+
+        def guards() -> bool:
+            """Whether alarms are for this process to raise; where not, it shows those that are stored."""
+            return commanding and leadership.guards
+
         alarms = await raised_before(
             store,
             Watched(
@@ -254,7 +279,7 @@ async def controller(
                 spool_max_bytes=settings.spool_max_mb << 20,
                 broker_away=lambda: not mqtt.connected,
                 interval_s=params.interval_s,
-                guards=lambda: commanding and leadership.guards,
+                guards=guards,
             ),
             alerts(settings),
             clock=clock,
@@ -267,7 +292,7 @@ async def controller(
             loop=loop,
             clock=clock,
             on_registered=registrar.put,
-            on_followed=lambda: _alarms_followed(leadership, alarms),
+            on_followed=lambda: _alarms_followed(guards, alarms),
         )
         hearsay = Hearsay(fleet=fleet, loop=loop, authority=leadership, heard=leadership.heard, clock=clock)
         ingest = Ingest(
@@ -299,7 +324,8 @@ async def controller(
         view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
         picture = LivePicture(devices=devices, feeders=view, health=health, clock=clock)
         hub = Hub(picture, epoch=_run_number(instance), metrics=metrics)
-        loop.on_tick = hub.ticked
+        manager = Manager(supervisor or Supervisor({}, clock=clock), health, ticked=hub.ticked)
+        loop.on_tick = manager.ticked
 
         def duty_changed() -> None:
             recorder.linger_s = limits.linger_s if leadership.commands else _UNHURRIED_S
@@ -376,6 +402,7 @@ async def controller(
                     **alarms.tasks,
                     "logins": authenticator.run,
                     "gauges": gauges.run,
+                    "manager": manager.run,
                 }
             )
         )
@@ -409,8 +436,8 @@ def _registered(device: Device, loop: ControlLoop, leadership: Leadership, regis
         registrar.put(device)
 
 
-async def _alarms_followed(leadership: Leadership, alarms: Guard) -> None:
-    if not leadership.guards:
+async def _alarms_followed(guards: Callable[[], bool], alarms: Guard) -> None:
+    if not guards():
         await alarms.recall()
 
 
