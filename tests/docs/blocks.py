@@ -10,7 +10,7 @@ from pathlib import Path
 
 RUN = "run"
 TERMINALS = "run: each line in a terminal of its own"
-NEEDS = frozenset({"systemd", "root on Debian", "docker", "kubernetes cluster", "hardware"})
+NEEDS = frozenset({"systemd", "root on Debian", "docker", "kubernetes cluster", "hardware", "another machine"})
 
 _FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"<!-- (.+?) -->\Z")

@@ -51,7 +51,9 @@ def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path: Path) -> None:
 
 def test_the_readme_leads_to_every_page() -> None:
     linked = {(ROOT / target.partition("#")[0]).resolve() for target in _LINK.findall(prose(ROOT / "README.md"))}
-    assert [page.name for page in PAGES if page.name != "README.md" and page.resolve() not in linked] == []
+    # What is shown beside the code by itself need not be led to.
+    alone = {"README.md", "SECURITY.md"}
+    assert [page.name for page in PAGES if page.name not in alone and page.resolve() not in linked] == []
 
 
 def test_every_metric_stands_on_the_operations_page_and_no_other() -> None:
