@@ -16,13 +16,16 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow golden faults requirements docs bench sbom audit clean
+.PHONY: help demo dev test lint test-slow golden faults requirements docs bench sbom audit clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## Run a whole controlled feeder: broker, database, controller, 60 simulated devices
 	@$(BIN)/derms demo
+
+dev: $(VENV)/.test ## Run controller and simulator, anew with every change of the code; broker and database stay up
+	@$(BIN)/python scripts/dev.py $(VENV)/dev
 
 test: lint ## Check format, lint, types and imports, and run the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
