@@ -98,6 +98,7 @@ def unit_here(home: Path, settings: dict[str, object]) -> str:
     return "\n".join([*kept[:at], *place, *kept[at:]]) + "\n"
 
 
+@pytest.mark.slow
 def test_systemd_starts_it_shows_how_it_does_and_starts_it_again_when_it_stands(
     manager: Manager, stage_broker: Broker, postgres_url: str
 ) -> None:

@@ -1,5 +1,6 @@
-"""The database fails over as docs/operations.md says: a primary dies, its standby takes its place, control goes on."""
+"""Database and broker fail over as docs/operations.md says: another one takes their place, and control goes on."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def epoch_of(serve: Daemon) -> int:
     return int(serve.ask("/api/health")["trees"]["feeder-1"]["epoch"])
 
 
+@pytest.mark.slow
 def test_a_primary_dies_its_standby_takes_over_and_no_epoch_is_given_twice(
     pair: Pair, programs: Programs, stage_broker: Broker
 ) -> None:
@@ -60,3 +62,23 @@ def test_a_primary_dies_its_standby_takes_over_and_no_epoch_is_given_twice(
         again = controller(programs, "north", stage_broker.url, pair.url)
         eventually(lambda: is_ready(again), "it is ready with the new password")
         assert epoch_of(again) > epoch_before
+
+
+@pytest.mark.slow
+def test_an_empty_broker_in_the_place_of_the_old_one_is_enough(
+    programs: Programs, stage_broker: Broker, postgres_url: str
+) -> None:
+    with charging(stage_broker.url):
+        with observing(stage_broker.url) as wire:
+            serve = controller(programs, "north", stage_broker.url, postgres_url)
+            all_led(wire, 0)
+        stage_broker.kill()
+        shutil.rmtree(stage_broker.directory)
+        eventually(lambda: not is_ready(serve), "it is away")
+        epoch = epoch_of(serve)
+        died_ms = now_ms()
+        stage_broker.start()
+        with observing(stage_broker.url) as wire:
+            all_led(wire, died_ms, 60.0)
+        eventually(lambda: is_ready(serve), "it is ready again")
+        assert epoch_of(serve) >= epoch
