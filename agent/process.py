@@ -15,12 +15,12 @@ from agent.drivers import open_driver
 from agent.home_assistant import HomeAssistant
 from agent.reporter import Pace
 from agent.runner import AgentRunner
-from agent.supervisor import Supervisor
 from derms.contract import Topics, encode_status
 from derms.errors import StoreError
 from derms.model import DeviceKind
 from derms.mqtt import MqttLink, TlsFiles, Will, parse_broker_url
 from derms.runtime import SystemClock, stop_on_signals
+from derms.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,13 @@ async def run_agent(
     link = agent_link(config, topics, rng=rng, directory=directory, on_connect=lambda: runner.connected())
     driver = open_driver(config.driver, config.capabilities(), clock=clock, rng=rng, directory=directory)
     supervisor = Supervisor(environment, clock=clock)
+
+    def stepped() -> None:
+        # After the first turn the device is on default control: that is what ready means here.
+        supervisor.ready()
+        supervisor.alive()
+        supervisor.status("Connected to the broker" if link.connected else "Without the broker: on its own")
+
     # One thread for the disk: control never waits for a memory card.
     disk = ThreadPoolExecutor(1, thread_name_prefix="agent-buffer")
 
@@ -86,7 +93,7 @@ async def run_agent(
             aside=aside,
             pace=Pace(per_s=config.replay_per_second, within_s=config.reconnect_spread_seconds),
             home_assistant=_home_assistant(config, topics),
-            on_step=supervisor.alive,
+            on_step=stepped,
         )
         async with link:
             await runner.run(stop)

@@ -199,7 +199,12 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         """Label `result`: `delivered`, `retried` (an attempt that will be made again), `given_up` or `dropped`."""
-        self.alarms = Gauge("derms_alarms", "Standing alarms by kind.", ("kind",), registry=registry)
+        self.alarms = Gauge(
+            "derms_alarms",
+            "Standing alarms by kind, of what this controller commands; 0 while it stands by.",
+            ("kind",),
+            registry=registry,
+        )
         """The kinds stand on the page of operations."""
 
         self.devices = Gauge(

@@ -32,7 +32,7 @@ from derms.kinds import ServeRole
 from derms.model import FeederMode, Policy
 from derms.settings_access import AuthUser, AuthUsers, Origins, ServeRoles
 from derms.settings_machine import expanded, host_controller_id, toml_file, xdg_directory
-from derms.settings_names import ENV_PREFIX, check_url, mask_url, resolve_names
+from derms.settings_names import ENV_PREFIX, check_url, each_host, mask_url, resolve_names
 from derms.settings_secrets import read_secrets
 
 LEASE_MARGIN_S = 5.0
@@ -68,7 +68,9 @@ def _mqtt_url(value: str) -> str:
 
 
 def _database_url(value: str) -> str:
-    return check_url(value, ("postgresql", "postgres"), "postgresql://user@db.example:5432/derms", host_needed=False)
+    for one in each_host(value):
+        check_url(one, ("postgresql", "postgres"), "postgresql://user@db.example:5432/derms", host_needed=False)
+    return value
 
 
 def _api_url(value: str) -> str:

@@ -123,6 +123,14 @@ def mask_url(url: str) -> str:
     return f"{scheme}{separator}{authority}{path}{mark}{masked}"
 
 
+def each_host(url: str) -> list[str]:
+    """The URL once for each of its hosts: PostgreSQL's may name several, with commas between, and a port of each."""
+    scheme, separator, rest = url.partition("://")
+    authority, tail = re.split(r"(?=[/?#])", rest, maxsplit=1) if re.search(r"[/?#]", rest) else (rest, "")
+    login, at, hosts = authority.rpartition("@")
+    return [f"{scheme}{separator}{login}{at}{host}{tail}" for host in hosts.split(",")]
+
+
 def check_url(url: str, schemes: tuple[str, ...], example: str, *, host_needed: bool) -> str:
     """Accept a URL of one of the schemes.
 

@@ -183,6 +183,8 @@ class Programs:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.started: list[Program] = []
+        self.more: dict[str, str] = {}
+        """Variables, as they are called, for whatever is started next."""
 
     def derms(self, *arguments: object, **environment: object) -> Program:
         """Start `derms` with these arguments and DERMS_* settings (`lease_s=6`)."""
@@ -201,7 +203,8 @@ class Programs:
     def _start(self, kind: type["P"], arguments: list[str], environment: Mapping[str, object]) -> "P":
         home = self._directory / str(len(self.started))
         home.mkdir(parents=True)
-        program = kind(arguments, home, {f"DERMS_{key.upper()}": str(value) for key, value in environment.items()})
+        settings = {f"DERMS_{key.upper()}": str(value) for key, value in environment.items()}
+        program = kind(arguments, home, self.more | settings)
         self.started.append(program)
         return program
 

@@ -67,6 +67,11 @@ class Broker:
     def pid(self) -> int:
         return self._running.pid
 
+    @property
+    def directory(self) -> Path:
+        """What it holds for absent clients lies there."""
+        return self._running.directory
+
     def start(self) -> None:
         self._backstage.run(self._running.restart())
 

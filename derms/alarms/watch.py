@@ -12,6 +12,7 @@ from derms.alarms.rules import DaemonKind
 from derms.alarms.sources import of_engine, of_events, of_links, of_loop, of_spool
 from derms.control.loop import ControlLoop
 from derms.metrics import Metrics
+from derms.model import AlarmRecord
 from derms.ports import Clock, Duty
 from derms.recorder import Recorder
 
@@ -63,13 +64,18 @@ class AlarmWatch:
         """Look once."""
         now_s = self.beat_s = self._clock.monotonic_s()
         if not self._watched.guards():
+            # Not its alarms any more: the last count would stand for as long as another controller commands.
+            self._count([])
             return
         now = datetime.fromtimestamp(self._clock.now_ms() / 1000.0, tz=UTC)
         self._desk.take(self._conditions(now), now, now_s)
         records = self._desk.records()
         if self._notices is not None:
             self._notices.look(records, now, now_s)
-        # The engine's kinds are counted by the loop, tick by tick.
+        self._count(records)
+
+    def _count(self, records: list[AlarmRecord]) -> None:
+        """Set the gauges of the daemon's own kinds; the engine's are counted by the loop, tick by tick."""
         for kind in DaemonKind:
             count = sum(record.active for record in records if record.kind == kind)
             self._metrics.alarms.labels(kind.value).set(count)

@@ -13,6 +13,7 @@ from derms.control.trees import FeederTick, NodeView, TreeState
 from derms.fleet import Fleet
 from derms.metrics import Metrics
 from derms.model import DecisionRecord, DeviceKind, FeederMode
+from derms.ports import Duty
 from derms.recorder import Recorder
 
 log = logging.getLogger(__name__)
@@ -159,10 +160,11 @@ class TickRecord:
         tree.alarms = alarms
 
     def count_alarms(self, trees: Iterable[TreeState]) -> None:
-        """Set the gauge of standing alarms by kind."""
+        """Set the gauge of standing alarms by kind: those of trees that this controller commands."""
         counts = dict.fromkeys(AlarmKind, 0)
         for tree in trees:
-            for alarm in tree.alarms:
+            # Who stands by finds them too, but it is for the one that commands to raise them.
+            for alarm in () if tree.duty is Duty.STANDS_BY else tree.alarms:
                 counts[alarm.kind] += alarm.stands
         for kind, count in counts.items():
             self._metrics.alarms.labels(kind.value).set(count)

@@ -45,6 +45,7 @@ from derms.registry import declared_fields, restore
 from derms.runtime import SystemClock, collect_seldom, running, stop_on_signals
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
+from derms.serve.manager import Manager, starting
 from derms.serve.parts import (
     alerts,
     announce,
@@ -62,6 +63,7 @@ from derms.store import open_store
 from derms.store.place import default_data_dir
 from derms.store.postgres import PostgresStore
 from derms.succession import Hearsay, Succession
+from derms.supervisor import Supervisor
 from derms.view.devices import LiveDevices
 from derms.view.feeders import LiveFeeders
 from derms.view.health import LiveHealth
@@ -111,10 +113,13 @@ async def serve(settings: Settings) -> None:
     log_unhandled(asyncio.get_running_loop())
     stop, up = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
-    body = asyncio.create_task(_serve_until(settings, stop, up), name="serve")
+    clock = SystemClock()
+    supervisor = Supervisor(os.environ, clock=clock, turn_s=settings.control_interval_s)
+    body = asyncio.create_task(_serve_until(settings, stop, up, clock, supervisor), name="serve")
     signalled = asyncio.create_task(stop.wait(), name="signals")
     await asyncio.wait({body, signalled}, return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
+    supervisor.stopping()
     if not up.is_set() and not body.done():
         # In the middle of a start, which may wait for a database that never comes. Once up, it ends by itself.
         body.cancel()
@@ -124,8 +129,17 @@ async def serve(settings: Settings) -> None:
     log.info("Stopped")
 
 
-async def _serve_until(settings: Settings, stop: asyncio.Event, up: asyncio.Event) -> None:
-    async with controller(settings, clock=SystemClock(), rng=random.Random()) as running_controller:
+async def _serve_until(
+    settings: Settings, stop: asyncio.Event, up: asyncio.Event, clock: Clock, supervisor: Supervisor
+) -> None:
+    begun = asyncio.create_task(starting(supervisor), name="starting")
+    async with AsyncExitStack() as stack:
+        stack.callback(begun.cancel)
+        running_controller = await stack.enter_async_context(
+            controller(settings, clock=clock, rng=random.Random(), supervisor=supervisor)
+        )
+        # From here on only ticks are a sign of life.
+        begun.cancel()
         log.info(
             "The controller runs",
             extra={
@@ -141,7 +155,12 @@ async def _serve_until(settings: Settings, stop: asyncio.Event, up: asyncio.Even
 
 @asynccontextmanager
 async def controller(
-    settings: Settings, *, clock: Clock, rng: random.Random, registrations: Sequence[Device] = ()
+    settings: Settings,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    registrations: Sequence[Device] = (),
+    supervisor: Supervisor | None = None,
 ) -> AsyncIterator[Controller]:
     """Build and run the daemon while the body runs.
 
@@ -150,6 +169,7 @@ async def controller(
         clock: The machine's clocks.
         rng: Jitter.
         registrations: Devices to be registered before the first message.
+        supervisor: The service manager; None: there is none.
 
     Raises:
         DermsError: It cannot start; nothing half-made is left.
@@ -249,6 +269,11 @@ async def controller(
         simulation = LiveSimulation(
             topics=topics, publish=lambda topic, payload: wires.orders.publish(topic, payload, qos=1, retain=True)
         )
+
+        def guards() -> bool:
+            """Whether alarms are for this process to raise; where not, it shows those that are stored."""
+            return commanding and leadership.guards
+
         alarms = await raised_before(
             store,
             Watched(
@@ -257,7 +282,7 @@ async def controller(
                 spool_max_bytes=settings.spool_max_mb << 20,
                 broker_away=lambda: not mqtt.connected,
                 interval_s=params.interval_s,
-                guards=lambda: commanding and leadership.guards,
+                guards=guards,
             ),
             alerts(settings),
             clock=clock,
@@ -270,7 +295,7 @@ async def controller(
             loop=loop,
             clock=clock,
             on_registered=registrar.put,
-            on_followed=lambda: _alarms_followed(leadership, alarms),
+            on_followed=lambda: _alarms_followed(guards, alarms),
         )
         hearsay = Hearsay(fleet=fleet, loop=loop, authority=leadership, heard=leadership.heard, clock=clock)
         ingest = Ingest(
@@ -302,7 +327,8 @@ async def controller(
         view = LiveFeeders(fleet=fleet, loop=loop, clock=clock, params=params, roll=roll)
         picture = LivePicture(devices=devices, feeders=view, health=health, clock=clock)
         hub = Hub(picture, epoch=_run_number(instance), metrics=metrics)
-        loop.on_tick = hub.ticked
+        manager = Manager(supervisor or Supervisor({}, clock=clock), health, ticked=hub.ticked)
+        loop.on_tick = manager.ticked
 
         def duty_changed() -> None:
             recorder.linger_s = limits.linger_s if leadership.commands else _UNHURRIED_S
@@ -381,6 +407,7 @@ async def controller(
                     "logins": authenticator.run,
                     "upkeep": upkeep.run,
                     "gauges": gauges.run,
+                    "manager": manager.run,
                 }
             )
         )
@@ -414,8 +441,8 @@ def _registered(device: Device, loop: ControlLoop, leadership: Leadership, regis
         registrar.put(device)
 
 
-async def _alarms_followed(leadership: Leadership, alarms: Guard) -> None:
-    if not leadership.guards:
+async def _alarms_followed(guards: Callable[[], bool], alarms: Guard) -> None:
+    if not guards():
         await alarms.recall()
 
 

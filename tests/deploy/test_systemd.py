@@ -64,6 +64,16 @@ def test_the_controller_is_started_again_unless_its_settings_are_refused() -> No
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
+def test_a_loop_that_stands_is_started_again_and_a_start_that_waits_is_not() -> None:
+    service = read("derms.service")["Service"]
+    assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
+    # A turn of the loop by its default, and what a start says before its time is over.
+    interval_s = Settings.model_fields["control_interval_s"].default
+    assert int(service["WatchdogSec"]) >= 4 * interval_s, "else the controller asks for a longer one"
+    assert int(service["TimeoutStartSec"]) == 60, "what `derms.supervisor` puts off, each time"
+    assert service["LimitCORE"] == "0"
+
+
 def test_the_backup_is_of_the_database_that_the_controller_uses() -> None:
     controller, backup = read("derms.service")["Service"], read("derms-backup.service")["Service"]
     assert backup["Environment"] == controller["Environment"]

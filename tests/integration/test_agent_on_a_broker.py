@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -127,6 +128,32 @@ async def test_an_agent_outlives_its_broker_and_says_so_when_it_is_back(mosquitt
             await until(lambda: bool(watcher.telemetry("pi-batt-1")))
             await until(lambda: ("der/status/pi-batt-1", b"online") in watcher.heard)
         assert not running.done()
+
+
+async def test_an_agent_tells_its_manager_that_it_is_ready_and_whether_it_has_a_broker(
+    mosquitto_broker: RunningBroker, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+
+        def heard(text: str) -> bool:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    told.append(manager.recv(1000).decode())
+            return text in told
+
+        stop, environment = asyncio.Event(), {"NOTIFY_SOCKET": str(tmp_path / "notify"), "HOME": str(tmp_path)}
+        running = asyncio.create_task(run_agent(config(mosquitto_broker), stop=stop, environment=environment))
+        await until(lambda: heard("STATUS=Connected to the broker"))
+        assert told[0] == "READY=1\nWATCHDOG=1", "the device is on default control first"
+        await mosquitto_broker.kill()
+        told.clear()
+        await until(lambda: heard("STATUS=Without the broker: on its own"))
+        stop.set()
+        await running
+        await until(lambda: heard("STOPPING=1"))
 
 
 @pytest.mark.timeout(120)

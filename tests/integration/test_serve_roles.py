@@ -66,6 +66,16 @@ def change(serve: Daemon, path: str, body: object) -> int:
     return status(request)
 
 
+def shown(serve: Daemon, alarm_id: str, there: bool) -> bool:
+    """Wait until it shows an alarm, or no more; a login is a line of the audit log, which it follows."""
+    serve.ask("/api/auth/login", {"username": "opal", "password": "opal-password"})
+
+    def look() -> bool:
+        return (alarm_id in {one["alarm_id"] for one in serve.ask("/api/alarms")["alarms"]}) == there
+
+    return eventually(look, f"{alarm_id} is {'shown' if there else 'gone'}")
+
+
 def status(asked: str | urllib.request.Request) -> int:
     try:
         with urllib.request.urlopen(asked, timeout=10.0) as answer:
@@ -109,6 +119,14 @@ def test_each_process_does_its_part_and_together_they_do_everything(
     eventually(lambda: change(parts.answering, "/api/events", {"import_limit_kw": 5, "duration_s": 60}) == 503, "said")
     assert role(parts.answering) == "standby"
     assert query(postgres_url, "SELECT count(*) FROM events") == [(1,)]
+
+    # Alarms are not for this one to raise, commanded or not: it shows those that are stored.
+    alarm = "'devices-silent', 'feeder-1', 'low', 'c', 'c', 'r', true, false, 1, now()"
+    columns = "kind, subject, priority, cause, consequence, response, active, acknowledged, occurrences, raised_at"
+    query(postgres_url, f"INSERT INTO alarms ({columns}) VALUES ({alarm}) ON CONFLICT DO NOTHING RETURNING kind")
+    assert shown(parts.answering, "devices-silent.feeder-1", True)
+    query(postgres_url, "DELETE FROM alarms RETURNING kind")
+    assert shown(parts.answering, "devices-silent.feeder-1", False)
 
 
 def test_roles_that_leave_something_to_others_need_a_broker_and_a_database(programs: Programs) -> None:

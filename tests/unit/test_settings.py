@@ -148,6 +148,18 @@ def test_the_database_url_is_made_of_its_parts(
     assert load_settings().database_url == url
 
 
+HOSTS = "postgresql://u:p,w@db-1:5432,[::1]:5433,db-3/derms?target_session_attrs=read-write"
+
+
+def test_the_database_may_have_several_hosts_each_with_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERMS_DATABASE_URL", HOSTS)
+    assert load_settings().database_url == HOSTS
+    for wrong in (HOSTS.replace("5433", "port"), HOSTS.replace("5433", "0")):
+        monkeypatch.setenv("DERMS_DATABASE_URL", wrong)
+        with pytest.raises(ConfigError, match=r"host and port cannot be read|the port must be 1\.\.65535"):
+            load_settings()
+
+
 def test_the_parts_of_a_url_may_stand_in_different_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DB_HOST=db\nDB_USER=u\nMQTT_HOST=b\n")
     monkeypatch.setenv("DB_PASSWORD", "from-outside")

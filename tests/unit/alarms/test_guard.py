@@ -65,6 +65,25 @@ def test_what_a_broker_away_leaves_in_the_store_and_is_recalled(tmp_path: Path) 
     run_virtually(main())
 
 
+def test_who_guards_no_more_counts_none_of_the_alarms_it_had_raised(tmp_path: Path) -> None:
+    async def main() -> None:
+        guarding, metrics = [True], Metrics(version="1")
+        async with running_rig(tmp_path, Feeder(feeder_id="feeder-1")) as rig:
+            watched = Watched(
+                loop=rig.loop, recorder=rig.recorder, spool_max_bytes=1 << 20, broker_away=lambda: True,
+                interval_s=PARAMS.interval_s, guards=lambda: guarding[0],
+            )  # fmt: skip
+            guard = await raised_before(FakeStore(), watched, None, clock=rig.clock, metrics=metrics)
+            counted = []
+            async with running(guard.tasks):
+                for guarding[0] in (True, False, True):
+                    await rig.live(13)
+                    counted.append(metrics.registry.get_sample_value("derms_alarms", {"kind": "broker-away"}))
+            assert counted == [1.0, 0.0, 1.0]
+
+    run_virtually(main())
+
+
 async def test_the_watchdogs_word_reaches_the_webhook(tmp_path: Path) -> None:
     got: list[bytes] = []
 

@@ -9,6 +9,7 @@ import pytest
 
 from derms.columns import Memory
 from derms.model import DrEvent, Feeder, FeederMode
+from derms.ports import Duty
 from tests.fakes_contract import run_virtually
 from tests.plant import PARAMS, Rig, Site, running_rig
 
@@ -116,6 +117,32 @@ def test_where_nobody_is_led_no_lease_is_old(tmp_path: Path) -> None:
             rig.sites = [Site("ev-1", 7.0)]
             await rig.live(40)
             assert _gauge(rig, "derms_feeder_lease_left_ratio", feeder="feeder-1") == 1.0
+
+    run_virtually(main())
+
+
+class OffDuty:
+    """Another controller commands."""
+
+    epoch = 7
+
+    def duty(self, root: str) -> Duty:
+        return Duty.STANDS_BY
+
+    def outranked(self, root: str, epoch: int) -> None:
+        """By nobody."""
+
+
+def test_a_controller_that_stands_by_counts_no_alarms(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.background_kw = 30.0  # 10 kW more than the limit, and nobody to shed it
+            await rig.live(20)
+            assert _gauge(rig, "derms_alarms", kind="import-over") == 1.0
+            rig.loop._authority = OffDuty()
+            await rig.live(6)
+            assert _gauge(rig, "derms_alarms", kind="import-over") == 0.0
+            assert any(alarm.stands for alarm in rig.loop.trees[0].alarms), "it finds it all the same"
 
     run_virtually(main())
 

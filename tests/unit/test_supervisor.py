@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from agent.guard import TIMEOUT_S
-from agent.supervisor import Supervisor
+from derms.supervisor import Supervisor
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "derms-agent.service"
 
 
@@ -47,7 +47,7 @@ def told(manager: socket.socket) -> list[str]:
             return out
 
 
-def test_it_is_ready_after_the_first_turn_and_alive_at_half_the_watchdogs_time(manager: socket.socket) -> None:
+def test_it_is_ready_once_and_alive_at_half_the_watchdogs_time(manager: socket.socket) -> None:
     clock = Clock()
     environment = {
         "NOTIFY_SOCKET": manager.getsockname(),
@@ -55,8 +55,10 @@ def test_it_is_ready_after_the_first_turn_and_alive_at_half_the_watchdogs_time(m
         "WATCHDOG_PID": str(os.getpid()),
     }
     supervisor = Supervisor(environment, clock=clock)
-    assert told(manager) == []
+    supervisor.alive()
+    assert told(manager) == [], "not ready, so not alive"
     for _ in range(60):
+        supervisor.ready()
         supervisor.alive()
         clock.s += 0.5
     supervisor.stopping()
@@ -67,19 +69,66 @@ def test_it_is_ready_after_the_first_turn_and_alive_at_half_the_watchdogs_time(m
 def test_a_watchdog_that_is_anothers_is_left_alone(manager: socket.socket) -> None:
     clock = Clock()
     environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
-    supervisor = Supervisor(environment, clock=clock)
+    supervisor = Supervisor(environment, clock=clock, turn_s=60.0)
     for _ in range(10):
+        supervisor.ready()
         supervisor.alive()
         clock.s += 1
     assert told(manager) == ["READY=1\nWATCHDOG=1"]
+
+
+def test_a_start_that_goes_on_puts_its_end_off_until_it_is_ready(manager: socket.socket) -> None:
+    clock = Clock()
+    supervisor = Supervisor({"NOTIFY_SOCKET": manager.getsockname()}, clock=clock)
+    for _ in range(11):
+        supervisor.starting()
+        clock.s += 1
+    assert told(manager) == ["EXTEND_TIMEOUT_USEC=60000000"] * 3  # at 0, 5 and 10 s
+    supervisor.ready()
+    clock.s += 100
+    supervisor.starting()
+    assert told(manager) == ["READY=1\nWATCHDOG=1"]
+
+
+def test_a_watchdog_too_short_for_the_turns_is_made_longer(manager: socket.socket) -> None:
+    clock = Clock()
+    environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000"}
+    supervisor = Supervisor(environment, clock=clock, turn_s=20.0)
+    supervisor.ready()
+    for _ in range(4):  # a turn each 20 s, of 80 s that are allowed
+        clock.s += 20
+        supervisor.alive()
+    assert told(manager) == ["READY=1\nWATCHDOG=1\nWATCHDOG_USEC=80000000", "WATCHDOG=1", "WATCHDOG=1"]
+    long_enough = Supervisor(environment, clock=clock, turn_s=7.5)
+    long_enough.ready()
+    assert told(manager) == ["READY=1\nWATCHDOG=1"]
+
+
+def test_how_it_does_is_one_line_and_said_once(manager: socket.socket) -> None:
+    supervisor = Supervisor({"NOTIFY_SOCKET": manager.getsockname()}, clock=Clock())
+    for text in ("Starting", "Starting", "Commands\nREADY=1", "Starting"):
+        supervisor.status(text)
+    assert told(manager) == ["STATUS=Starting", "STATUS=Commands READY=1", "STATUS=Starting"]
+
+
+def test_a_socket_without_a_file_is_spoken_to(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+        name = f"derms-test-{os.getpid()}"
+        there.bind("\0" + name)
+        there.setblocking(False)
+        Supervisor({"NOTIFY_SOCKET": "@" + name}, clock=Clock()).stopping()
+        assert told(there) == ["STOPPING=1"]
 
 
 @pytest.mark.parametrize(
     "environment", [{}, {"NOTIFY_SOCKET": "/nowhere"}, {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "x"}]
 )
 def test_without_a_manager_nothing_happens(environment: dict[str, str]) -> None:
-    supervisor = Supervisor(environment, clock=Clock())
+    supervisor = Supervisor(environment, clock=Clock(), turn_s=5.0)
+    supervisor.starting()
+    supervisor.ready()
     supervisor.alive()
+    supervisor.status("x")
     supervisor.stopping()
 
 
