@@ -176,6 +176,16 @@ class Terminal:
         return bool(chunk)
 
 
+def twice(pattern: re.Pattern[str], text: str) -> str | None:
+    """What a live view says in the same words a second time; one frame may be cut by another program's word."""
+    seen: set[str] = set()
+    for found in pattern.findall(text):
+        if found in seen:
+            return str(found)
+        seen.add(found)
+    return None
+
+
 class Follower:
     """Somebody with two terminals, in a directory.
 
@@ -236,9 +246,12 @@ class Follower:
 
     def _start(self, command: str) -> None:
         self._first = Terminal(["bash", "--noprofile", "--norc", "-c", command], self._directory, self._environment)
-        self._shown = self._first.wait(lambda text: _PASSWORD.search(text) is not None, self._start_s, "a password")
-        (self._password,) = _PASSWORD.findall(self._shown)[:1]
-        (api,) = _API.findall(self._shown)[:1]
+        self._shown = self._first.wait(
+            lambda text: all(twice(pattern, text) for pattern in (_PASSWORD, _API)),
+            self._start_s,
+            "a password and a URL",
+        )
+        self._password, api = twice(_PASSWORD, self._shown) or "", twice(_API, self._shown)
         if api != _USUAL_API:
             self._type(f"export DERMS_URL={api}")
 
