@@ -283,9 +283,15 @@ def test_the_pod_of_the_one_that_commands_is_labelled_through_the_clusters_api(
         assert (bearer, kind) == ("Bearer the-token", "application/merge-patch+json")
         noted.health = {"role": "standby", "trees": {"feeder-1": {"leader": "derms-2"}}}
         eventually(last("standby"), "the label goes with the lead", 60.0)
+        assert process.stdout is not None
+        out = b""
+        while b"is standby now" not in out:  # it says so once it has the answer
+            line = process.stdout.readline()
+            assert line, "it ended"
+            out += line
     finally:
         process.terminate()
-        out, _ = process.communicate(timeout=15)
+        process.communicate(timeout=15)
     # What has not changed is not told again, unless an answer was late.
     said = [line for line in out.decode().splitlines() if "kept" not in line]
     assert said == ["derms-1 is active now", "derms-1 is standby now"]
