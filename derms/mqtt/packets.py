@@ -1,7 +1,7 @@
 """The few MQTT packets that come and go by the thousand, taken apart and put together. Pure.
 
-paho parses and builds every packet alike, at 25 to 40 us a message in MQTT 5; a PUBLISH needs a tenth of that. Everything
-else (logging in, subscribing, pings, QoS 0 on its way out) stays with paho.
+paho parses and builds every packet alike, at 25 to 40 us a message in MQTT 5; a PUBLISH needs a tenth of that. All else
+(logging in, subscribing, pings, QoS 0 on its way out) stays with paho.
 
 Source: MQTT Version 5.0, OASIS standard, sections 2.1 (fixed header), 3.3 (PUBLISH) and 3.4 (PUBACK).
 """
