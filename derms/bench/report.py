@@ -5,6 +5,7 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class Report:
             plain = asdict(section)
             for figure, values in zip(section.figures, plain["figures"], strict=True):
                 values["passed"] = figure.passed
+                if not isfinite(figure.value):  # JSON has no word for it
+                    values["value"] = None
                 values["rivals"] = dict(figure.rivals)
             sections.append(plain)
         return {"machine": dict(self.machine), "sections": sections}

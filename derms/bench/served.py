@@ -45,10 +45,10 @@ async def served(devices: int, *, limit_kw: float, gateways: int = 0) -> AsyncIt
     # What it has to say of a fleet that does not obey is no part of a report.
     logging.getLogger("derms").addHandler(logging.NullHandler())
     async with contextlib.AsyncExitStack() as stack:
-        scratch = stack.enter_context(_scratch())
+        scratch = stack.enter_context(scratch_directory())
         settings = load_settings(
             isolated=True,
-            mqtt_url=await stack.enter_async_context(_broker(scratch)),
+            mqtt_url=await stack.enter_async_context(local_broker(scratch)),
             data_dir=scratch / "data",
             state_dir=scratch / "state",
             api_port=0,
@@ -80,14 +80,22 @@ def load_of(
 
 
 @contextlib.asynccontextmanager
-async def _broker(scratch: Path) -> AsyncIterator[str]:
-    """A Mosquitto on loopback that holds much and saves nothing: what one writes to disk is not measured here."""
+async def local_broker(scratch: Path) -> AsyncIterator[str]:
+    """A Mosquitto on loopback that holds much and saves nothing: what one writes to disk is not measured here.
+
+    Args:
+        scratch: Where its configuration is written.
+
+    Yields:
+        Its URL.
+
+    Raises:
+        UnavailableError: There is no Mosquitto.
+    """
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise UnavailableError("there is no mosquitto", why="the fleet speaks through it", next_step="install it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = scratch / "mosquitto.conf"
     config.write_text(_BROKER_CONF.format(port=port))
     config.chmod(0o644)
@@ -100,8 +108,17 @@ async def _broker(scratch: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def scratch_directory() -> Iterator[Path]:
+    """A directory that is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="derms-bench-") as directory:
         # As root the embedded database runs as another user, who must get in.
         Path(directory).chmod(0o711)

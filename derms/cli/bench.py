@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from derms.bench.figures import Section
 
 app = Noun(
-    "Measure the engine, the API, the intake of telemetry, the store, the command line and the control center.",
+    "Measure the engine, the loop, memory, the API, the intake, the store, the command line and the control center.",
     "derms bench api --quick",
     "derms bench control --quick",
 )
@@ -119,6 +119,51 @@ def store(
     _one_section(measure, quick, json_file, page)
 
 
+@app.command("loop")
+def loop(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="About five minutes: fewer ticks, events and breaches.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a target is missed.")] = False,
+) -> int:
+    r"""Measure the controller from end to end: ticks, leases and events on the wire, a breach answered, a start.
+
+    A real `derms serve`, a Mosquitto and up to 100,000 devices share the machine. Results go to stdout, what is being
+    done to stderr.
+
+    \b
+    Examples:
+      derms bench loop --quick
+      derms bench loop --page docs/benchmarks.md
+    """
+    from derms.bench.loop import loop as measure
+
+    return _one_section(measure, quick, json_file, page, strict=strict)
+
+
+@app.command("memory")
+def memory(
+    quick: Annotated[bool, typer.Option("--quick", help="A minute instead of ten.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a target is missed.")] = False,
+) -> int:
+    r"""Measure what the controller holds in memory with 100,000 devices that report, and whether it grows.
+
+    Results go to stdout, what is being done to stderr.
+
+    \b
+    Examples:
+      derms bench memory --quick
+      derms bench memory --page docs/benchmarks.md
+    """
+    from derms.bench.memory import memory as measure
+
+    return _one_section(measure, quick, json_file, page, strict=strict)
+
+
 @app.command("control")
 def control(
     quick: Annotated[bool, typer.Option("--quick", help="A minute's run: fewer weeks, seeds and devices.")] = False,
@@ -186,7 +231,9 @@ def _one_section(
     quick: bool,
     json_file: Path | None,
     page: Path | None,
-) -> None:
+    *,
+    strict: bool = False,
+) -> int:
     import json
 
     from derms.bench.effort import FULL, QUICK
@@ -201,3 +248,4 @@ def _one_section(
         json_file.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
     if page is not None:
         page.write_text(written(page.read_text(encoding="utf-8"), report), encoding="utf-8")
+    return 1 if strict and report.missed else 0

@@ -10,6 +10,7 @@ the link right before the bytes are written.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from derms.contract import Topics, encode_setpoint
 from derms.errors import BrokerError
@@ -74,7 +75,7 @@ class Outbox:
         """Publish until cancelled."""
         while True:
             await self._filled.wait()
-            batch = {row: self._pending.pop(row) for row in list(self._pending)[:_SLICE]}
+            batch = {row: self._pending.pop(row) for row in tuple(islice(self._pending, _SLICE))}
             if not self._pending:
                 self._filled.clear()
             batch = self._allowed(batch)

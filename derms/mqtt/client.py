@@ -18,8 +18,6 @@ from derms.mqtt.address import BrokerAddress, Will
 
 Level = Literal[4, 5]
 """The protocol level on the wire: 4 is MQTT 3.1.1, 5 is MQTT 5."""
-MAX_PENDING = 32_768
-"""Publishes that may wait for the broker; packet ids are 16 bits wide, so there can never be twice as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +125,6 @@ def new_client(options: ConnectOptions, level: Level) -> WiredClient:
         reconnect_on_failure=False,
         manual_ack=options.manual_ack,
     )
-    client.max_queued_messages = MAX_PENDING
     if options.address.username is not None:
         client.username_pw_set(options.address.username, options.address.password)
     if options.will is not None:

@@ -1,6 +1,7 @@
 """One MQTT connection: the only door to paho.
 
-paho parses and builds the packets, but for received messages and their acknowledgements (see `derms.mqtt.packets`);
+paho parses and builds the packets, but for messages of QoS 1 in both directions and their acknowledgements, and those
+that come at QoS 0 (see `derms.mqtt.packets`);
 asyncio moves the bytes (names, TCP, TLS, back-pressure), so there is neither a thread nor a blocking call. A connection
 is never reused: every attempt gets a fresh paho client, so nothing of an earlier one (packet ids, half-sent packets,
 unanswered publishes) can reach the next.
@@ -17,14 +18,16 @@ from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, topic_matches_sub
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from derms.errors import BrokerError, UsageError
-from derms.mqtt.client import MAX_PENDING, ConnectOptions, Level, Wire, expiring, new_client
+from derms.mqtt.client import ConnectOptions, Level, Wire, expiring, new_client
 from derms.mqtt.dial import dial
-from derms.mqtt.packets import PUBLISH, PacketBuffer, Publish, pubacks, read_publish
+from derms.mqtt.outgoing import Outgoing, checked
+from derms.mqtt.packets import PUBACK, PUBLISH, PacketBuffer, Publish, pubacks, read_puback, read_publish
 from derms.mqtt.receipts import Receipts
 from derms.mqtt.refusals import BrokerRefusedError, VersionRefusedError
 from derms.ports import Message
@@ -33,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _MESSAGES_A_TURN = 200
 """After so many messages the event loop gets a turn (about 4 ms of parsing)."""
+_FAILURE = 0x80
+"""Reason codes from here on are refusals."""
 _UNSUPPORTED_VERSION, _BAD_CLIENT_ID, _BAD_LOGIN, _NOT_AUTHORIZED, _BANNED = 132, 133, 134, 135, 138
 
 
@@ -59,7 +64,9 @@ class Connection(asyncio.Protocol):
         """When the broker last acknowledged a publish [s, the loop's clock]."""
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._answer: asyncio.Future[Any] | None = None
-        self._pending: dict[int, asyncio.Future[None]] = {}
+        self._outgoing = Outgoing(level=level, loop=self._loop)
+        self._writing = False
+        """A write is due in this turn."""
         self._receipts = Receipts(generation)
         self._full = False
         self._buffer = PacketBuffer()
@@ -70,13 +77,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._wire: Wire | None = None
         self._tick: asyncio.TimerHandle | None = None
-        self._expiry: tuple[int, Properties] | None = None
         self._logged_in = False
         self._guards: list[Callable[[], bool]] = []
         client = self._client = new_client(options, level)
         client.on_connect = self._on_connack
         client.on_subscribe = self._on_suback
-        client.on_publish = self._on_puback
         client.on_disconnect = self._on_disconnect
         client.on_socket_register_write = self._write_soon
 
@@ -208,8 +213,7 @@ class Connection(asyncio.Protocol):
         self.lost.set_result(why)
         if self._tick is not None:
             self._tick.cancel()
-        waiting = [*self._pending.values(), *([self._answer] if self._answer is not None else [])]
-        self._pending.clear()
+        waiting = [*self._outgoing.give_up(), *([self._answer] if self._answer is not None else [])]
         for future in waiting:
             if not future.done():
                 future.set_exception(BrokerError("the connection to the MQTT broker was lost", why=why))
@@ -296,6 +300,8 @@ class Connection(asyncio.Protocol):
                 turn += 1
                 if not wire.at_end and (self._full or turn >= _MESSAGES_A_TURN):
                     return True
+            elif chunk[start] == PUBACK:
+                self._take_puback(*read_puback(chunk, body, end))
             else:
                 wire.feed(chunk[start:end])
                 while wire.unread and not self.lost.done():
@@ -308,19 +314,25 @@ class Connection(asyncio.Protocol):
         return False
 
     def _write_soon(self, *_: object) -> None:
-        self._loop.call_soon(self._write)
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write)
 
     def _write(self) -> None:
-        """Hand over everything paho has queued in this turn as one write."""
+        """Hand over everything that was queued in this turn."""
+        self._writing = False
         if self.lost.done() or self._wire is None:
             return
         if not all(guard() for guard in self._guards):
-            # paho holds the rest of a burst back until the broker has answered the first; what was good when it was
-            # handed over need not be good any more
+            # the rest of a burst is held back until the broker has answered the first; what was good when it was handed
+            # over need not be good any more
             self.abort("what is to be sent may not be sent any more")
             return
         self._client.loop_write()
         self._wire.flush()
+        if self._outgoing.due and self._transport is not None:
+            # paho hands over whole packets only, so these never come to stand within one of its own
+            self._transport.write(self._outgoing.take())
 
     @contextmanager
     def guarded(self, still: Callable[[], bool]) -> Iterator[None]:
@@ -359,20 +371,14 @@ class Connection(asyncio.Protocol):
             raise BrokerError("not connected to the MQTT broker", why=self.lost.result())
         if qos not in (0, 1):
             raise UsageError(f"QoS {qos} is not used here", why="leases and telemetry are QoS 0 or 1")
-        properties = self._expiring(expires_s) if expires_s is not None and self.level == 5 else None
-        try:
-            info = self._client.publish(topic, payload, qos, retain, properties)
-        except ValueError as error:
-            raise UsageError(f"cannot publish to {topic!r}", why=str(error)) from error
-        if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            raise BrokerError(
-                "too many messages wait for the MQTT broker", why=f"{MAX_PENDING} are not acknowledged yet"
-            )
-        if qos == 0:
-            return None
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._pending[info.mid] = future
-        return future
+        if qos == 1:
+            answer = self._outgoing.put(topic, payload, retain=retain, expires_s=expires_s if self.level == 5 else None)
+            self._write_soon()
+            return answer
+        checked(topic, payload)
+        properties = expiring(expires_s) if expires_s is not None and self.level == 5 else None
+        self._client.publish(topic, payload, 0, retain, properties)
+        return None
 
     async def writable(self) -> None:
         """Wait until the broker has taken most of what was written."""
@@ -394,15 +400,14 @@ class Connection(asyncio.Protocol):
         if answers and self._transport is not None:
             self._transport.write(answers)
 
-    def _expiring(self, expires_s: int) -> Properties:
-        # a paho Properties takes 10 us to build, and leases mostly have the same length
-        if self._expiry is None or self._expiry[0] != expires_s:
-            self._expiry = (expires_s, expiring(expires_s))
-        return self._expiry[1]
-
     # ------------------------------------------------------------------ paho's side
 
-    def _on_connack(self, _c: Client, _u: object, _f: ConnectFlags, reason: ReasonCode, _p: Properties | None) -> None:
+    def _on_connack(
+        self, _c: Client, _u: object, _f: ConnectFlags, reason: ReasonCode, said: Properties | None
+    ) -> None:
+        receive_maximum: int | None = getattr(said, "ReceiveMaximum", None)
+        if receive_maximum is not None:
+            self._outgoing.limit(receive_maximum)
         self._answered(reason)
 
     def _on_suback(self, _c: Client, _u: object, _mid: int, reasons: list[ReasonCode], _p: Properties | None) -> None:
@@ -412,12 +417,15 @@ class Connection(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
 
-    def _on_puback(self, _c: Client, _u: object, mid: int, reason: ReasonCode, _p: Properties | None) -> None:
+    def _take_puback(self, packet_id: int, code: int) -> None:
         self.last_answer_s = self._loop.time()
-        future = self._pending.pop(mid, None)
+        future = self._outgoing.acknowledged(packet_id)
+        if self._outgoing.due:
+            self._write_soon()
         if future is None or future.done():
             return
-        if reason.is_failure:
+        if code >= _FAILURE:
+            reason = ReasonCode(PacketTypes.PUBACK, identifier=code)
             future.set_exception(BrokerError("the MQTT broker refused a message", why=str(reason)))
         else:
             future.set_result(None)

@@ -6,7 +6,17 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from derms.mqtt.packets import PacketBuffer, PacketError, Publish, connect, pubacks, publish, read_publish
+from derms.mqtt.packets import (
+    PacketBuffer,
+    PacketError,
+    Publish,
+    connect,
+    pubacks,
+    publish,
+    read_puback,
+    read_publish,
+    subscribe,
+)
 from derms.mqtt.receipts import REFUSED
 
 
@@ -119,3 +129,40 @@ def test_a_refusal_is_said_in_mqtt_5_and_looks_like_any_other_in_3_1_1() -> None
     assert pubacks([1, 258 | REFUSED], level=5) == b"\x40\x02\x00\x01\x40\x03\x01\x02\x97"
     assert pubacks([1, 258 | REFUSED], level=4) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
     assert connect("ab") == b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02ab"
+
+
+@pytest.mark.parametrize(
+    ("level", "expires_s", "retain", "expected"),
+    [
+        # Fixed header, length, topic, packet id, in MQTT 5 the length of the properties and those, payload.
+        (4, None, False, b"\x32\x06\x00\x01t\x01\x02x"),
+        (4, None, True, b"\x33\x06\x00\x01t\x01\x02x"),
+        (5, None, False, b"\x32\x07\x00\x01t\x01\x02\x00x"),
+        (5, 300, True, b"\x33\x0c\x00\x01t\x01\x02\x05\x02\x00\x00\x01\x2cx"),
+    ],
+)
+def test_a_publish_is_put_together_as_the_standard_says(
+    level: int, expires_s: int | None, retain: bool, expected: bytes
+) -> None:
+    assert publish(b"t", b"x", 258, level=level, retain=retain, expires_s=expires_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        (b"\x40\x02\x01\x02", (258, 0)),
+        (b"\x40\x03\x01\x02\x10", (258, 0x10)),
+        (b"\x40\x04\x01\x02\x87\x00", (258, 0x87)),
+    ],
+)
+def test_an_acknowledgement_says_which_and_in_mqtt_5_how(packet: bytes, expected: tuple[int, int]) -> None:
+    assert read_puback(packet, 2, len(packet)) == expected
+
+
+def test_an_acknowledgement_without_a_whole_id_is_none() -> None:
+    with pytest.raises(PacketError):
+        read_puback(b"\x40\x01\x01\x02", 2, 3)
+
+
+def test_a_subscription_names_each_topic_with_its_qos() -> None:
+    assert subscribe([b"a", b"bc"], 258) == b"\x82\x0b\x01\x02\x00\x01a\x01\x00\x02bc\x01"

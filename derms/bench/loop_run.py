@@ -1,0 +1,195 @@
+"""One controller with one fleet, under the eyes of its devices: ticks, leases, events and breaches on the wire."""
+
+import asyncio
+import itertools
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from derms.api.schemas.events import EventIn
+from derms.bench.breach import Breaches, breaches
+from derms.bench.daemon import Daemon, daemon
+from derms.bench.fleet import fleet, until_known
+from derms.bench.fleet_load import Crowd, Heard
+from derms.bench.loop_parts import ECHO_TOPIC, echoes_ms, paho_publishes_s
+from derms.bench.served import local_broker, scratch_directory
+from derms.client import ApiClient
+from derms.mqtt import MqttLink, parse_broker_url
+
+LIMIT_KW, EVENT_KW = 4.5, 2.5
+"""The feeder's import limit, always and during an event, for each device [kW]; they want more."""
+_EVENT_S = 3.0
+_BETWEEN_S = 9.0
+"""From an event's end until the next one [s]: leases have come back up."""
+_CONNECTIONS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A fleet, and how long it is looked at."""
+
+    devices: int
+    every_s: float
+    """Between two readings of a device."""
+    tick_s: float
+    gateways: int
+    steady_s: float
+    events: int
+    breaches: int
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        through = f" through {self.gateways:,} gateways" if self.gateways else ""
+        return f"{self.devices:,} devices every {self.every_s:g} s{through}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an event changed, as the devices saw it."""
+
+    leases: int
+    tick_to_last_ms: float
+    asked_to_last_ms: float
+    """From the request over HTTP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that was seen of a case."""
+
+    case: Case
+    late_ms: list[float]
+    """Of each tick in the steady part."""
+    changes: list[Change]
+    breaches: Breaches
+    echo_ms: list[float]
+    health_ms: list[float]
+    """`GET /api/health` in the same run."""
+    paho_s: float
+    """paho alone publishing as many messages as there are devices."""
+    rate: float
+    """Samples a second that the broker acknowledged to the fleet."""
+    processors: float
+    """Of the controller's process in the steady part."""
+    machine: float
+    """Processes that wanted a processor, by the machine's load average."""
+
+
+@dataclass(slots=True)
+class _Marks:
+    """Instants of the run [epoch ms]."""
+
+    steady_from: float = 0.0
+    steady_to: float = 0.0
+    asked: list[float] = field(default_factory=list)
+
+
+async def look(case: Case, say: Callable[[str], None]) -> Seen:
+    """Run it.
+
+    Raises:
+        UnavailableError: There is no Mosquitto, or a part of it does not come up.
+    """
+    with scratch_directory() as home:
+        async with (
+            local_broker(home) as url,
+            daemon(
+                home, mqtt_url=url, control_interval_s=case.tick_s, feeder_policy="fair",
+                feeder_import_limit_kw=LIMIT_KW * case.devices,
+                stale_after_s=max(15.0, 3.0 * case.every_s), lost_after_s=max(60.0, 6.0 * case.every_s),
+            ) as running,
+        ):  # fmt: skip
+            address = parse_broker_url(url)
+            say(f"{case.name}: paho alone")
+            paho_s = await paho_publishes_s(address, min(case.devices, 10_000)) * max(case.devices / 10_000, 1.0)
+            crowd = Crowd(
+                host=address.host, port=address.port, devices=case.devices, gateways=case.gateways,
+                connections=_CONNECTIONS, every_s=case.every_s,
+            )  # fmt: skip
+            async with fleet(crowd) as speaking:
+                marks, steady = _Marks(), _Steady()
+                async with ApiClient(running.api_url, token=running.token, timeout_s=60.0) as client:
+                    await until_known(client, case.devices, lambda text: say(f"{case.name}: {text}"))
+                    await asyncio.sleep(4.0 * case.tick_s)
+                    await _steady(case, running, client, url, marks, steady, say)
+                    await _events(case, client, marks, say)
+                found = await breaches(
+                    url, times=case.breaches, limit_kw=LIMIT_KW * case.devices, devices=case.devices,
+                    tick_s=case.tick_s, level=speaking.level, say=lambda text: say(f"{case.name}: {text}"),
+                )  # fmt: skip
+                heard = await speaking.end()
+    return Seen(
+        case=case,
+        late_ms=lateness_ms(heard.leases, marks.steady_from, marks.steady_to, 1000.0 * case.tick_s),
+        changes=[change for asked in marks.asked if (change := changed(heard, asked)) is not None],
+        breaches=found,
+        echo_ms=steady.echo_ms,
+        health_ms=steady.health_ms,
+        paho_s=paho_s,
+        rate=heard.acknowledged / heard.seconds,
+        processors=steady.processors,
+        machine=os.getloadavg()[0],
+    )
+
+
+@dataclass(slots=True)
+class _Steady:
+    echo_ms: list[float] = field(default_factory=list)
+    health_ms: list[float] = field(default_factory=list)
+    processors: float = 0.0
+
+
+async def _steady(
+    case: Case, running: Daemon, client: ApiClient, url: str, marks: _Marks, found: _Steady, say: Callable[[str], None]
+) -> None:
+    """Nothing changes; a message goes round now and then, and a request that does nothing."""
+    say(f"{case.name}: {case.steady_s:g} s of ticks")
+    link = MqttLink(
+        parse_broker_url(url), client_id="bench-echo", subscriptions=[(ECHO_TOPIC, 0)], rng=random.Random(1)
+    )
+    async with link:
+        await link.wait_connected(30.0)
+        marks.steady_from, used_s, began_s = time.time() * 1000.0, running.used_s, time.monotonic()
+        while (passed_s := time.monotonic() - began_s) < case.steady_s:
+            found.echo_ms += await echoes_ms(link, 5, 0.05)
+            asked_s = time.perf_counter()
+            await client.health()
+            found.health_ms.append((time.perf_counter() - asked_s) * 1000.0)
+        marks.steady_to = time.time() * 1000.0
+        found.processors = (running.used_s - used_s) / passed_s
+
+
+async def _events(case: Case, client: ApiClient, marks: _Marks, say: Callable[[str], None]) -> None:
+    for number in range(case.events):
+        say(f"{case.name}: event {number + 1} of {case.events}")
+        marks.asked.append(time.time() * 1000.0)
+        await client.create_event(EventIn(duration_s=_EVENT_S, import_limit_kw=EVENT_KW * case.devices))
+        await asyncio.sleep(_EVENT_S + max(_BETWEEN_S, 4.0 * case.tick_s))
+
+
+def lateness_ms(
+    leases: Sequence[tuple[int, int, float, float]], since_ms: float, until_ms: float, interval_ms: float
+) -> list[float]:
+    """How much later than an interval after the last tick each tick was, by what its leases say [ms].
+
+    Ticks that came before their time were asked for, and count as on time; one that sent nothing is not seen, and
+    what it was late counts for the next.
+    """
+    ticks = sorted(issued_ms for issued_ms, *_ in leases if since_ms <= issued_ms <= until_ms)
+    late = []
+    for before, after in itertools.pairwise(ticks):
+        gap_ms = after - before
+        late.append(max(gap_ms - max(int(gap_ms / interval_ms), 1) * interval_ms, 0.0))
+    return late
+
+
+def changed(heard: Heard, asked_ms: float) -> Change | None:
+    """What came of a request: the leases of the tick that it brought about; None: none came."""
+    after = [tick for tick in heard.leases if asked_ms <= tick[0] <= asked_ms + 1000.0 * _EVENT_S]
+    if not after:
+        return None
+    issued_ms, count, _, last_ms = max(after, key=lambda tick: tick[1])
+    return Change(leases=count, tick_to_last_ms=last_ms - issued_ms, asked_to_last_ms=last_ms - asked_ms)
