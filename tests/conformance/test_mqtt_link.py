@@ -254,7 +254,7 @@ async def test_a_reader_that_was_away_takes_more_than_its_inbox_holds(
     broker, count = mosquitto_broker, 500
     options = {
         "subscriptions": [("t", 1)], "manual_ack": True, "session_expiry_s": 60, "protocol": level,
-        "inbox_size": 20, "connect_timeout_s": 2.0,
+        "inbox_size": 20, "connect_timeout_s": 8.0,
     }  # fmt: skip
     async with broker.link("writer") as writer:
         await writer.wait_connected(10)
