@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from derms.bench.effort import Effort
 from derms.bench.figures import Figure, Section, Table
 from derms.bench.loop_run import EVENT_KW, LIMIT_KW, Case, Seen, look
 from derms.bench.loop_start import Starts, starts
+from derms.errors import UnavailableError
 
 _LATE_MS = 20.0
 _LAST_LEASE_MS = {1_000: 80.0, 10_000: 800.0}
@@ -18,15 +19,16 @@ _BREACH_P50_MS, _BREACH_P99_MS = 10.0, 60.0
 _FIRST_S, _WARM_S = 3.0, 1.5
 
 
-def loop(effort: Effort, say: Callable[[str], None]) -> Section:
+def loop(effort: Effort, say: Callable[[str], None], *, devices: Collection[int] = ()) -> Section:
     """Measure it.
 
     Args:
         effort: How much.
         say: Told what is being done.
+        devices: Only the fleets of so many; empty: all.
 
     Raises:
-        UnavailableError: There is no Mosquitto, or a part of what is measured does not come up.
+        UnavailableError: There is no Mosquitto, or the daemon does not start.
     """
     quick = effort.runs is not None
 
@@ -34,7 +36,15 @@ def loop(effort: Effort, say: Callable[[str], None]) -> Section:
         say(f"loop: {text}")
 
     started = asyncio.run(starts(1 if quick else 5, told))
-    seen = [asyncio.run(look(case, told)) for case in _cases(quick)]
+    seen, broken = [], []
+    for case in _cases(quick):
+        if not devices or case.devices in devices:
+            try:
+                seen.append(asyncio.run(look(case, told)))
+            except UnavailableError as error:
+                # What the other fleets showed counts all the same.
+                told(f"{case.name}: {error}")
+                broken.append((case.name, f"{error}: {error.why}"))
     return Section(
         key="loop",
         title="From end to end",
@@ -52,7 +62,7 @@ def loop(effort: Effort, say: Callable[[str], None]) -> Section:
             "message of QoS 0 that goes round, `GET /api/health`, and the embedded PostgreSQL by itself."
         ),
         figures=(*(figure for one in seen for figure in figures_of(one)), *_start_figures(started)),
-        tables=(_table(seen),),
+        tables=(_table(seen), *([_missing(broken)] if broken else [])),
     )
 
 
@@ -112,6 +122,10 @@ def _table(seen: Sequence[Seen]) -> Table:
                 "processors", "load of the machine"),
         rows=tuple(_row(one) for one in seen),
     )  # fmt: skip
+
+
+def _missing(broken: Sequence[tuple[str, str]]) -> Table:
+    return Table(title="Not measured", header=("fleet", "why"), rows=tuple(broken))
 
 
 def _row(seen: Seen) -> tuple[str, ...]:

@@ -41,17 +41,19 @@ class Held:
     ticks: int
 
 
-def memory(effort: Effort, say: Callable[[str], None]) -> Section:
+def memory(effort: Effort, say: Callable[[str], None], *, minutes: float | None = None) -> Section:
     """Measure it.
 
     Args:
-        effort: How much.
+        effort: How much, where `minutes` does not say it.
         say: Told what is being done.
+        minutes: For how long [min].
 
     Raises:
         UnavailableError: There is no Mosquitto, or a part of what is measured does not come up.
     """
     seconds = _SECONDS if effort.runs is None else _QUICK_SECONDS
+    seconds = seconds if minutes is None else 60.0 * minutes
     held = asyncio.run(_held(seconds, lambda text: say(f"memory: {text}")))
     most_mb = max(mb for _, mb in held.seen)
     return Section(
@@ -62,7 +64,7 @@ def memory(effort: Effort, say: Callable[[str], None]) -> Section:
             f"all on the same {os.cpu_count()} processors: {DEVICES:,} devices through {GATEWAYS:,} gateways, each "
             f"every {_EVERY_S:g} s, and each hears its leases; a tick every {_TICK_S:g} s. Looked at once a second for "
             f"{seconds:g} s, from when all devices were known. Growth: the slope by least squares over the second "
-            "half; in a minute it says little."
+            "half. What the daemon keeps of each device for twenty minutes fills for so long."
         ),
         figures=(
             Figure(what=f"{DEVICES:,} devices: the most it held", value=most_mb, unit="MB", target=_MOST_MB,

@@ -124,6 +124,9 @@ def loop(
     quick: Annotated[
         bool, typer.Option("--quick", help="About five minutes: fewer ticks, events and breaches.")
     ] = False,
+    devices: Annotated[
+        list[int] | None, typer.Option(help="Only this fleet: 1000, 10000 or 100000; may be given several times.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a target is missed.")] = False,
@@ -136,16 +139,19 @@ def loop(
     \b
     Examples:
       derms bench loop --quick
-      derms bench loop --page docs/benchmarks.md
+      derms bench loop --devices 10000 --page docs/benchmarks.md
     """
+    from functools import partial
+
     from derms.bench.loop import loop as measure
 
-    return _one_section(measure, quick, json_file, page, strict=strict)
+    return _one_section(partial(measure, devices=devices or ()), quick, json_file, page, strict=strict)
 
 
 @app.command("memory")
 def memory(
     quick: Annotated[bool, typer.Option("--quick", help="A minute instead of ten.")] = False,
+    minutes: Annotated[float | None, typer.Option(min=0.2, help="For how long; 30 shows whether it ends.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write figures and tables into this page, in their places.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 when a target is missed.")] = False,
@@ -157,11 +163,13 @@ def memory(
     \b
     Examples:
       derms bench memory --quick
-      derms bench memory --page docs/benchmarks.md
+      derms bench memory --minutes 30 --page docs/benchmarks.md
     """
+    from functools import partial
+
     from derms.bench.memory import memory as measure
 
-    return _one_section(measure, quick, json_file, page, strict=strict)
+    return _one_section(partial(measure, minutes=minutes), quick, json_file, page, strict=strict)
 
 
 @app.command("control")
