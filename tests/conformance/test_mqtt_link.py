@@ -266,12 +266,18 @@ async def test_a_reader_that_was_away_takes_more_than_its_inbox_holds(
         await reader.wait_connected(10)
         assert [int(message.payload) for message in got] == list(range(count))
         assert reader.connections == 1
-    # and what was acknowledged before the subscription was answered stays acknowledged
+    # And what was acknowledged before the subscription was answered stays acknowledged: at most the last of it, which a
+    # busy broker had not read when we left, comes again.
     async with broker.link("reader", **options) as reader, broker.link("writer") as writer:
-        await reader.wait_connected(10)
         await writer.wait_connected(10)
         await writer.publish("t", b"new")
-        assert [message.payload for message in await take(reader, 1)] == [b"new"]
+        again: list[bytes] = []
+        async with asyncio.timeout(20):
+            while b"new" not in again:
+                messages = await reader.receive()
+                reader.acknowledge(messages)
+                again += [message.payload for message in messages]
+        assert b"0" not in again
 
 
 async def test_a_qos_0_message_is_handed_over(broker: RunningBroker) -> None:
