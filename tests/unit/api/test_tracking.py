@@ -69,8 +69,15 @@ def test_sums_agree_with_exact_ones_to_the_last_digits(values: list[float], seed
         ring.add(0, value, at_ms=100_000 + rng.randrange(600_000), seq=number, now_ms=700_000)
     count, error, size = sums(ring, 100, 710)[0]
     assert count == len(values)
-    assert error == pytest.approx(math.fsum(values), abs=1e-9)
+    assert error == pytest.approx(math.fsum(values), abs=1e-9, rel=1e-15)
     assert size == pytest.approx(math.fsum(map(abs, values)), abs=1e-9, rel=1e-15)
+
+
+def test_a_sum_that_is_beyond_all_measure_stays_at_its_end() -> None:
+    ring = ErrorRing()
+    for seq in range(200):
+        ring.add(0, -2e6, at_ms=100_000, seq=seq, now_ms=100_000)
+    assert sums(ring, 100, 110) == {0: (200, -(2.0**27), 2.0**27)}
 
 
 def test_columns_grow_with_the_devices_and_keep_what_was_there() -> None:
