@@ -287,7 +287,7 @@ class Follower:
 
 def environment_of(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """What somebody has who never used derms: the machine's environment, and a home with nothing in it."""
-    ours = ("DERMS_", "XDG_", "PYTEST_", "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHON")
+    ours = ("DERMS_", "XDG_", "PYTEST_", "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHON", "COLUMNS", "LINES")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     told = {"HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm", "NO_COLOR": "1", "DERMS_KEYRING": "0"}
     no_prompt = {"PS1": "", "VIRTUAL_ENV_DISABLE_PROMPT": "1"}

@@ -64,8 +64,8 @@ class FeederView:
         peak_kw = max(stage.scenario.uncontrolled_peak_kw, limit_kw, 1.0)
         over = moment.true_head_kw > limit_kw
         lines = [
-            Text(f"simulated day {hours:02d}:{minutes:02d}   broker {stage.broker_url}   API {stage.api_url}"),
-            Text(f"to ask it: derms login {stage.username}, password {stage.password}"),
+            Text(f"simulated day {hours:02d}:{minutes:02d}   broker {stage.broker_url}"),
+            Text(f"API {stage.api_url}   derms login {stage.username}, password {stage.password}"),
             _bar(moment.true_head_kw, limit_kw, peak_kw),
             Text.assemble(
                 f"head {direction(moment.true_head_kw)}   limit {limit_kw:.0f} kW   ",

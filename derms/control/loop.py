@@ -274,7 +274,7 @@ class ControlLoop:
 
     async def run(self) -> None:
         """Tick until cancelled."""
-        due_s, asked = self._clock.monotonic_s(), False
+        due_s = self._clock.monotonic_s()
         while True:
             started_s = self._clock.monotonic_s()
             self._metrics.tick_lateness_seconds.observe(max(started_s - due_s, 0.0))
@@ -282,15 +282,14 @@ class ControlLoop:
             self.tick()
             self.on_tick()
             due_s = started_s + self._params.interval_s
-            # Between two that were asked for there is always a gap in which ingest and the API get their turn; one that
-            # the interval brought delays none, as then a breach of a limit would wait for no reason.
-            await asyncio.sleep(_MIN_GAP_S if asked else 0.0)
+            # Between two that were asked for there is always a gap in which ingest and the API get their turn.
+            await asyncio.sleep(_MIN_GAP_S)
             try:
                 async with asyncio.timeout(self._until_next(due_s)):
                     await self._wake.wait()
-                due_s, asked = self._clock.monotonic_s(), True
+                due_s = self._clock.monotonic_s()
             except TimeoutError:
-                asked = False
+                pass
 
     def _until_next(self, due_s: float) -> float:
         """Seconds until the interval is over or an event or program starts or ends, whichever is first."""
