@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 
-pytest_plugins = ["tests.brokers", "tests.home", "tests.leaks", "tests.postgres", "tests.processes", "tests.stage"]
+pytest_plugins = ["tests.brokers", "tests.home", "tests.leaks", "tests.postgres", "tests.processes", "tests.stage",
+                  "tests.systemd"]  # fmt: skip
 
 # Whoever is started in the background by a shell has Ctrl-C ignored, and so has what it starts: here it is pressed.
 if threading.current_thread() is threading.main_thread():

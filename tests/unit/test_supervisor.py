@@ -7,13 +7,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.guard import TIMEOUT_S
 from derms.supervisor import Supervisor
+from tests.systemd import told
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "derms-agent.service"
@@ -29,86 +29,68 @@ class Clock:
         return self.s
 
 
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[socket.socket]:
-    """Somebody who listens as systemd does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind(str(tmp_path / "notify"))
-        there.setblocking(False)
-        yield there
-
-
-def told(manager: socket.socket) -> list[str]:
-    out = []
-    while True:
-        try:
-            out.append(manager.recv(1000).decode())
-        except BlockingIOError:
-            return out
-
-
-def test_it_is_ready_once_and_alive_at_half_the_watchdogs_time(manager: socket.socket) -> None:
+def test_it_is_ready_once_and_alive_at_half_the_watchdogs_time(service_manager: socket.socket) -> None:
     clock = Clock()
     environment = {
-        "NOTIFY_SOCKET": manager.getsockname(),
+        "NOTIFY_SOCKET": service_manager.getsockname(),
         "WATCHDOG_USEC": "10000000",
         "WATCHDOG_PID": str(os.getpid()),
     }
     supervisor = Supervisor(environment, clock=clock)
     supervisor.alive()
-    assert told(manager) == [], "not ready, so not alive"
+    assert told(service_manager) == [], "not ready, so not alive"
     for _ in range(60):
         supervisor.ready()
         supervisor.alive()
         clock.s += 0.5
     supervisor.stopping()
     # 30 s of turns, a sign of life each 5 s
-    assert told(manager) == ["READY=1\nWATCHDOG=1", *["WATCHDOG=1"] * 5, "STOPPING=1"]
+    assert told(service_manager) == ["READY=1\nWATCHDOG=1", *["WATCHDOG=1"] * 5, "STOPPING=1"]
 
 
-def test_a_watchdog_that_is_anothers_is_left_alone(manager: socket.socket) -> None:
+def test_a_watchdog_that_is_anothers_is_left_alone(service_manager: socket.socket) -> None:
     clock = Clock()
-    environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
+    environment = {"NOTIFY_SOCKET": service_manager.getsockname(), "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
     supervisor = Supervisor(environment, clock=clock, turn_s=60.0)
     for _ in range(10):
         supervisor.ready()
         supervisor.alive()
         clock.s += 1
-    assert told(manager) == ["READY=1\nWATCHDOG=1"]
+    assert told(service_manager) == ["READY=1\nWATCHDOG=1"]
 
 
-def test_a_start_that_goes_on_puts_its_end_off_until_it_is_ready(manager: socket.socket) -> None:
+def test_a_start_that_goes_on_puts_its_end_off_until_it_is_ready(service_manager: socket.socket) -> None:
     clock = Clock()
-    supervisor = Supervisor({"NOTIFY_SOCKET": manager.getsockname()}, clock=clock)
+    supervisor = Supervisor({"NOTIFY_SOCKET": service_manager.getsockname()}, clock=clock)
     for _ in range(11):
         supervisor.starting()
         clock.s += 1
-    assert told(manager) == ["EXTEND_TIMEOUT_USEC=60000000"] * 3  # at 0, 5 and 10 s
+    assert told(service_manager) == ["EXTEND_TIMEOUT_USEC=60000000"] * 3  # at 0, 5 and 10 s
     supervisor.ready()
     clock.s += 100
     supervisor.starting()
-    assert told(manager) == ["READY=1\nWATCHDOG=1"]
+    assert told(service_manager) == ["READY=1\nWATCHDOG=1"]
 
 
-def test_a_watchdog_too_short_for_the_turns_is_made_longer(manager: socket.socket) -> None:
+def test_a_watchdog_too_short_for_the_turns_is_made_longer(service_manager: socket.socket) -> None:
     clock = Clock()
-    environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000"}
+    environment = {"NOTIFY_SOCKET": service_manager.getsockname(), "WATCHDOG_USEC": "30000000"}
     supervisor = Supervisor(environment, clock=clock, turn_s=20.0)
     supervisor.ready()
     for _ in range(4):  # a turn each 20 s, of 80 s that are allowed
         clock.s += 20
         supervisor.alive()
-    assert told(manager) == ["READY=1\nWATCHDOG=1\nWATCHDOG_USEC=80000000", "WATCHDOG=1", "WATCHDOG=1"]
+    assert told(service_manager) == ["READY=1\nWATCHDOG=1\nWATCHDOG_USEC=80000000", "WATCHDOG=1", "WATCHDOG=1"]
     long_enough = Supervisor(environment, clock=clock, turn_s=7.5)
     long_enough.ready()
-    assert told(manager) == ["READY=1\nWATCHDOG=1"]
+    assert told(service_manager) == ["READY=1\nWATCHDOG=1"]
 
 
-def test_how_it_does_is_one_line_and_said_once(manager: socket.socket) -> None:
-    supervisor = Supervisor({"NOTIFY_SOCKET": manager.getsockname()}, clock=Clock())
+def test_how_it_does_is_one_line_and_said_once(service_manager: socket.socket) -> None:
+    supervisor = Supervisor({"NOTIFY_SOCKET": service_manager.getsockname()}, clock=Clock())
     for text in ("Starting", "Starting", "Commands\nREADY=1", "Starting"):
         supervisor.status(text)
-    assert told(manager) == ["STATUS=Starting", "STATUS=Commands READY=1", "STATUS=Starting"]
+    assert told(service_manager) == ["STATUS=Starting", "STATUS=Commands READY=1", "STATUS=Starting"]
 
 
 def test_a_socket_without_a_file_is_spoken_to(tmp_path: Path) -> None:

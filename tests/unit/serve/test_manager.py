@@ -2,16 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from derms.api.schemas.health import ControllerRole, PartHealth, PartState, ReadyOut
 from derms.runtime import running
 from derms.serve.manager import Manager, line
 from derms.supervisor import Supervisor
 from tests.fakes_contract import LoopClock, run_virtually
+from tests.systemd import told
 
 
 def found(role: ControllerRole = ControllerRole.ACTIVE, **states: PartState) -> ReadyOut:
@@ -30,27 +27,10 @@ class Health:
         return self.out
 
 
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind(str(tmp_path / "notify"))
-        there.setblocking(False)
-        yield there
-
-
-def told(there: socket.socket) -> list[str]:
-    out = []
-    while True:
-        try:
-            out.append(there.recv(1000).decode())
-        except BlockingIOError:
-            return out
-
-
-def test_a_loop_that_ticks_no_more_is_dead_however_alive_the_rest_is(listening: socket.socket) -> None:
+def test_a_loop_that_ticks_no_more_is_dead_however_alive_the_rest_is(service_manager: socket.socket) -> None:
     async def main() -> None:
         clock, health, ticks = LoopClock(), Health(), []
-        environment = {"NOTIFY_SOCKET": listening.getsockname(), "WATCHDOG_USEC": "30000000"}
+        environment = {"NOTIFY_SOCKET": service_manager.getsockname(), "WATCHDOG_USEC": "30000000"}
         supervisor = Supervisor(environment, clock=clock, turn_s=5.0)
         manager = Manager(supervisor, health, ticked=lambda: ticks.append(1))  # type: ignore[arg-type]  # only asked `ready`
 
@@ -58,19 +38,19 @@ def test_a_loop_that_ticks_no_more_is_dead_however_alive_the_rest_is(listening: 
             for _ in range(seconds // 5):
                 await asyncio.sleep(5.0)
                 manager.ticked()
-            return told(listening)
+            return told(service_manager)
 
         async with running({"manager": manager.run}):
             assert await ticking(20) == [
                 "STATUS=Commands; not ready: mqtt is down, loop is starting", *["EXTEND_TIMEOUT_USEC=60000000"] * 4
             ]  # fmt: skip
             await asyncio.sleep(60.0)
-            assert told(listening) == [], "it does not tick, so its start is not put off either"
+            assert told(service_manager) == [], "it does not tick, so its start is not put off either"
             health.out = found(mqtt=PartState.OK, loop=PartState.OK)
             assert (await ticking(60))[:3] == ["READY=1\nWATCHDOG=1", "STATUS=Commands; ready", "WATCHDOG=1"]
             health.out = found(ControllerRole.STANDBY, mqtt=PartState.OK, loop=PartState.DOWN)
             await asyncio.sleep(120.0)
-            assert told(listening) == ["STATUS=Stands by; not ready: loop is down"]
+            assert told(service_manager) == ["STATUS=Stands by; not ready: loop is down"]
             assert await ticking(5) == ["WATCHDOG=1"]
         assert len(ticks) == 4 + 12 + 1, "whoever else wants to hear of ticks does"
 
