@@ -280,6 +280,35 @@ async def test_a_reader_that_was_away_takes_more_than_its_inbox_holds(
         assert b"0" not in again
 
 
+@pytest.mark.parametrize("level", [4, 5])
+async def test_what_is_refused_makes_room_for_what_comes_next_and_does_not_come_again(
+    mosquitto_broker: RunningBroker, level: int
+) -> None:
+    broker = mosquitto_broker
+    options = {
+        "subscriptions": [("t", 1)], "manual_ack": True, "session_expiry_s": 60, "protocol": level,
+        "receive_maximum": 20,
+    }  # fmt: skip
+    async with broker.link("writer") as writer:
+        await writer.wait_connected(10)
+        async with broker.link("reader", **options) as reader:
+            await reader.wait_connected(10)
+            assert await writer.publish_many([("t", b"%d" % number) for number in range(60)]) == [None] * 60
+            seen: list[bytes] = []
+            while len(seen) < 60:  # three times as many as the broker sends to one who answers for none
+                async with asyncio.timeout(20):
+                    messages = await reader.receive()
+                reader.refuse(messages)
+                seen += [message.payload for message in messages]
+            assert seen == [b"%d" % number for number in range(60)]
+            # a round trip: the broker has read the refusals before it
+            await reader.publish("elsewhere", b"")
+        async with broker.link("reader", **options) as reader:
+            await reader.wait_connected(10)
+            await writer.publish("t", b"new")
+            assert [message.payload for message in await take(reader, 1)] == [b"new"]
+
+
 async def test_a_qos_0_message_is_handed_over(broker: RunningBroker) -> None:
     async with broker.link("reader", subscriptions=[("t", 0)], manual_ack=True) as reader:
         await reader.wait_connected(10)
