@@ -4,6 +4,8 @@ Rules:
     - Putting never waits: the control loop and the ingest call it on the event loop.
     - A message is reported safe only after the commit that holds its sample, or after the fsync of the spool.
     - Order is kept: while anything waits in the spool, what is newer queues up behind it.
+    - The store holds nobody up: what it does not take soon goes to the spool, from which it is replayed beside; see
+      `derms.backlog`.
     - Every queue is bounded. A full sample queue drops the newest sample of those that no broker waits for (QoS 0); the
       others are bounded by the broker's own window, and by `room`, for which their reader waits. Full queues of
       setpoints and decisions drop their oldest. All of it is counted.
@@ -21,10 +23,10 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
+from derms.backlog import Backlog
 from derms.errors import StoreError
 from derms.model import DecisionRecord, Setpoint
 from derms.ports import Clock, MemoryRecord, Message, RecordBatch, RecordStore, Sample
@@ -33,8 +35,6 @@ from derms.spool import Spool
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_REPLAY_S = 0.5
-"""How long the spool is replayed before what is new gets its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,10 @@ class Limits:
     """The most samples, setpoints and decisions, each, that one commit takes."""
     linger_s: float = 0.05
     """How long a first row waits for company, so that a commit (and its fsync) serves many."""
+    patience_s: float = 1.0
+    """What the store does not take within this time goes to the spool, while the write is still under way."""
+    aside_s: float = 0.5
+    """How long at most a batch waits for the last of the spool to be replayed before it goes there too."""
     write_s: float = 15.0
     """A write that takes longer counts as failed."""
     first_retry_s: float = 0.5
@@ -89,13 +93,19 @@ class Recorder:
         rng: random.Random,
         limits: Limits | None = None,
     ) -> None:
-        self._store = store
-        self._spool = spool
         self._on_safe = on_safe
         self._on_refused = on_refused
         self._clock = clock
-        self._rng = rng
         self._limits = limits or Limits()
+        self._backlog = Backlog(
+            store=store,
+            spool=spool,
+            clock=clock,
+            rng=rng,
+            batch_rows=self._limits.batch_rows,
+            write_s=self._limits.write_s,
+            retry_s=(self._limits.first_retry_s, self._limits.longest_retry_s),
+        )
         self._samples: deque[tuple[Sample, Message | None]] = deque()
         self._setpoints: deque[Setpoint] = deque()
         self._decisions: deque[DecisionRecord] = deque()
@@ -112,22 +122,27 @@ class Recorder:
         """Of those, how many are safe or given up; they go in order."""
         self._times_given_up = 0
         self._progress = asyncio.Event()
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="derms-spool")
-        self._retry_at_s = float("-inf")
-        self._pause_s = self._limits.first_retry_s
-        self._away_since_s = 0.0
-        self.disk_failed = False
-        """The disk under the spool took nothing when it was last tried; rows wait in memory."""
         self._overflowed = 0
         self._abandoned = 0
         self.linger_s = self._limits.linger_s
         """As `Limits.linger_s`; may be changed while it runs."""
-        self.stored = 0
-        """Rows committed to the store, replayed ones too."""
         self.spooled = 0
         """Rows written to the spool."""
-        self.store_away = False
+
+    @property
+    def stored(self) -> int:
+        """Rows committed to the store, replayed ones too."""
+        return self._backlog.stored
+
+    @property
+    def store_away(self) -> bool:
         """The last attempt to write failed."""
+        return self._backlog.store_away
+
+    @property
+    def disk_failed(self) -> bool:
+        """The disk under the spool took nothing when it was last tried; rows wait in memory."""
+        return self._backlog.disk_failed
 
     @property
     def queued(self) -> int:
@@ -143,7 +158,7 @@ class Recorder:
     @property
     def spool_bytes(self) -> int:
         """What the spool takes on disk [bytes]."""
-        return self._spool.bytes_used
+        return self._backlog.bytes_used
 
     def put_sample(self, sample: Sample, message: Message | None) -> bool:
         """Take a measurement.
@@ -239,13 +254,12 @@ class Recorder:
 
     async def run(self) -> None:
         """Store what was put, until cancelled."""
-        while True:
-            await self._until_due()
-            self._wake.clear()
-            if (work := self._next()) is not None and not await self._keep(work, self._limits.write_s):
-                self._give_up(work)
-                await asyncio.sleep(self._limits.first_retry_s)
-            await self._replay()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._take_in(), name="recorder-intake")
+                group.create_task(self._backlog.run(), name="recorder-replay")
+        finally:
+            await self._backlog.stop()
 
     async def __aenter__(self) -> Self:
         """Nothing to open; the end matters."""
@@ -256,8 +270,22 @@ class Recorder:
         try:
             await self._drain()
         finally:
-            await asyncio.to_thread(self._disk.shutdown)
-            self._spool.close()
+            await self._backlog.close()
+
+    async def _take_in(self) -> None:
+        """Make safe what is put, batch after batch."""
+        limits, backlog = self._limits, self._backlog
+        while True:
+            await self._until_due()
+            self._wake.clear()
+            work = self._next()
+            if work is None:
+                continue
+            await backlog.stand_aside(limits.aside_s)
+            patience_s = 0.0 if backlog.store_away else limits.patience_s
+            if not await self._keep(work, limits.write_s, patience_s):
+                self._give_up(work)
+                await backlog.relieved(limits.first_retry_s)
 
     async def _drain(self) -> None:
         deadline_s = self._clock.monotonic_s() + self._limits.drain_s
@@ -268,19 +296,11 @@ class Recorder:
                 return
 
     async def _until_due(self) -> None:
-        """Wait for rows, or until the store is to be tried again."""
+        """Wait for rows, and a little for company."""
         if self._work is not None:
             return
-        if self._spool.empty:
-            await self._wake.wait()
-        else:
-            pause_s = self._retry_at_s - self._clock.monotonic_s()
-            try:
-                async with asyncio.timeout(max(pause_s, 0.0)):
-                    await self._wake.wait()
-            except TimeoutError:
-                return
-        if self.linger_s and len(self._samples) < self._limits.batch_rows:
+        await self._wake.wait()
+        if len(self._samples) < self._limits.batch_rows and self.linger_s > 0:
             await asyncio.sleep(self.linger_s)
 
     def _next(self) -> _Work | None:
@@ -302,22 +322,20 @@ class Recorder:
                 self._wake.set()
         return self._work
 
-    async def _keep(self, work: _Work, patience_s: float) -> bool:
+    async def _keep(self, work: _Work, write_s: float, patience_s: float | None = None) -> bool:
         """Make one batch safe; False: neither the store nor the disk took it, and it stays in hand."""
-        may_write = self._spool.empty and self._is_due() and patience_s > 0
-        if not (may_write and await self._write(work.batch, patience_s)) and work.batch:
-            rows = replace(work.batch, memories=[])
+        backlog = self._backlog
+        if write_s > 0 and await backlog.write(work.batch, write_s=write_s, patience_s=patience_s):
+            backlog.disk_failed = False  # as far as anybody needs it
+        elif work.batch:
             try:
-                await self._on_disk(lambda: self._spool.append(rows))
-            except StoreError as error:
-                self._disk_trouble(error)
+                await backlog.append(replace(work.batch, memories=[]))
+            except StoreError:
+                self._freed.set()
                 return False
-            if self.disk_failed:
-                _log.info("the spool works again")
-            self.disk_failed = False
             self.spooled += len(work.batch)
-        elif self.disk_failed and not self.store_away:
-            self.disk_failed = False  # as far as anybody needs it
+        else:
+            backlog.let_go()
         self._work = None
         self._samples_safe += len(work.batch.samples)
         self._progress.set()
@@ -349,66 +367,10 @@ class Recorder:
         if messages:
             self._on_refused(messages)
 
-    async def _replay(self) -> None:
-        """Move what the spool holds to the store, oldest first, for a while."""
-        until_s = self._clock.monotonic_s() + _REPLAY_S
-        while not self._spool.empty and self._is_due() and self._clock.monotonic_s() < until_s:
-            try:
-                found = await self._on_disk(lambda: self._spool.peek_several(self._limits.batch_rows))
-                if found is None:
-                    return
-                batch, count = found
-                if not await self._write(batch, self._limits.write_s):
-                    return
-                await self._on_disk(lambda n=count: self._spool.advance_over(n))  # type: ignore[misc]
-            except StoreError as error:
-                self._disk_trouble(error)
-                self._postpone()
-                return
-            if self._spool.empty:
-                _log.info("the spool is replayed")
-
-    def _disk_trouble(self, error: StoreError) -> None:
-        if not self.disk_failed:
-            _log.error("the spool does not work; rows wait in memory", extra={"error": str(error)})
-        self.disk_failed = True
-        self._freed.set()
-
-    def _is_due(self) -> bool:
-        return self._clock.monotonic_s() >= self._retry_at_s
-
-    async def _write(self, batch: RecordBatch, patience_s: float) -> bool:
-        try:
-            async with asyncio.timeout(patience_s):
-                await self._store.write(batch)
-        except (StoreError, TimeoutError) as error:
-            if not self.store_away:
-                self._away_since_s = self._clock.monotonic_s()
-                words = str(error) or f"no answer within {patience_s:g} s"
-                _log.warning("the store is away; rows go to the spool", extra={"error": words})
-            self.store_away = True
-            self._postpone()
-            return False
-        if self.store_away:
-            away_s = round(self._clock.monotonic_s() - self._away_since_s, 1)
-            _log.info("the store is back", extra={"away_s": away_s, "spool_bytes": self.spool_bytes})
-        self.store_away = False
-        self._pause_s = self._limits.first_retry_s
-        self._retry_at_s = float("-inf")
-        self.stored += len(batch)
-        return True
-
-    def _postpone(self) -> None:
-        self._retry_at_s = self._clock.monotonic_s() + self._pause_s * self._rng.uniform(0.5, 1.5)
-        self._pause_s = min(self._pause_s * 2, self._limits.longest_retry_s)
-
     def _overflow(self, rows: int, queue: str) -> None:
         if rows and not self._overflowed:
             _log.error("a recorder queue is full; rows are dropped, and counted from here on", extra={"queue": queue})
         self._overflowed += rows
-
-    async def _on_disk(self, action: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, action)
 
 
 def _taken(queue: deque[_T], most: int) -> list[_T]:

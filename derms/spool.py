@@ -63,6 +63,11 @@ class Spool:
         """Nothing waits."""
         return not self._sizes
 
+    @property
+    def bytes_waiting(self) -> int:
+        """What is still to be taken [bytes]; the oldest segment lies on disk until all of it is."""
+        return self.bytes_used - self._offset
+
     def append(self, batch: RecordBatch) -> None:
         """Put a batch at the end; on disk when this returns.
 
@@ -190,6 +195,9 @@ class Spool:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file.fileno(), size)
             self.close()
+            if not size:
+                with contextlib.suppress(OSError):
+                    self._forget(number)
             raise
         self._sizes[number] = size + len(frame)
         self.bytes_used += len(frame)

@@ -77,7 +77,7 @@ from derms.view.tracking import LiveTracking
 from derms.view.why import LiveWhy
 
 _STORE_PATIENCE_S = 5.0
-"""A write that takes longer goes to the spool [s]; until then the broker waits with what is unacknowledged."""
+"""A write that takes longer has failed [s]; its rows are on disk by then."""
 _DRAIN_S = 3.0
 """What the store is given at the end before the spool gets the rest [s]; SIGTERM promises an end within ten."""
 _SETTLED_S = 0.3

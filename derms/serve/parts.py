@@ -16,7 +16,7 @@ from derms.settings import RETENTIONS, Settings
 from derms.settings_access import revealed
 from derms.store.postgres import PostgresStore
 from derms.store.retention import Retention
-from derms.store.rollup import LEVELS
+from derms.store.rollup import FEEDERS, LEVELS
 from derms.store.upkeep import Keeping
 
 
@@ -38,6 +38,7 @@ def keeping_of(settings: Settings) -> Keeping:
     """How samples and their buckets are kept."""
     days = [getattr(settings, name) for name in RETENTIONS]
     others = {level.table: kept for level, kept in zip(LEVELS, days[1:], strict=True)}
+    others[FEEDERS.table] = settings.retention_1m_days
     others |= {"setpoints": settings.retention_setpoints_days, "decisions": settings.retention_decisions_days}
     return Keeping(raw_hours=settings.telemetry_raw_h, retention=Retention(samples=days[0], others=others))
 

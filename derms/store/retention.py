@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from derms.store.link import Connection
-from derms.store.rollup import LEVELS
+from derms.store.rollup import FEEDERS, LEVELS
 
 SAMPLES = ("telemetry", "telemetry_minutes")
 LOGS = ("setpoints", "decisions")
@@ -54,7 +54,7 @@ async def outdated(connection: Connection, retention: Retention, now: datetime) 
     """
     found = []
     waiting = (await (await connection.execute("SELECT min(minute) FROM telemetry_touched")).fetchall())[0][0]
-    for part in await parts_of(connection, [*SAMPLES, *(level.table for level in LEVELS), *LOGS]):
+    for part in await parts_of(connection, [*SAMPLES, *(level.table for level in (*LEVELS, FEEDERS)), *LOGS]):
         days = retention.days_of(part.table)
         if days is None or (now - part.until).total_seconds() < days * 86_400:
             continue

@@ -4,6 +4,9 @@ A batch of samples writes, in its own transaction, which minutes it touched. A s
 buckets of these minutes, and the coarser ones above them, anew in one transaction: whatever is late, sent twice or cut
 short by a crash, a bucket comes to what its samples come to. A bucket lies within one UTC day, as do the partitions of
 samples: of a day whose samples were dropped nothing is made anew.
+
+Of the buckets of a minute the sums of each feeder and kind of device are made, likewise anew: of whole minutes, and in
+steps of their own, as one device that comes late touches the minutes of all.
 """
 
 from dataclasses import dataclass
@@ -33,9 +36,14 @@ LEVELS = (
     Level(table="telemetry_1d", width="1 day", seconds=86_400, part="year"),
 )
 
+FEEDERS = Level(table="telemetry_feeders_1m", width="1 minute", seconds=60, part="day")
+"""What the devices of a kind on a feeder drew together; not by device, as the others are."""
+
 GRACE = "70 seconds"
 """After its start a minute is over, and what was measured in it usually here."""
 _LATE_AT_ONCE = 500
+_TOGETHER_AT_ONCE = 5
+"""Minutes of the whole fleet: a step is to stay short with ten thousand devices, and to end with a hundred thousand."""
 
 _COLUMNS = "samples, p_sum_kw, p_min_kw, p_max_kw, setpoints, setpoint_sum_kw, socs, soc_sum"
 _OF_SAMPLES = (
@@ -107,6 +115,25 @@ def _coarser(level: Level, finer: Level) -> str:
     """
 
 
+_TOUCH_TOGETHER = """
+INSERT INTO telemetry_feeders_touched (minute) SELECT DISTINCT at FROM upkeep_touched ON CONFLICT DO NOTHING
+"""
+_TAKE_TOGETHER = f"""
+DELETE FROM telemetry_feeders_touched WHERE minute IN (
+    SELECT minute FROM telemetry_feeders_touched ORDER BY minute DESC LIMIT {_TOGETHER_AT_ONCE})
+RETURNING minute
+"""
+_CLEAR_TOGETHER = "DELETE FROM telemetry_feeders_1m WHERE at = ANY(%(minutes)s::timestamptz[])"
+# In the order of the devices, so that the sum is the same to the last bit whenever it is made.
+_TOGETHER = """
+INSERT INTO telemetry_feeders_1m (feeder_id, kind, at, devices, samples, p_kw)
+SELECT d.feeder_id, d.kind, b.at, count(*), sum(b.samples), sum(b.p_sum_kw / b.samples ORDER BY b.device_id)
+FROM devices d CROSS JOIN LATERAL (
+    SELECT device_id, at, samples, p_sum_kw FROM telemetry_1m m
+    WHERE m.device_id = d.device_id AND m.at = ANY(%(minutes)s::timestamptz[])
+) AS b
+GROUP BY d.feeder_id, d.kind, b.at
+"""
 _ABOVE = tuple(_coarser(level, finer) for finer, level in pairwise(LEVELS))
 _MARK = "INSERT INTO telemetry_touched (minute, device_id) SELECT * FROM unnest(%s::timestamptz[], %s::text[])"
 
@@ -145,9 +172,25 @@ async def roll_up(connection: Connection, dropped_until: datetime | None) -> int
         values = {"minutes": [minute for minute, _ in marks], "device_ids": [who for _, who in marks]}
         made += (await connection.execute(_MINUTES_OF_DEVICES.encode(), values)).rowcount
     if made:
-        for statement in _ABOVE:
+        for statement in (*_ABOVE, _TOUCH_TOGETHER):
             await connection.execute(statement.encode())
     return made
+
+
+async def sum_up(connection: Connection) -> int | None:
+    """Make the sums by feeder and kind of some touched minutes anew, the newest first, in the running transaction.
+
+    Returns:
+        Of how many minutes; None: nothing is due.
+    """
+    minutes = sorted(row[0] for row in await _all(connection, _TAKE_TOGETHER))
+    if not minutes:
+        return None
+    for day in {minute.date(): minute for minute in minutes}.values():
+        await connection.execute("SELECT make_telemetry_part(%s, %s, %s)", [FEEDERS.table, FEEDERS.part, day])
+    for statement in (_CLEAR_TOGETHER, _TOGETHER):
+        await connection.execute(statement.encode(), {"minutes": minutes})
+    return len(minutes)
 
 
 async def _make_parts(connection: Connection, minute: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The store's housekeeping: buckets, packing, retention; in the background, a little at a time.
+"""The store's housekeeping: buckets and their sums, packing, retention; in the background, a little at a time.
 
 Rules:
     - Every step is one transaction that leaves the same samples to be read as before: killed anywhere, nothing is lost
@@ -24,7 +24,7 @@ from derms.ports import Clock
 from derms.store.link import Connection, Link
 from derms.store.packing import PACK
 from derms.store.retention import Retention, drop, outdated, parts_of
-from derms.store.rollup import TOUCHED, roll_up
+from derms.store.rollup import TOUCHED, roll_up, sum_up
 
 _log = logging.getLogger(__name__)
 
@@ -154,6 +154,7 @@ class Upkeep:
         horizon = (now - timedelta(hours=self._keeping.raw_hours)).replace(second=0, microsecond=0)
         if partitioned:
             await self._pack(connection, horizon, done)
+        await self._sum_up(connection, done)
         await self._retire(connection, now, horizon, done)
         return done
 
@@ -168,6 +169,18 @@ class Upkeep:
             done.buckets += made
             if self._metrics is not None:
                 self._metrics.telemetry_buckets_total.inc(made)
+            if self._clock.monotonic_s() - began_s > _BUDGET_S:
+                done.unfinished = True
+                return
+
+    async def _sum_up(self, connection: Connection, done: Done) -> None:
+        began_s = self._clock.monotonic_s()
+        while True:
+            async with self._step(connection, "sum up"):
+                made = await sum_up(connection)
+                self._before_step("commit sums")
+            if made is None:
+                return
             if self._clock.monotonic_s() - began_s > _BUDGET_S:
                 done.unfinished = True
                 return

@@ -159,3 +159,26 @@ async def test_what_an_earlier_version_stored_is_packed_and_gets_its_buckets(ear
     assert run(earlier, "SELECT count(*), sum(samples) FROM telemetry_1m") == [(17, 1000)]  # 1..1000 s
     assert run(earlier, "SELECT count(*), sum(samples) FROM telemetry_1d") == [(1, 1000)]
     assert run(earlier, "SELECT count(*) FROM telemetry_touched") == [(0,)]
+    assert run(earlier, "SELECT count(*), sum(samples) FROM telemetry_feeders_1m") == [(17, 1000)]
+
+
+async def test_minutes_that_had_their_buckets_before_there_were_sums_of_feeders_get_those(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    async def kept(batch: RecordBatch | None = None) -> list[tuple[Any, ...]]:
+        async with open_store(postgres_url, tmp_path, clock=SystemClock(), rng=random.Random(1)) as store:
+            if batch is not None:
+                await store.save_feeders([Feeder(feeder_id="f1")])
+                await store.save_devices([Device(device_id="ev-1", kind=DeviceKind.EV, feeder_id="f1")])
+                await store.write(batch)
+            keeping = Keeping(retention=Retention(samples=None))
+            upkeep = Upkeep(postgres_url, clock=SystemClock(), rng=random.Random(1), keeping=keeping, rests=False)
+            await upkeep.once()
+            await upkeep.close()
+        return run(postgres_url, "SELECT * FROM telemetry_feeders_1m ORDER BY at")
+
+    made = await kept(RecordBatch(samples=[sample(n, at_ms=T0_MS + n * 40_000) for n in range(30)]))
+    run(postgres_url, "DROP TABLE telemetry_feeders_1m, telemetry_feeders_touched")
+    run(postgres_url, "DELETE FROM schema_migrations WHERE number = 13")
+    assert await kept() == made
+    assert len(made) == 20

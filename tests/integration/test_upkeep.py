@@ -414,6 +414,66 @@ async def test_buckets_come_to_what_the_samples_come_to_in_whatever_order_they_a
         assert before
 
 
+def sums(url: str, before: datetime) -> list[tuple[Any, ...]]:
+    return rows(
+        url,
+        "SELECT feeder_id, kind, at, devices, samples, p_kw::numeric(20, 6) FROM telemetry_feeders_1m "
+        "WHERE at < %s ORDER BY 1, 2, 3",
+        [before],
+    )
+
+
+def summed_up(url: str, before: datetime) -> list[tuple[Any, ...]]:
+    """The sums by feeder and kind as the samples themselves have them."""
+    return rows(
+        url,
+        "SELECT feeder_id, kind, minute, count(*), sum(n), sum(kw)::numeric(20, 6) FROM ("
+        "  SELECT d.feeder_id, d.kind, date_trunc('minute', at) AS minute, count(*) AS n, avg(p_actual_kw) AS kw"
+        "  FROM telemetry_all JOIN devices d USING (device_id) GROUP BY d.device_id, d.feeder_id, d.kind, minute"
+        ") AS each WHERE minute < %s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        [before],
+    )
+
+
+async def test_the_sums_of_a_feeder_come_to_what_its_samples_come_to_late_ones_too(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    rng = random.Random(9)
+    now_ms = SystemClock().now_ms()
+    kinds = {"a": DeviceKind.EV, "b": DeviceKind.EV, "c": DeviceKind.PV, "d": DeviceKind.EV}
+    await store.save_feeders([Feeder(feeder_id="f1"), Feeder(feeder_id="f2")])
+    await store.save_devices(
+        [Device(device_id=one, kind=kind, feeder_id="f2" if one == "d" else "f1") for one, kind in kinds.items()]
+    )
+    made = [
+        sample(n, device_id=rng.choice("abcde"), at_ms=now_ms - 300_000 - rng.randrange(DAY_MS // 12),
+               p_actual_kw=rng.uniform(-7, 7)) for n in range(400)
+    ]  # fmt: skip
+    for n in range(0, len(made), 100):  # each goes before and behind the others, so whole minutes are made again
+        await store.write(RecordBatch(samples=made[n : n + 100]))
+        await kept(postgres_url)
+    until = datetime.fromtimestamp(now_ms / 1000, tz=UTC)
+    found = sums(postgres_url, until)
+    assert found == summed_up(postgres_url, until)
+    assert {row[:2] for row in found} == {("f1", "ev"), ("f1", "pv"), ("f2", "ev")}  # nobody registered "e"
+    assert max(row[3] for row in found) == 2
+    assert rows(postgres_url, "SELECT count(*) FROM telemetry_feeders_touched") == [(0,)]
+
+
+async def test_the_sums_of_a_feeder_go_with_the_buckets_of_a_minute(store: PostgresStore, postgres_url: str) -> None:
+    await store.save_feeders([Feeder(feeder_id="f1")])
+    await store.save_devices([Device(device_id="a", kind=DeviceKind.EV, feeder_id="f1")])
+    now_ms = SystemClock().now_ms()
+    ages = (5, 1)
+    await store.write(RecordBatch(samples=[sample(age, device_id="a", at_ms=now_ms - age * DAY_MS) for age in ages]))
+    await kept(postgres_url)
+    until = datetime.fromtimestamp(now_ms / 1000, tz=UTC)
+    assert len(sums(postgres_url, until)) == len(ages)
+    days = {"telemetry_1m": 3.0, "telemetry_feeders_1m": 3.0}
+    await kept(postgres_url, replace(FOR_EVER, retention=Retention(samples=None, others=days)))
+    assert [row[2].date() for row in sums(postgres_url, until)] == [(until - timedelta(days=1)).date()]
+
+
 async def test_long_stretches_are_read_from_buckets_and_come_to_the_same(
     store: PostgresStore, postgres_url: str
 ) -> None:

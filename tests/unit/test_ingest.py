@@ -206,7 +206,7 @@ def test_a_message_of_a_gateway_is_acknowledged_once_the_last_of_it_is_stored(tm
 
 def test_what_gateways_send_waits_with_the_broker_while_the_recorder_is_full(tmp_path: Path) -> None:
     async def main() -> None:
-        limits = Limits(samples=10, batch_rows=5)
+        limits = Limits(samples=10, batch_rows=5, patience_s=10.0)
         async with running_rig(tmp_path, FEEDER, limits=limits) as rig:
             gate = asyncio.Event()
             rig.store.before_write = gate.wait

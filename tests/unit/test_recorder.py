@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from derms.errors import StoreError
-from derms.ports import Message
+from derms.ports import Message, RecordBatch
 from derms.recorder import Limits, Recorder
 from derms.runtime import SystemClock
 from derms.spool import Spool
@@ -21,6 +22,7 @@ QUICK = {"linger_s": 0.0, "first_retry_s": 0.01, "longest_retry_s": 0.02, "write
 @dataclass
 class Bench:
     path: Path
+    max_bytes: int = 1 << 20
     store: FakeStore = field(default_factory=FakeStore)
     safe: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
@@ -29,7 +31,7 @@ class Bench:
     async def recorder(self, *, run: bool = True, **limits: Any) -> AsyncIterator[Recorder]:
         made = Recorder(
             store=self.store,
-            spool=Spool(self.path),
+            spool=Spool(self.path, max_bytes=self.max_bytes, segment_bytes=self.max_bytes // 4),
             on_safe=lambda messages: self.safe.extend(message.receipt for message in messages),
             on_refused=lambda messages: self.refused.extend(message.receipt for message in messages),
             clock=SystemClock(),
@@ -403,3 +405,160 @@ async def test_who_asks_is_told_when_what_was_put_so_far_is_on_disk(bench: Bench
         put(recorder, 2)
         assert await recorder.samples_safe(5.0)
         assert recorder.spooled == 1
+
+
+class Gate:
+    """Holds writes up until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered, self.open = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.entered.set()
+        await self.open.wait()
+
+
+async def test_what_a_slow_store_does_not_take_soon_goes_to_the_spool_and_is_stored_once_all_the_same(
+    bench: Bench,
+) -> None:
+    gate = bench.store.before_write = Gate()
+    async with bench.recorder(patience_s=0.01) as recorder:
+        put(recorder, 1, 2)
+        await until(lambda: bench.safe == [1, 2])
+        assert (recorder.spooled, recorder.stored, recorder.store_away) == (2, 0, False)
+        put(recorder, 3)
+        await until(lambda: bench.safe == [1, 2, 3])
+        assert bench.store.attempts == 1
+        gate.open.set()
+        await until(lambda: recorder.spool_bytes == 0 and recorder.stored == 3)
+        assert bench.store.order == [1, 2, 3]
+        assert recorder.lost == 0
+        assert bench.safe == [1, 2, 3]
+
+
+async def test_what_a_store_did_not_take_in_the_end_is_replayed_from_the_spool_in_order(bench: Bench) -> None:
+    gate = bench.store.before_write = Gate()
+    async with bench.recorder(patience_s=0.01, write_s=0.1) as recorder:
+        put(recorder, 1, 2)
+        await until(lambda: bench.safe == [1, 2])
+        put(recorder, 3)
+        await until(lambda: recorder.store_away)
+        gate.open.set()
+        await until(lambda: recorder.spool_bytes == 0 and recorder.stored == 3)
+        assert bench.store.order == [1, 2, 3]
+        assert recorder.lost == 0
+
+
+async def test_a_store_that_does_not_answer_holds_up_one_batch_and_no_later_one(bench: Bench) -> None:
+    bench.store.before_write = Gate()
+    async with bench.recorder(patience_s=0.2, write_s=0.3, aside_s=10.0) as recorder:
+        await spool_one(recorder, 0)
+        began_s, seq = time.monotonic(), 0
+        while bench.store.attempts < 4:  # so it is tried meanwhile
+            seq += 1
+            async with asyncio.timeout(0.15):
+                await spool_one(recorder, seq)
+        assert time.monotonic() - began_s > 0.6
+    assert bench.safe == list(range(seq + 1))
+
+
+async def test_a_full_spool_takes_new_rows_as_soon_as_the_replay_makes_room(bench: Bench) -> None:
+    bench.store.away = True
+    bench.max_bytes = 20_000
+    async with bench.recorder(held=50, batch_rows=20, first_retry_s=0.05, longest_retry_s=0.05) as recorder:
+        seq = 0
+        while not recorder.disk_failed:
+            seq += 20
+            put(recorder, *range(seq - 20, seq))
+            await until(lambda: recorder.queued == 0 or recorder.disk_failed)
+        assert bench.refused == []
+        turns = asyncio.Semaphore(0)
+        bench.store.before_write, bench.store.away = turns.acquire, False
+        put(recorder, *range(seq, seq + 100))
+        await until(lambda: len(bench.refused) > 0)
+        while recorder.disk_failed:
+            stored = recorder.stored
+            turns.release()
+            await until(lambda stored=stored: recorder.stored > stored or not recorder.disk_failed)  # type: ignore[misc]
+        await until(lambda: recorder.queued == 0)
+        assert recorder.spool_bytes > 0
+        bench.store.before_write = None
+        turns.release()
+        await until(lambda: recorder.spool_bytes == 0)
+        assert sorted(bench.safe + bench.refused) == list(range(seq + 100))
+        assert bench.store.order == bench.safe
+
+
+async def test_a_slow_write_whose_rows_the_disk_does_not_take_either_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_the_disk(monkeypatch)
+    gate = bench.store.before_write = Gate()
+    async with bench.recorder(patience_s=0.01) as recorder:
+        put(recorder, 1)
+        await until(lambda: recorder.disk_failed)
+        put(recorder, 2)
+        gate.open.set()
+        await until(lambda: bench.safe == [1, 2])
+        assert bench.store.order == [1, 2]
+        assert not recorder.disk_failed
+
+
+async def test_a_slow_write_of_a_memory_alone_takes_no_rows_of_others_with_it(bench: Bench) -> None:
+    gate = bench.store.before_write = Gate()
+    async with bench.recorder(patience_s=0.01) as recorder:
+        recorder.put_memory(memory(at_s=1))
+        assert await recorder.quiet(10.0)
+        put(recorder, 1)
+        await until(lambda: bench.safe == [1])
+        gate.open.set()
+        await until(lambda: recorder.spool_bytes == 0)
+        assert bench.store.order == [1]
+        assert bench.store.memories == {"feeder-1": memory(at_s=1)}
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_store_and_disk_do_nothing_that_was_acknowledged_is_missing_or_out_of_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = random.Random(seed)
+    write, append = bench.store.write, Spool.append
+
+    async def moody(batch: RecordBatch) -> None:
+        mood = rng.randrange(6)
+        if mood == 0:
+            await asyncio.sleep(rng.uniform(0.0, 0.03))
+        elif mood == 1:
+            raise StoreError("it refuses")
+        await write(batch)
+        if mood == 2:
+            await asyncio.sleep(rng.uniform(0.0, 0.03))  # committed, and its answer is late or never heard
+        elif mood == 3:
+            raise StoreError("the line broke after the commit")
+
+    def moody_disk(spool: Spool, batch: RecordBatch) -> None:
+        if rng.random() < 0.2:
+            raise StoreError("the disk refuses")
+        append(spool, batch)
+
+    monkeypatch.setattr(bench.store, "write", moody)
+    monkeypatch.setattr(Spool, "append", moody_disk)
+    seq = 0
+    limits: dict[str, Any] = {"patience_s": 0.005, "write_s": 0.02, "aside_s": 0.002, "batch_rows": 10, "held": 15}
+    for _ in range(3):  # runs, each with the spool of the one before
+        async with bench.recorder(**limits) as recorder:
+            for _ in range(60):
+                some = rng.randrange(12)
+                put(recorder, *range(seq, seq + some))
+                seq += some
+                await asyncio.sleep(rng.uniform(0.0, 0.004))
+    monkeypatch.undo()
+    async with bench.recorder() as recorder:
+        await until(lambda: recorder.spool_bytes == 0)
+    assert bench.safe == sorted(set(bench.safe))
+    first_seen = list(dict.fromkeys(bench.store.order))
+    assert set(bench.safe) <= set(first_seen)
+    assert len(bench.store.samples) == len(first_seen)
+    kept = [one for one in first_seen if one in set(bench.safe)]
+    assert kept == bench.safe
+    assert not set(bench.safe) & set(bench.refused)
