@@ -132,6 +132,8 @@ class DeviceColumns:
     """Until the last of them is over and its default control is reached [s]; <= 0: none."""
     acknowledged_s: Floats
     """Since it was seen following its newest lease [s]; -inf: not yet."""
+    stagger: Floats
+    """Its place where a whole fleet would do something at once, 0 to 1; by its id, so the same for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ one feeder's tick may see. A row is never reused, so a row number is a device fo
 """
 
 import math
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,7 +31,7 @@ _FLOATS = (
     "received_s", "p_actual_kw", "p_setpoint_kw", "soc", "available_kw", "p_import_max_kw", "p_export_max_kw",
     "p_min_kw", "p_step_kw", "capacity_kwh", "min_soc_reserve", "target_soc", "priority", "default_power_kw",
     "energy_needed_kwh", "override_kw", "override_until_s",
-    "lease_kw", "lease_until_s", "told_at_s", "may_kw", "may_low_kw", "may_until_s", "acknowledged_s",
+    "lease_kw", "lease_until_s", "told_at_s", "may_kw", "may_low_kw", "may_until_s", "acknowledged_s", "stagger",
 )  # fmt: skip
 _INTS = (
     *("kind", "status", "at_ms", "seq", "ready_by_ms", "wanted_by_ms", "spoke", "names_lease", "same_seq", "override"),
@@ -108,6 +109,7 @@ class Fleet:
         f["target_soc"][row] = device.target_soc
         f["priority"][row] = device.priority
         f["default_power_kw"][row] = device.default_power_kw
+        f["stagger"][row] = zlib.crc32(device.device_id.encode()) / 2.0**32
         i["kind"][row] = KIND_CODE[device.kind]
         i["wanted_by_ms"][row] = -1 if device.ready_by is None else round(device.ready_by.timestamp() * 1000.0)
         if device.enrolment is Enrolment.ACTIVE:
@@ -401,6 +403,7 @@ class Fleet:
             may_low_kw=np.where(may_alive, f["may_low_kw"], np.nan),
             may_left_s=f["may_until_s"] - now_s,
             acknowledged_s=np.where(np.isfinite(f["acknowledged_s"]), now_s - f["acknowledged_s"], -np.inf),
+            stagger=f["stagger"],
         )
 
     def resume(self, leases: Iterable[Setpoint], *, now_s: float, now_ms: int) -> int:

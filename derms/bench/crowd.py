@@ -69,6 +69,7 @@ def _columns(rng: np.random.Generator, node: Ints, kind: Ints, *, lumps: bool) -
         controllable=np.ones(size, dtype=bool),
         status=np.zeros(size, dtype=np.int64),
         spoke=np.ones(size, dtype=bool),
+        stagger=np.linspace(0.0, 1.0, size),
         age_s=rng.uniform(0.0, 3.0, size),
         p_actual_kw=np.where(array, -4.0, lease),
         soc=np.where(array, np.nan, rng.uniform(0.1, 0.75, size)),

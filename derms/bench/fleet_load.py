@@ -28,7 +28,7 @@ _TOPICS = 500
 _ANSWERS_S = 60.0
 _SUBACK = 0x90
 _WANTS_KW = (3.0, RATING_KW)
-_BASE_KW = 0.2
+BASE_KW = 0.2
 """What the meter sees beside the devices, for each of them [kW]."""
 
 
@@ -117,8 +117,11 @@ class Noted:
         return [(key, int(count), first_ms, last_ms) for key, (count, first_ms, last_ms) in self._ticks.items()]
 
 
-class Line(asyncio.Protocol):
+class Line(asyncio.BufferedProtocol):
     """One connection, of many devices."""
+
+    _SPACE = memoryview(bytearray(1 << 16))
+    """What is read, of whichever line; a new piece of memory for each answer took longer than the answer."""
 
     def __init__(self, devices: dict[bytes, Device], noted: Noted) -> None:
         self.waiting: dict[int, int] = {}
@@ -139,10 +142,14 @@ class Line(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to."""
+        return self._SPACE
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take acknowledgements and leases."""
         buffer, at_ms = self._buffer, time.time() * 1000.0
-        buffer.feed(data)
+        buffer.feed(bytes(self._SPACE[:nbytes]))
         got: list[int] = []
         while (packet := buffer.take()) is not None:
             start, body, end = packet
@@ -209,13 +216,16 @@ class Speakers:
             if crowd.gateways
             else [(device.topic, [device]) for device in self.devices]
         )  # fmt: skip
+        # Neighbours share a line, so that a turn's messages leave on a few of them.
+        share = -(-len(self._groups) // crowd.connections)
+        self._line_of = [number // share for number in range(len(self._groups))]
         self.lines = []
         for number in range(crowd.connections):
-            mine = [device for _, group in self._groups[number :: crowd.connections] for device in group]
+            mine = [device for _, group in self._groups[number * share : (number + 1) * share] for device in group]
             heard = {device.topic.replace(b"telemetry", b"control", 1): device for device in mine}
             self.lines.append(Line(heard, self.noted))
         self.samples = 0
-        self._beside_kw = _BASE_KW * crowd.devices
+        self._beside_kw = BASE_KW * crowd.devices
 
     @property
     def load_kw(self) -> float:
@@ -224,7 +234,7 @@ class Speakers:
 
     def level(self, line: bytes) -> None:
         """Let what lies beside the devices come to a load, or to what it was at first."""
-        at_first_kw = _BASE_KW * len(self.devices)
+        at_first_kw = BASE_KW * len(self.devices)
         self._beside_kw = float(line) - (self.load_kw - self._beside_kw) if line.strip() else at_first_kw
 
     async def connect(self) -> None:
@@ -245,10 +255,11 @@ class Speakers:
             due = int(passed_s * rate) + 1
             now_ms = time.time_ns() // 1_000_000
             while count < due:
-                line = lines[count % len(groups) % len(lines)]
+                at = count % len(groups)
+                line = lines[self._line_of[at]]
                 if len(line.waiting) >= _WINDOW:
                     break
-                topic, group = groups[count % len(groups)]
+                topic, group = groups[at]
                 seq = now_ms
                 said = [device.says(now_ms, seq) for device in group]
                 line.put(topic, b"[%s]" % b",".join(said) if self._crowd.gateways else said[0], len(group))

@@ -8,7 +8,7 @@ import numpy as np
 
 from derms.bench.effort import Effort
 from derms.bench.figures import Figure, Section, Table
-from derms.bench.loop_run import EVENT_KW, LIMIT_KW, Case, Seen, look
+from derms.bench.loop_run import LIMIT_KW, TIGHTER, Case, Seen, look
 from derms.bench.loop_start import Starts, starts
 from derms.errors import UnavailableError
 
@@ -53,7 +53,8 @@ def loop(effort: Effort, say: Callable[[str], None], *, devices: Collection[int]
             f"all on the same {os.cpu_count()} processors. Every device is a car that hears its own leases over MQTT, "
             "draws what it wants as far as it may, and says so, one message a sample (QoS 1) or, where it says so, "
             "through gateways; a head meter tells the sum once a second. "
-            f"They want more than the limit of {LIMIT_KW:g} kW each; an event takes it to {EVENT_KW:g} kW. Lateness: "
+            f"They want more than the limit of {LIMIT_KW:g} kW each, and lie at it before anything is measured; each "
+            f"event leaves {TIGHTER:.0%} of what they had before it. Lateness: "
             "how much more than the interval lies between two ticks, by the instant that their leases carry. Last "
             "lease: when the devices' process has read it; its tick's instant stands in it. An event counts from the "
             "request over HTTP, a breach from the meter's message until one of twenty devices, in another process than "
@@ -67,7 +68,7 @@ def loop(effort: Effort, say: Callable[[str], None], *, devices: Collection[int]
 
 
 def _cases(quick: bool) -> tuple[Case, ...]:
-    steady_s, events, breaches = (20.0, 2, 10) if quick else (120.0, 10, 60)
+    steady_s, events, breaches = (20.0, 3, 10) if quick else (120.0, 6, 60)
     return (
         Case(devices=1_000, every_s=1.0, tick_s=1.0, gateways=0, steady_s=steady_s, events=events, breaches=breaches),
         Case(devices=10_000, every_s=1.0, tick_s=1.0, gateways=0, steady_s=steady_s, events=events, breaches=breaches),

@@ -12,17 +12,21 @@ from derms.api.schemas.events import EventIn
 from derms.bench.breach import Breaches, breaches
 from derms.bench.daemon import Daemon, daemon
 from derms.bench.fleet import fleet, until_known
-from derms.bench.fleet_load import Crowd, Heard
+from derms.bench.fleet_load import BASE_KW, Crowd, Heard
 from derms.bench.loop_parts import ECHO_TOPIC, echoes_ms, paho_publishes_s
 from derms.bench.served import local_broker, scratch_directory
 from derms.client import ApiClient
 from derms.mqtt import MqttLink, parse_broker_url
 
-LIMIT_KW, EVENT_KW = 4.5, 2.5
-"""The feeder's import limit, always and during an event, for each device [kW]; they want more."""
+LIMIT_KW = 4.5
+"""The feeder's import limit for each device [kW]; they want more."""
+TIGHTER = 0.82
+"""Each event leaves so much of what the devices had before it, as the limit is slow to rise again after one."""
+_FULL, _FULL_S = 0.97, 120.0
+"""Devices are let come up to this share of the limit, for so long at the most [s]: what rises is not steady."""
 _EVENT_S = 3.0
-_BETWEEN_S = 9.0
-"""From an event's end until the next one [s]: leases have come back up."""
+_BETWEEN_S = 6.0
+"""From an event's end until the next one [s]."""
 _CONNECTIONS = 100
 
 
@@ -113,13 +117,13 @@ async def look(case: Case, say: Callable[[str], None]) -> Seen:
                 marks, steady = _Marks(), _Steady()
                 async with ApiClient(running.api_url, token=running.token, timeout_s=60.0) as client:
                     await until_known(client, case.devices, lambda text: say(f"{case.name}: {text}"))
-                    await asyncio.sleep(4.0 * case.tick_s)
+                    await _full(case, client, say)
                     await _steady(case, running, client, url, marks, steady, say)
+                    found = await breaches(
+                        url, times=case.breaches, limit_kw=LIMIT_KW * case.devices, devices=case.devices,
+                        tick_s=case.tick_s, level=speaking.level, say=lambda text: say(f"{case.name}: {text}"),
+                    )  # fmt: skip
                     await _events(case, client, marks, say)
-                found = await breaches(
-                    url, times=case.breaches, limit_kw=LIMIT_KW * case.devices, devices=case.devices,
-                    tick_s=case.tick_s, level=speaking.level, say=lambda text: say(f"{case.name}: {text}"),
-                )  # fmt: skip
                 heard = await speaking.end()
     return Seen(
         case=case,
@@ -162,11 +166,22 @@ async def _steady(
         found.processors = (running.used_s - used_s) / passed_s
 
 
+async def _full(case: Case, client: ApiClient, say: Callable[[str], None]) -> None:
+    """Wait until the feeder lies at its limit."""
+    until_s, load_kw = time.monotonic() + _FULL_S, 0.0
+    while load_kw < _FULL * LIMIT_KW * case.devices and time.monotonic() < until_s:
+        await asyncio.sleep(case.tick_s)
+        load_kw = sum(feeder.load_kw for feeder in await client.feeder_summary())
+    say(f"{case.name}: {load_kw / case.devices:.2f} of {LIMIT_KW:g} kW a device flow")
+
+
 async def _events(case: Case, client: ApiClient, marks: _Marks, say: Callable[[str], None]) -> None:
+    shared_kw = LIMIT_KW - BASE_KW
     for number in range(case.events):
         say(f"{case.name}: event {number + 1} of {case.events}")
+        shared_kw *= TIGHTER
         marks.asked.append(time.time() * 1000.0)
-        await client.create_event(EventIn(duration_s=_EVENT_S, import_limit_kw=EVENT_KW * case.devices))
+        await client.create_event(EventIn(duration_s=_EVENT_S, import_limit_kw=(BASE_KW + shared_kw) * case.devices))
         await asyncio.sleep(_EVENT_S + max(_BETWEEN_S, 4.0 * case.tick_s))
 
 

@@ -229,6 +229,7 @@ def _columns(
         controllable=np.ones(size, dtype=bool),
         status=np.full(size, STATUS_CODE[DeviceStatus.OK], dtype=np.int64),
         spoke=np.ones(size, dtype=bool),
+        stagger=same(0.0),
         age_s=same(0.0),
         p_actual_kw=drawn_kw,
         soc=same(np.nan),

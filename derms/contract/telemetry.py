@@ -4,7 +4,7 @@ The rules of the page, in order: size, then JSON, then version, then fields, the
 one broken names the outcome.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -93,6 +93,7 @@ class _Probe(msgspec.Struct):
 
 
 _V1_DECODER = msgspec.json.Decoder(_V1)
+_V1S_DECODER = msgspec.json.Decoder(list[_V1])
 _PLAIN_DECODER = msgspec.json.Decoder(_Plain)
 _PROBE_DECODER = msgspec.json.Decoder(_Probe)
 _ARRAY_DECODER = msgspec.json.Decoder(list[msgspec.Raw])
@@ -162,7 +163,34 @@ def _decode_gateway(
     if len(elements) > strict.MAX_GATEWAY_SAMPLES:
         detail = f"{len(elements)} measurements, the limit is {strict.MAX_GATEWAY_SAMPLES} a message"
         raise Refused(Outcome.TOO_LARGE, detail)
+    messages = _all_v1(payload, elements)
+    if messages is not None:
+        return [_take_v1(message, gateway_id, now_ms) for message in messages]
     return [_decode_element(bytes(element), gateway_id, now_ms, speaks_percent) for element in elements]
+
+
+def _all_v1(payload: bytes, elements: Sequence[msgspec.Raw]) -> list[_V1] | None:
+    """All elements at once, which takes half as long, where all are v1 and nothing is wrong with any; None: not so.
+
+    As every key owns one colon, those of the whole add up only where those of each element do; see `strict`.
+    """
+    if b"\\" in payload:
+        return None
+    most = strict.MAX_MESSAGE_BYTES
+    if len(payload) > most and any(memoryview(element).nbytes > most for element in elements):
+        return None
+    try:
+        messages = _V1S_DECODER.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return messages if payload.count(b":") == sum(map(_v1_colons, messages)) else None
+
+
+def _take_v1(message: _V1, gateway_id: str, now_ms: int) -> Decoded | Refusal:
+    try:
+        return _from_v1(message, None, now_ms, gateway_id)
+    except Refused as refused:
+        return Refusal(refused.outcome, None, refused.detail)
 
 
 def _decode_element(element: bytes, gateway_id: str, now_ms: int, speaks_percent: SpeaksPercent) -> Decoded | Refusal:
@@ -211,7 +239,7 @@ def _identify(said: str | None, device_id: str | None) -> str:
     return said
 
 
-def _from_v1(m: _V1, device_id: str | None, now_ms: int) -> Decoded:
+def _from_v1(m: _V1, device_id: str | None, now_ms: int, gateway_id: str | None = None) -> Decoded:
     # The hot path: `given` is written out, which saves a third of it.
     check_version(m.v)
     device_id = _identify(m.device_id, device_id)
@@ -238,7 +266,8 @@ def _from_v1(m: _V1, device_id: str | None, now_ms: int) -> Decoded:
             applied_seq=None if applied is None else applied.seq,
             fault=None if m.fault is UNSET else check_text("fault", m.fault),
             refused=() if m.refused is UNSET else check_refused(m.refused),
-        )
+        ),
+        gateway_id=gateway_id,
     )
 
 

@@ -58,6 +58,8 @@ class Alarm:
     cause: str
     consequence: str
     response: str
+    said_ms: int = 0
+    """When its cause was put into words [epoch ms]."""
 
     @property
     def stands(self) -> bool:

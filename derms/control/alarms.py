@@ -13,8 +13,9 @@ Source: ANSI/ISA-18.2, Management of Alarm Systems for the Process Industries (s
 every alarm has a cause, a consequence and a response).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -30,6 +31,8 @@ _OVER_SHARE, _OVER_KW = 0.005, 0.1
 _SHORT_KW = 0.05
 """A shortfall above this raises an alarm [kW]; it ends when there is none."""
 _SLIGHT_KW = 1e-6
+_SAYS_MS = 10_000
+"""What stands for a device is put into words again this long after: thousands may, and a tick is not to wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class _Finding:
     subject: str
     raises: bool
     """Far enough to raise an alarm; otherwise it only keeps one."""
-    cause: str
+    cause: str | Callable[[], str]
+    """A function where words are to be found only when they are needed."""
     response: str = ""
 
 
@@ -85,6 +89,13 @@ def _held(finding: _Finding, known: Alarm | None, now_ms: int) -> Alarm | None:
     stood = known is not None and known.stands
     if not (stood or finding.raises):
         return None
+    if (
+        known is not None
+        and known.stage is Stage.STANDING
+        and not isinstance(finding.cause, str)
+        and 0 <= now_ms - known.said_ms < _SAYS_MS
+    ):
+        return known
     ticks = 1 if known is None else known.ticks + 1
     stage = Stage.STANDING if stood or ticks >= rule.on_ticks else Stage.PENDING
     return Alarm(
@@ -94,9 +105,10 @@ def _held(finding: _Finding, known: Alarm | None, now_ms: int) -> Alarm | None:
         stage=stage,
         ticks=ticks if stage is Stage.PENDING else 0,
         since_ms=now_ms if known is None else known.since_ms,
-        cause=finding.cause,
+        cause=finding.cause if isinstance(finding.cause, str) else finding.cause(),
         consequence=rule.consequence,
         response=finding.response or rule.response,
+        said_ms=now_ms,
     )
 
 
@@ -116,8 +128,8 @@ def _findings(
     yield from _over(picture, decision, on, node_ids)
     yield from _short(decision, on, node_ids)
     for row in np.flatnonzero(decision.disobedient).tolist():
-        cause = rogue_text(picture.devices, row)
-        yield _Finding(kind=AlarmKind.DISOBEDIENT, subject=device_ids[row], raises=True, cause=cause)
+        words = partial(rogue_text, picture.devices, row)
+        yield _Finding(kind=AlarmKind.DISOBEDIENT, subject=device_ids[row], raises=True, cause=words)
     yield from _dead_man(picture, decision, on, tree, node_ids, device_ids)
     nodes = picture.nodes
     blind = on & np.isfinite(nodes.metered_kw) & ~np.isfinite(decision.nodes.measured_kw)

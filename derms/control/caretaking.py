@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from derms.columns import REVERT_S, Decision, DeviceColumns, Params
-from derms.control.dynamics import due, lawful
+from derms.control.dynamics import changed, ending, lawful
 
 
 def only_safe(decision: Decision, devices: DeviceColumns, params: Params, *, keeps: bool) -> Decision:
@@ -29,5 +29,6 @@ def only_safe(decision: Decision, devices: DeviceColumns, params: Params, *, kee
     # Rounding to whole steps goes down, which never leaves the bounds of an import; an export is never rounded.
     safe_kw = lawful(np.clip(decision.target_kw, low_kw, high_kw), devices)
     target_kw = np.where(alive & np.isfinite(decision.target_kw), safe_kw, decision.target_kw)
-    send = alive & np.isfinite(decision.target_kw) & due(target_kw, devices, params)
+    due = changed(target_kw, devices) | ending(decision.life_s, devices, params)
+    send = alive & np.isfinite(decision.target_kw) & due
     return replace(decision, target_kw=target_kw, send=send)

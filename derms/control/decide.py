@@ -37,7 +37,7 @@ from derms.control.bounds import Bounds, device_bounds, freshness_of, in_whole_s
 from derms.control.calm import calmed, remember_shares
 from derms.control.caution import standing
 from derms.control.choice import choose, keep
-from derms.control.dynamics import Leases, Pace, keep_silent, shape_export, shape_import, step_up_kw
+from derms.control.dynamics import Leases, Pace, ending, keep_silent, shape_export, shape_import, step_up_kw
 from derms.control.envelope import Envelope, envelope_of, followed, lease_lives
 from derms.control.layout import Layout
 from derms.control.limits import Limits, limits_in_force
@@ -155,7 +155,8 @@ def _decide(
     curtailed = shape_export(cap, bounds.curtailable, devices, export_room, layout, params, pace)
     p_kw = choose(bounds.curtailable, curtailed.p_kw, np.where(bounds.waiting, kept.p_kw, told.p_kw))
     life, outlive = lease_lives(p_kw, devices, bounds, seen.background, layout.tree, seen.limits.import_kw, params)
-    send = told.send | curtailed.send | kept.send | outlive | (np.isfinite(p_kw) & (devices.lease_left_s > life))
+    renew = ending(life, devices, params) | (devices.lease_left_s > life)
+    send = told.send | curtailed.send | kept.send | outlive | (np.isfinite(p_kw) & renew)
     out = followed(devices, p_kw, send) if picture.lockstep else devices
     envelope = envelope_of(
         p_kw, send, life, out, bounds, seen.background, layout.tree, seen.limits.import_kw, seen.limits.export_kw,

@@ -17,7 +17,7 @@ from derms.errors import BrokerError
 from derms.model import Dialect, Setpoint
 from derms.ports import SetpointSink
 
-_SLICE = 200
+_SLICE = 1_000
 """Leases handed to the broker together; between slices ingest gets its turn."""
 
 Still = Callable[[], bool]

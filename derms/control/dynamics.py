@@ -17,6 +17,10 @@ _ROUNDING_KW = 2e-6
 """What is missing by less than this is not missing: setpoints go out in milliwatts [kW]."""
 _ROUNDING = 1e-5
 """The same for whole steps [steps]."""
+_SPREAD = 0.2
+"""Leases are renewed earlier than they must by up to this share of their life..."""
+_GOLDEN = 0.618
+"""...another one each time, so that those which once met do not meet for ever [1/s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class Leases:
 
     p_kw: Floats
     send: Bools
+    """Changed; which are to be renewed hangs on how long they live."""
     ramping: Bools
     """Held below the target by the ramp or by room that is not free yet."""
 
@@ -107,7 +112,7 @@ def shape_import(
     p_kw = _settle_small_changes(p_kw, claim, floor_kw, devices, flexible, headroom_kw, layout, params)
     return Leases(
         p_kw=choose(flexible, p_kw, np.nan),
-        send=flexible & due(p_kw, devices, params),
+        send=flexible & changed(p_kw, devices),
         ramping=flexible & (p_kw < target_kw - 1e-6),
     )
 
@@ -133,7 +138,7 @@ def keep_silent(waiting: Bools, devices: DeviceColumns, layout: Layout, headroom
     p_kw = np.minimum(np.where(roomy, devices.lease_kw, lowest), ordered_kw(devices))
     # A lease from when the smallest power or the step was another is not renewed as it is.
     p_kw = np.where(waiting, lawful(p_kw, devices), np.nan)
-    return Leases(p_kw=p_kw, send=waiting & due(p_kw, devices, params), ramping=np.zeros_like(waiting))
+    return Leases(p_kw=p_kw, send=waiting & changed(p_kw, devices), ramping=np.zeros_like(waiting))
 
 
 def ordered_kw(devices: DeviceColumns) -> Floats:
@@ -183,15 +188,29 @@ def shape_export(
     p_kw = -made + 0.0  # + 0.0: a cap of nothing is 0, not -0
     return Leases(
         p_kw=choose(curtailable, p_kw, np.nan),
-        send=curtailable & due(p_kw, devices, params),
+        send=curtailable & changed(p_kw, devices),
         ramping=curtailable & (made < cap_kw - 1e-6),
     )
 
 
-def due(p_kw: Floats, devices: DeviceColumns, params: Params) -> Bools:
-    """Changed, or due for renewal: before a third of the life is left, also if the next tick comes late."""
-    renew = devices.lease_left_s <= params.lease_s / 3.0 + 2.0 * params.interval_s
-    return ~(np.abs(p_kw - devices.lease_kw) <= 1e-9) | renew
+def changed(p_kw: Floats, devices: DeviceColumns) -> Bools:
+    """Whose lease is another than before, or the first."""
+    return ~(np.abs(p_kw - devices.lease_kw) <= 1e-9)
+
+
+def ending(life_s: Floats, devices: DeviceColumns, params: Params) -> Bools:
+    """Whose lease is to be renewed: before a third of its life is left, also if the next tick comes late.
+
+    Those given in one tick are renewed over several, so that none has to renew a whole fleet.
+
+    Args:
+        life_s: How long each is to live, shape (n,) [s].
+        devices: The columns.
+        params: The engine's constants.
+    """
+    told_s = keep(np.isfinite(devices.told_s), devices.told_s)
+    early = (devices.stagger + _GOLDEN * told_s) % 1.0 * _SPREAD
+    return devices.lease_left_s <= life_s * (1.0 / 3.0 + early) + 2.0 * params.interval_s
 
 
 def lawful(p_kw: Floats, devices: DeviceColumns) -> Floats:

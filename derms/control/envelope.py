@@ -70,7 +70,7 @@ def lease_lives(
 
     Where the larger of lease and default control of all devices fits together, every lease lives `lease_s`. Where it
     does not, a lease above its default lives only so long that the device has come down before any lease below its
-    default ends, and the latter are renewed at every tick.
+    default ends, and the latter are renewed at every tick, but for those that are followed and last anyway.
 
     Args:
         p_kw: What is leased, shape (n,) [kW]; NaN: nothing.
@@ -96,7 +96,10 @@ def lease_lives(
     rises = under & (p_kw < default)
     slot_s = (params.lease_s + REVERT_S) / _SLOTS
     short_s = max(params.lease_s - REVERT_S - 2.0 * slot_s, params.lease_s / 3.0)
-    return np.where(falls, short_s, params.lease_s), rises
+    # What must be left while others fall; two ticks more, as the next one may be late.
+    enough_s = np.ceil((short_s + REVERT_S) / slot_s - 1e-9) * slot_s + 2.0 * params.interval_s
+    lasting = (devices.lease_left_s >= enough_s) & np.isfinite(devices.acknowledged_s)
+    return np.where(falls, short_s, params.lease_s), rises & ~lasting
 
 
 def followed(devices: DeviceColumns, p_kw: Floats, send: Bools) -> DeviceColumns:

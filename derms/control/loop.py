@@ -4,6 +4,7 @@ By interval or at once when something changed, never overlapping, never waiting 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -47,7 +48,9 @@ from derms.recorder import Recorder
 _REMEMBER_S = 10.0
 """What the engine remembers is written down at most this often [s]."""
 _MIN_GAP_S = 0.2
-"""Between ticks that were asked for, so that a storm of wishes is one tick [s]."""
+"""Between ticks that were asked for, so that a storm of wishes is one tick [s]..."""
+_URGENT_GAP_S = 0.03
+"""...but for a limit that is passed [s]; no less than the last tick took, so that ingest and the API get their turn."""
 _FOLLOW_S = 0.5
 """What a head meter reads so long after a tick shows what that tick has brought [s]."""
 _CLEARLY = 0.005
@@ -103,6 +106,8 @@ class ControlLoop:
         self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, ledger=ledger)
         self._seq = 0
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        """Set with `_wake` where the tick that is asked for cannot wait."""
         self.set_feeders(feeders)
 
     @property
@@ -193,9 +198,11 @@ class ControlLoop:
                 self._fleet.tell_again(state.tree.rows)
         self.wake()
 
-    def wake(self) -> None:
-        """Ask for a tick now."""
+    def wake(self, *, urgent: bool = False) -> None:
+        """Ask for a tick now, or in a moment where one has just been."""
         self._wake.set()
+        if urgent:
+            self._urgent.set()
 
     def add_event(self, event: DrEvent) -> None:
         """Let an event bear from its start on, and tick at once; one of the same id is replaced."""
@@ -270,7 +277,7 @@ class ControlLoop:
         followed = self.last_tick_s is None or self._clock.monotonic_s() - self.last_tick_s >= _FOLLOW_S
         known = feeder_id in state.tree.over
         if excess_kw > (_CLEARLY * limit_kw if known else 0.0) and (followed or not known):
-            self.wake()
+            self.wake(urgent=True)
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -279,11 +286,16 @@ class ControlLoop:
             started_s = self._clock.monotonic_s()
             self._metrics.tick_lateness_seconds.observe(max(started_s - due_s, 0.0))
             self._wake.clear()
+            self._urgent.clear()
             self.tick()
             self.on_tick()
             due_s = started_s + self._params.interval_s
             # Between two that were asked for there is always a gap in which ingest and the API get their turn.
-            await asyncio.sleep(_MIN_GAP_S)
+            gap_s = min(max(self._clock.monotonic_s() - started_s, _URGENT_GAP_S), _MIN_GAP_S)
+            await asyncio.sleep(gap_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_MIN_GAP_S - gap_s):
+                    await self._urgent.wait()
             try:
                 async with asyncio.timeout(self._until_next(due_s)):
                     await self._wake.wait()

@@ -16,6 +16,9 @@ from derms.model import DecisionRecord, DeviceKind, FeederMode
 from derms.ports import Duty
 from derms.recorder import Recorder
 
+_LOGGED = 20
+"""Alarms of one tick that are logged one by one: a tick is not to wait for thousands of lines."""
+
 log = logging.getLogger(__name__)
 
 
@@ -145,18 +148,26 @@ class TickRecord:
 
     def note_alarms(self, tree: TreeState, alarms: tuple[Alarm, ...]) -> None:
         """Take over the alarms of a tick; log those that begin to stand and those that are over."""
-        before = {(alarm.kind, alarm.subject) for alarm in tree.alarms if alarm.stands}
-        now = {(alarm.kind, alarm.subject): alarm for alarm in alarms if alarm.stands}
-        for key, alarm in now.items():
-            if key not in before:
-                log.warning(
-                    "Alarm: %s",
-                    alarm.cause,
-                    extra={"alarm": alarm.kind.value, "subject": alarm.subject, "severity": alarm.severity.value,
-                           "consequence": alarm.consequence, "response": alarm.response},
-                )  # fmt: skip
-        for kind, subject in sorted(before - now.keys()):
+        # What stays as it was is the same object; there may be thousands of them.
+        kept = {id(alarm) for alarm in tree.alarms} & {id(alarm) for alarm in alarms}
+        before = {(alarm.kind, alarm.subject) for alarm in tree.alarms if id(alarm) not in kept and alarm.stands}
+        now = {(alarm.kind, alarm.subject): alarm for alarm in alarms if id(alarm) not in kept and alarm.stands}
+        raised = [alarm for key, alarm in now.items() if key not in before]
+        for alarm in raised[:_LOGGED]:
+            log.warning(
+                "Alarm: %s",
+                alarm.cause,
+                extra={"alarm": alarm.kind.value, "subject": alarm.subject, "severity": alarm.severity.value,
+                       "consequence": alarm.consequence, "response": alarm.response},
+            )  # fmt: skip
+        over = sorted(before - now.keys())
+        for kind, subject in over[:_LOGGED]:
             log.info("The alarm is over", extra={"alarm": kind.value, "subject": subject})
+        more = [
+            f"{len(each) - _LOGGED} {word}" for each, word in ((raised, "begin"), (over, "end")) if len(each) > _LOGGED
+        ]
+        if more:
+            log.warning("Of further alarms %s in the same tick", " and ".join(more))
         tree.alarms = alarms
 
     def count_alarms(self, trees: Iterable[TreeState]) -> None:

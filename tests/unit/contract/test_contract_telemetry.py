@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from derms.contract import (
     MAX_AGE_MS,
@@ -349,6 +351,33 @@ def test_a_gateway_speaks_for_many_and_each_has_its_own_outcome() -> None:
         Outcome.INVALID,
         Outcome.MALFORMED,
     ]
+
+
+_ELEMENTS = [
+    V1,
+    changed(V1, fault="a: b", refused={"late": 2}),
+    changed(V1, soc=1.5),
+    changed(V1, ts=1),
+    changed(V1, device_id="no/name"),
+    changed(V1, site_id="x" * 5_000),
+    V1[:-1] + b',"extra":{"a":[1,2]}}',
+    V1[:-1] + b',"ts":1}',
+    V1[:-1] + b" " * MAX_MESSAGE_BYTES + b"}",
+    V1.replace(b"type", b"t\\u0079pe"),
+    PLAIN,
+]
+
+
+@given(st.lists(st.sampled_from(_ELEMENTS), min_size=1, max_size=6))
+def test_what_a_gateway_says_is_judged_one_by_one_whatever_stands_beside_it(elements: list[bytes]) -> None:
+    def said(elements: list[bytes]) -> list[Decoded | Refusal]:
+        array = b"[" + b",".join(elements) + b"]"
+        return decode_telemetry(
+            TOPICS, "der/gateway/gw-1/telemetry", array, now_ms=NOW_MS, speaks_percent=lambda _: False
+        )
+
+    # a 3 beside it is no measurement, so that the whole cannot be read in one go
+    assert said(elements) == [said([element, b"3"])[0] for element in elements]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ class Row:
     may_low_kw: float = np.nan
     may_left_s: float = -np.inf
     acknowledged_s: float = -np.inf
+    stagger: float = 0.0
     controllable: bool = True
 
 
@@ -76,7 +77,7 @@ def columns(rows: list[Row]) -> DeviceColumns:
                 "age_s", "p_actual_kw", "soc", "available_kw", "ready_in_s", "energy_needed_kwh", "p_import_max_kw",
                 "p_export_max_kw", "p_min_kw", "p_step_kw", "capacity_kwh", "min_soc_reserve", "target_soc", "priority",
                 "default_power_kw", "override_kw", "lease_kw", "lease_left_s", "told_s", "may_kw", "may_low_kw",
-                "may_left_s", "acknowledged_s",
+                "may_left_s", "acknowledged_s", "stagger",
             )
         },
     )  # fmt: skip

@@ -116,6 +116,19 @@ def test_a_disobedient_device_is_named_at_once_with_what_it_was_told_and_what_it
     assert found[0].cause == "told charging at most 3.0 kW, it reads import 7.0 kW"
 
 
+def test_what_stands_for_a_device_is_said_anew_every_ten_seconds_and_is_the_same_object_until_then() -> None:
+    memory = Memory.empty(1)
+    memory.devices.strikes[0] = -1.0
+    course: list[tuple[str, bool]] = []
+    found: tuple[Alarm, ...] = ()
+    for now_ms, reads_kw in ((0, 7.0), (2_000, 8.0), (9_999, 9.0), (10_000, 9.0), (12_000, 6.0)):
+        rogue = Row(p_actual_kw=reads_kw, lease_kw=3.0, may_kw=3.0, lease_left_s=15.0, told_s=60.0)
+        before, found = found, alarms(*seen([rogue], feeder(50.0), memory), found, now_ms)
+        course.append((found[0].cause.rpartition(" reads ")[2], bool(before) and found[0] is before[0]))
+    first, newer = "import 7.0 kW", "import 9.0 kW"
+    assert course == [(first, False), (first, True), (first, True), (newer, False), (newer, True)]
+
+
 def test_default_controls_that_pass_the_limit_together_say_which_to_lower_and_by_how_much() -> None:
     # defaults 7 + 4 + 3 = 14 of 6 kW: 8 over; largest first: 7 of the first, 1 of the second
     rows = [Row(node=1, default_power_kw=kw) for kw in (7.0, 4.0, 3.0)]

@@ -1,7 +1,9 @@
 """The loop around the tick, with everything real but the wire, the database and time."""
 
+import asyncio
 import itertools
 import math
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -205,6 +207,54 @@ def test_a_background_that_goes_on_rising_is_answered_again_before_the_interval_
             rig.background_kw = 14.0
             await rig.live(0.75)
             assert rig.head_kw <= 20.0 + 1e-9
+
+    run_virtually(main())
+
+
+def test_a_limit_that_is_passed_right_after_a_tick_is_answered_within_a_tenth_of_a_second(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.sites = [Site("ev-1", 20.0)]
+            await rig.live(40)
+            # the first of these asks for a tick, the second comes at once after it and is a breach
+            rig.loop.wake()
+            await rig.live(0.01)
+            ticked_ms, before = rig.loop.trees[0].decided_ms, len(rig.bus.sent)
+            rig.background_kw = 10.0
+            rig._meter()
+            await asyncio.sleep(0.1)
+            assert rig.loop.trees[0].decided_ms - ticked_ms <= 100
+            lowered = [lease for lease in rig.leases("ev-1")[before:] if float(str(lease["p_setpoint_kw"])) < 20.0]
+            assert lowered
+
+    run_virtually(main())
+
+
+def test_a_meter_that_cries_without_end_does_not_make_the_loop_tick_without_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.background_kw = 30.0  # 10 kW more than the limit, and nobody to shed it
+            await rig.live(20)
+            before = rig.loop.trees[0].ticks
+            for step in range(300):
+                rig.background_kw = 30.0 + step
+                rig._meter()
+                await asyncio.sleep(0.01)
+            # 3 s in which the excess is known: one of the interval and one each half second
+            assert rig.loop.trees[0].ticks - before <= 9
+
+    run_virtually(main())
+
+
+def test_leases_given_at_once_are_renewed_one_tick_a_few(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, Feeder(feeder_id="feeder-1", import_limit_kw=500.0)) as rig:
+            rig.sites = [Site(f"ev-{n}", 7.0) for n in range(60)]
+            await rig.live(300)
+            at = Counter(lease["issued_at"] for n in range(60) for lease in rig.leases(f"ev-{n}"))
+            late = {instant: count for instant, count in at.items() if int(str(instant)) > rig.clock.now_ms() - 120_000}
+            assert max(late.values()) <= 40
+            assert sum(late.values()) <= 60 * 120 / (PARAMS.lease_s / 3)
 
     run_virtually(main())
 
