@@ -89,6 +89,8 @@ $(VENV)/.run: requirements/build.txt requirements/base.txt pyproject.toml | $(VE
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) install --quiet --require-hashes -r requirements/build.txt -r requirements/base.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@# Dependencies are compiled as they are installed; ours would be at their first start, which takes the longer.
+	@$(BIN)/python -m compileall -q derms agent sim
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run requirements/dev.txt requirements/docs.txt

@@ -7,7 +7,6 @@ then becomes Mosquitto or runs amqtt, of which this is the only importer. Import
 """
 
 import argparse
-import asyncio
 import ctypes
 import os
 import pwd
@@ -33,6 +32,8 @@ def main(arguments: list[str]) -> None:
     # after the change of user, which makes the kernel forget this
     _die_with_parent(given.parent)
     if given.amqtt:
+        import asyncio  # Mosquitto is started sooner without it
+
         asyncio.run(_run_amqtt(given.amqtt))
     else:
         os.execv(given.command[0], given.command)
@@ -55,6 +56,8 @@ def _die_with_parent(parent: int) -> None:
 
 async def _run_amqtt(bind: str) -> None:
     """Run amqtt until SIGTERM, without logins and without its `$SYS` statistics."""
+    import asyncio
+
     from amqtt.broker import Broker
 
     stop = asyncio.Event()

@@ -23,7 +23,7 @@ from derms.errors import AddressInUseError
 from derms.model import Role
 from derms.mqtt import parse_broker_url
 from derms.runtime import SystemClock, running, wait_first
-from derms.serve import Controller, controller
+from derms.serve.daemon import Controller, controller
 from derms.settings import Settings
 from derms.settings_access import AuthUser
 from derms.settings_load import load_settings

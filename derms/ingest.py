@@ -121,9 +121,13 @@ class Ingest:
     async def overhear(self, feed: TelemetryFeed) -> None:
         """Receive where nothing is measured, until cancelled; what the recorder has to do holds none of it up."""
         while True:
-            for some in _slices(await feed.receive()):
-                feed.acknowledge(self.take(some))
-                await asyncio.sleep(0)
+            await self.overhear_once(feed)
+
+    async def overhear_once(self, feed: TelemetryFeed) -> None:
+        """Receive what has come, or else the next that comes."""
+        for some in _slices(await feed.receive()):
+            feed.acknowledge(self.take(some))
+            await asyncio.sleep(0)
 
     def take(self, messages: Sequence[Message]) -> list[Message]:
         """Take messages in, each for itself; returns those of which nothing is kept, to be acknowledged at once."""

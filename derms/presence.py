@@ -19,6 +19,13 @@ _GOODBYE_S = 1.0
 log = logging.getLogger(__name__)
 
 
+def will_of(topics: Topics, controller_id: str) -> Will:
+    """What the broker says in a controller's name when it is cut off."""
+    said = ControllerPresence(controller_id=controller_id, epoch=0, heartbeat_ms=0, version=__version__, online=False)
+    topic, payload = encode_controller(topics, said)
+    return Will(topic=topic, payload=payload)
+
+
 class Presence:
     """Says who controls: at once when the broker is met, at every heartbeat, and at the end."""
 
@@ -29,11 +36,6 @@ class Presence:
         self._leadership = leadership
         self._clock = clock
         self._met = asyncio.Event()
-
-    def will(self) -> Will:
-        """What the broker says in our name when we are cut off."""
-        topic, payload = self._message(online=False, at_ms=0)
-        return Will(topic=topic, payload=payload)
 
     def announce(self) -> None:
         """Say it now: a connection is up, and the will may have been published; or a duty has changed."""

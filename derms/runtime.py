@@ -5,7 +5,10 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class SystemClock:
@@ -42,6 +45,17 @@ def collect_seldom() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Look for no garbage while modules are loaded, nor ever after among what they left: they stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def stop_on_signals(stop: asyncio.Event) -> None:
     """Let SIGTERM and SIGINT set `stop` instead of ending the process in the middle of something."""
     loop = asyncio.get_running_loop()
@@ -70,6 +84,36 @@ async def running(tasks: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIt
 
 async def _named(task: Callable[[], Awaitable[None]]) -> None:
     await task()
+
+
+@contextlib.asynccontextmanager
+async def begun(
+    context: contextlib.AbstractAsyncContextManager[T], *, name: str, after: asyncio.Event
+) -> AsyncIterator[asyncio.Task[T]]:
+    """Enter a context beside the body, which waits for it when it needs it; it is left when the body ends.
+
+    Args:
+        context: It is entered in a task and left in another, so it may hold no task group open.
+        name: The task's.
+        after: It waits for this first.
+
+    Yields:
+        The task that enters; what fails there is raised to whoever waits for it.
+    """
+
+    async def enter() -> T:
+        await after.wait()
+        return await stack.enter_async_context(context)
+
+    async with contextlib.AsyncExitStack() as stack:
+        entering = asyncio.create_task(enter(), name=name)
+        try:
+            yield entering
+        finally:
+            entering.cancel()
+            await asyncio.wait({entering})
+            if not entering.cancelled():
+                entering.exception()  # the body had an error of its own, or did not need it
 
 
 async def wait_first(*events: asyncio.Event, timeout_s: float | None = None) -> bool:

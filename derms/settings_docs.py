@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from derms.settings import Settings, shown
+from derms.settings_about import about
 from derms.settings_names import names_of
 
 ENV_EXAMPLE = Path(".env.example")
@@ -34,10 +35,10 @@ settings are refused.
 
 def render_env_example(settings_class: type[Settings]) -> str:
     """The text of `.env.example`: every setting, commented out, with its default and its older names."""
-    parts = [_ENV_HEAD]
+    parts, told = [_ENV_HEAD], about(settings_class)
     for name, field in settings_class.model_fields.items():
         ours, *older = names_of(name)
-        lines = [f"# {_doc(field)}"]
+        lines = [f"# {told[name]}"]
         lines += [f"# Older names: {', '.join(older)}"] if older else []
         lines.append(f"# {ours}={_default(field)}")
         parts.append("\n".join(lines) + "\n")
@@ -46,11 +47,11 @@ def render_env_example(settings_class: type[Settings]) -> str:
 
 def render_settings_page(settings_class: type[Settings]) -> str:
     """The text of `docs/settings.md`: one row a setting."""
-    rows = []
+    rows, told = [], about(settings_class)
     for name, field in settings_class.model_fields.items():
         default = _default(field)
         older = ", ".join(f"`{other}`" for other in names_of(name)[1:])
-        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {_doc(field)} | {older} |\n")
+        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {told[name]} | {older} |\n")
     return _PAGE_HEAD + "".join(rows)
 
 
@@ -58,10 +59,6 @@ def write(root: Path) -> None:
     """Make both files anew below `root`."""
     (root / ENV_EXAMPLE).write_text(render_env_example(Settings), encoding="utf-8")
     (root / SETTINGS_PAGE).write_text(render_settings_page(Settings), encoding="utf-8")
-
-
-def _doc(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split())
 
 
 def _default(field: FieldInfo) -> str:

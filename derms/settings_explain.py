@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from derms.errors import ConfigError
 from derms.settings import Settings, read_env_file
 from derms.settings import shown as as_text
+from derms.settings_about import about
 from derms.settings_machine import toml_file
 from derms.settings_names import Named, mask_url, names_of, resolve_names
 from derms.settings_secrets import read_secrets
@@ -66,7 +67,7 @@ def explained(
     """
     given = _given(flags, env_file)
     shown = settings.describe() if settings is not None else {}
-    schema = Settings.model_json_schema()
+    schema, words = Settings.model_json_schema(), about(Settings)
     told = []
     for name, field in Settings.model_fields.items():
         from_where = given.get(name, _Given("default", "", ""))
@@ -81,7 +82,7 @@ def explained(
                 default=None if field.default_factory is not None else _plain(field.default, as_text(field.default)),
                 unit=_UNITS.get(name.rpartition("_")[2], ""),
                 allowed=_allowed(schema["properties"][name], schema.get("$defs", {})),
-                about=" ".join((field.description or "").split()),
+                about=words[name],
                 variables=names_of(name),
             )
         )

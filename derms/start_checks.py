@@ -9,14 +9,14 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from derms.api.app import tls_context
+from derms.api.listening import tls_context
 from derms.auth import load_or_create_keys
 from derms.errors import ConfigError
 from derms.feeders_file import read_feeders
 from derms.mqtt import TlsFiles
 from derms.mqtt import tls_context as broker_tls_context
 from derms.runtime import SystemClock
-from derms.serve.parts import address_of, keys_of, seeds_of
+from derms.serve.access import address_of, keys_of, seeds_of
 from derms.settings import Settings
 from derms.store.link import Link
 

@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -33,11 +31,11 @@ from derms.api import (
     tracking,
     users,
 )
+from derms.api.listening import listen_error
 from derms.api.middleware import add_routes, guarded_app, still_may
 from derms.api.routes import Route
 from derms.api.services import Services
 from derms.api.stream import Hub
-from derms.errors import AddressInUseError, ConfigError
 
 IDLE_TIMEOUT_S = 10.0
 """A connection without a whole request head is dropped after it, idle or trickling [s]."""
@@ -118,22 +116,6 @@ class Served:
     url: str
 
 
-def ensure_port_free(host: str, port: int) -> None:
-    """Look whether the API's port can be had, before anything else is started.
-
-    Raises:
-        AddressInUseError: The port is taken.
-        ConfigError: The address cannot be listened on.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise _listen_error(error, host, port) from error
-
-
 @contextlib.asynccontextmanager
 async def serve_app(
     app: web.Application,
@@ -186,7 +168,7 @@ async def serve_app(
                 backlog=128,
             )
         except (OSError, UnicodeError) as error:
-            raise _listen_error(error, host, port) from error
+            raise listen_error(error, host, port) from error
         for listening in listener.sockets:
             # What is accepted inherits it.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stalled_s * 1000))
@@ -220,41 +202,3 @@ def _bounded(runner: web.AppRunner, most: int) -> Callable[[], asyncio.BaseProto
 def _is_ours(record: logging.LogRecord) -> bool:
     """Not a request that is no HTTP: anyone on the network can send those, as many as they like."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-def _listen_error(error: OSError | UnicodeError, host: str, port: int) -> AddressInUseError | ConfigError:
-    number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EADDRINUSE:
-        return AddressInUseError(
-            f"{host}:{port} is in use",
-            why="another program listens there, perhaps a second `derms serve`",
-            next_step="stop it, or set DERMS_API_PORT to a free port",
-        )
-    if number == errno.EACCES:
-        return ConfigError(
-            f"{host}:{port} may not be listened on",
-            why="ports below 1024 need a privilege this process has not",
-            next_step="set DERMS_API_PORT to 1024 or more",
-        )
-    why = error.strerror or str(error) if isinstance(error, socket.gaierror) else "it is no address of this machine"
-    return ConfigError(f"{host}:{port} cannot be listened on", why=why, next_step="correct DERMS_API_HOST")
-
-
-def tls_context(cert_file: Path, key_file: Path) -> ssl.SSLContext:
-    """TLS for the server, 1.2 or newer.
-
-    Raises:
-        ConfigError: A file cannot be read, or the two do not belong together.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # A password callback, because without one OpenSSL asks for it on the terminal and the daemon hangs.
-        context.load_cert_chain(cert_file, key_file, password=lambda: "")
-    except OSError as error:
-        raise ConfigError(
-            f"the API's certificate {cert_file} or its key {key_file} cannot be used",
-            why=str(error),
-            next_step="correct DERMS_API_TLS_CERT_FILE and DERMS_API_TLS_KEY_FILE (PEM, no passphrase)",
-        ) from error
-    return context

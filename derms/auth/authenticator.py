@@ -12,7 +12,7 @@ from derms.auth.passwords import Passwords
 from derms.auth.principal import Principal, principal_of
 from derms.auth.sessions import STORE_PATIENCE_S, Grant, Sessions, refused
 from derms.auth.throttle import Attempt, Throttle
-from derms.auth.tokens import LOG_IN, Audience, IssuedToken, Tokens
+from derms.auth.tokens import LOG_IN, Audience, IssuedToken, Tokens, load_library
 from derms.auth.trail import UNKNOWN, Trail
 from derms.auth.users import Credential, Users
 from derms.errors import AccessError, StoreError, ThrottledError, UnavailableError
@@ -21,6 +21,8 @@ from derms.ports import Clock
 
 _CACHE_SIZE = 1024
 _TIDY_S = 60.0
+_QUIET_S = 1.0
+"""So long after the beginning a start has nothing to do any more [s]."""
 
 
 class Authenticator:
@@ -81,7 +83,9 @@ class Authenticator:
                 await self._trail.flush()
 
     async def run(self) -> None:
-        """Once a minute, `tidy`."""
+        """Load the rest of the library in a quiet moment; once a minute, `tidy`."""
+        await asyncio.sleep(_QUIET_S)
+        await asyncio.to_thread(load_library)
         while True:
             await asyncio.sleep(_TIDY_S)
             await self.tidy()

@@ -12,6 +12,7 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import secrets
 
 from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -23,6 +24,8 @@ MAX_LENGTH = 256
 MEMORY_KIB = 19_456
 PASSES = 2
 
+_HASH_BYTES = 32
+_SALT_BYTES = 16
 _SCRYPT = "scrypt:"
 _SCRYPT_KEY_BYTES = 64
 _FEWEST_DIFFERENT = 5
@@ -49,9 +52,14 @@ class Passwords:
     def __init__(self, *, memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> None:
         self._memory_kib, self._passes = memory_kib, passes
         self._argon2 = PasswordHasher(
-            time_cost=passes, memory_cost=memory_kib, parallelism=1, hash_len=32, salt_len=16, type=Type.ID
+            time_cost=passes,
+            memory_cost=memory_kib,
+            parallelism=1,
+            hash_len=_HASH_BYTES,
+            salt_len=_SALT_BYTES,
+            type=Type.ID,
         )
-        self._nobodys = self.hash("nobody has this password")
+        self._nobodys = _hash_of_nothing(memory_kib, passes)
 
     def hash(self, password: str) -> str:
         """A new hash."""
@@ -108,6 +116,12 @@ def check_password(username: str, password: str) -> None:
     else:
         return
     raise UsageError("the password is refused", why=why, next_step="take a longer one, a few words for example")
+
+
+def _hash_of_nothing(memory_kib: int, passes: int) -> str:
+    """Looks like a hash, and takes as long to compare with, but was made of no password."""
+    salt, made = (base64.b64encode(secrets.token_bytes(n)).decode().rstrip("=") for n in (_SALT_BYTES, _HASH_BYTES))
+    return f"$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${made}"
 
 
 def _scrypt_matches(password: str, stored: str) -> bool:

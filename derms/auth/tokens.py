@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-import jwt
-
 from derms.auth.keys import KeyRing
 from derms.errors import AccessError
 from derms.model import Role
@@ -27,6 +25,11 @@ _ISSUER = "derms"
 _MAX_LENGTH = 4096
 LOG_IN = "log in again, POST /api/auth/login, or make one with `derms token`"
 """What to do about a token that is refused."""
+
+
+def load_library() -> None:
+    """Load what the first token would have to wait for, 50 ms; a start need not wait for it."""
+    import jwt  # noqa: F401
 
 
 class Audience(StrEnum):
@@ -92,6 +95,8 @@ class Tokens:
         turn: int | None = None,
     ) -> IssuedToken:
         """Make a token."""
+        import jwt
+
         now_s = self.now_s
         expires_s = now_s + math.ceil(ttl_s)
         claims: dict[str, Any] = {
@@ -121,6 +126,8 @@ class Tokens:
         Raises:
             AccessError: It is not one of ours.
         """
+        import jwt
+
         refused = AccessError("the token is refused", why="it is not one this controller made", next_step=LOG_IN)
         if len(token) > _MAX_LENGTH:
             raise refused

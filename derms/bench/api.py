@@ -19,7 +19,7 @@ from derms.bench.figures import Figure, Section, Table
 from derms.bench.served import INTERVAL_S, load_of, served
 from derms.errors import UnavailableError
 from derms.model import Device
-from derms.serve import Controller
+from derms.serve.daemon import Controller
 
 READERS = 200
 _LAG_EVERY_S = 0.02

@@ -24,7 +24,7 @@ from derms.bench.served import INTERVAL_S, served
 from derms.errors import UnavailableError
 from derms.model import Device
 from derms.mqtt import parse_broker_url
-from derms.serve import Controller
+from derms.serve.daemon import Controller
 
 DEVICES = 10_000
 GATEWAYS, BEHIND_GATEWAYS = 500, 50_000

@@ -15,7 +15,7 @@ from derms.bench.api_load import Load
 from derms.errors import UnavailableError
 from derms.model import Device, DeviceKind, Role
 from derms.runtime import SystemClock, collect_seldom
-from derms.serve import Controller, controller
+from derms.serve.daemon import Controller, controller
 from derms.settings_load import load_settings
 
 INTERVAL_S = 5.0

@@ -192,7 +192,7 @@ async def broker(settings: "Settings", timeout_s: float) -> Check:
     import secrets
 
     from derms.mqtt import MqttLink, TlsFiles
-    from derms.serve.parts import address_of
+    from derms.serve.access import address_of
 
     assert settings.mqtt_url is not None
     try:

@@ -36,10 +36,12 @@ def serve(
     """
     import asyncio
 
-    from derms.log import configure_logging
-    from derms.runtime import keep_freed_memory
-    from derms.serve import serve as run
-    from derms.settings_load import load_settings
+    from derms.runtime import keep_freed_memory, loading
+
+    with loading():
+        from derms.log import configure_logging
+        from derms.serve.start import serve as run
+        from derms.settings_load import load_settings
 
     settings = load_settings(
         config=config,

@@ -188,6 +188,11 @@ class MqttLink:
 
     # ------------------------------------------------------------------ the feed
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for `receive`."""
+        return len(self._inbox)
+
     async def receive(self) -> Sequence[Message]:
         """Wait for at least one message and take all that are there, in order of arrival.
 

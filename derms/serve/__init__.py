@@ -1,5 +1,1 @@
-"""The daemon, put together."""
-
-from derms.serve.daemon import Controller, controller, serve
-
-__all__ = ["Controller", "controller", "serve"]
+"""The daemon: `start` as a process of its own, `daemon` put together, `ground` what it stands on."""

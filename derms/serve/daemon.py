@@ -9,58 +9,49 @@
 
 import asyncio
 import logging
-import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
 
-from derms import __version__
 from derms.alarms.guard import Guard, raised_before
 from derms.alarms.watch import Watched
-from derms.api.app import build_app, ensure_port_free, new_id, serve_app, tls_context
+from derms.api.app import build_app, new_id, serve_app
 from derms.api.services import Services
 from derms.api.stream import Hub
 from derms.auth import Authenticator
-from derms.broker import EmbeddedBroker
-from derms.contract import Topics
 from derms.control.dispatch import Outbox
 from derms.control.ledger import Ledger
 from derms.control.loop import ControlLoop
 from derms.errors import StandbyError
 from derms.fleet import Fleet
 from derms.ingest import Ingest
-from derms.instance import Instance, only_instance
+from derms.instance import Instance
 from derms.kinds import ServeRole
 from derms.leadership import Leadership
-from derms.log import log_unhandled
 from derms.metrics import Metrics
 from derms.model import Device, Outcome, Setpoint, Telemetry
-from derms.ports import Claimant, Clock, Duty
+from derms.ports import Clock, Duty
 from derms.presence import Presence
 from derms.recorder import Limits, Recorder
 from derms.registrar import Registrar
 from derms.registry import declared_fields, restore
-from derms.runtime import SystemClock, collect_seldom, running, stop_on_signals
+from derms.runtime import running
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
-from derms.serve.manager import Manager, starting
+from derms.serve.ground import Ground, ground
+from derms.serve.manager import Manager
 from derms.serve.parts import (
     alerts,
     announce,
     authenticator_of,
     first_sight,
     keeping_of,
-    keys_of,
     params_of,
 )
-from derms.serve.wires import Wires
 from derms.settings import Settings
 from derms.settings_access import revealed
 from derms.spool import Spool
-from derms.store import open_store
-from derms.store.place import default_data_dir
 from derms.store.postgres import PostgresStore
 from derms.succession import Hearsay, Succession
 from derms.supervisor import Supervisor
@@ -82,6 +73,8 @@ _DRAIN_S = 3.0
 """What the store is given at the end before the spool gets the rest [s]; SIGTERM promises an end within ten."""
 _SETTLED_S = 0.3
 """So long after the broker is met, what it had retained has come in [s]: the leases of those before us."""
+_A_MOMENT_S = 0.005
+"""A timer may be early by its resolution [s]."""
 _UNHURRIED_S = 0.5
 """A controller that stands by stores what it hears too, but lets the one that commands go first [s]."""
 
@@ -102,55 +95,6 @@ class Controller:
     recorder: Recorder
     setpoints_sent: Callable[[], int]
     """How many leases the broker has acknowledged."""
-
-
-async def serve(settings: Settings) -> None:
-    """Run the daemon until SIGTERM or SIGINT.
-
-    Raises:
-        DermsError: It cannot start.
-    """
-    log_unhandled(asyncio.get_running_loop())
-    stop, up = asyncio.Event(), asyncio.Event()
-    stop_on_signals(stop)
-    clock = SystemClock()
-    supervisor = Supervisor(os.environ, clock=clock, turn_s=settings.control_interval_s)
-    body = asyncio.create_task(_serve_until(settings, stop, up, clock, supervisor), name="serve")
-    signalled = asyncio.create_task(stop.wait(), name="signals")
-    await asyncio.wait({body, signalled}, return_when=asyncio.FIRST_COMPLETED)
-    signalled.cancel()
-    supervisor.stopping()
-    if not up.is_set() and not body.done():
-        # In the middle of a start, which may wait for a database that never comes. Once up, it ends by itself.
-        body.cancel()
-    await asyncio.wait({body})
-    if not body.cancelled():
-        body.result()
-    log.info("Stopped")
-
-
-async def _serve_until(
-    settings: Settings, stop: asyncio.Event, up: asyncio.Event, clock: Clock, supervisor: Supervisor
-) -> None:
-    begun = asyncio.create_task(starting(supervisor), name="starting")
-    async with AsyncExitStack() as stack:
-        stack.callback(begun.cancel)
-        running_controller = await stack.enter_async_context(
-            controller(settings, clock=clock, rng=random.Random(), supervisor=supervisor)
-        )
-        # From here on only ticks are a sign of life.
-        begun.cancel()
-        log.info(
-            "The controller runs",
-            extra={
-                "api": running_controller.api_url,
-                "broker": running_controller.broker_url,
-                "roles": settings.roles,
-            },
-        )
-        up.set()
-        collect_seldom()
-        await stop.wait()
 
 
 @asynccontextmanager
@@ -174,35 +118,42 @@ async def controller(
     Raises:
         DermsError: It cannot start; nothing half-made is left.
     """
-    ensure_port_free(settings.api_host, settings.api_port)
-    tls = None if settings.api_tls_files is None else tls_context(*settings.api_tls_files)
+    async with (
+        ground(settings, clock=clock, rng=rng) as here,
+        controller_on(
+            here, settings, clock=clock, rng=rng, registrations=registrations, supervisor=supervisor
+        ) as running_controller,
+    ):
+        yield running_controller
+
+
+@asynccontextmanager
+async def controller_on(
+    here: Ground,
+    settings: Settings,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    registrations: Sequence[Device] = (),
+    supervisor: Supervisor | None = None,
+) -> AsyncIterator[Controller]:
+    """As `controller`, on ground that is there."""
     params = params_of(settings)
     commanding, storing = ServeRole.CONTROL in settings.roles, ServeRole.INGEST in settings.roles
     only_stores = settings.roles == (ServeRole.INGEST,)
-    topics = Topics(settings.topic_prefix)
-    metrics = Metrics(version=__version__)
+    instance, me, store, wires, mqtt = here.instance, here.me, here.store, here.wires, here.mqtt
+    topics, metrics = here.topics, here.metrics
     announce(settings, metrics)
     async with AsyncExitStack() as stack:
-        instance = stack.enter_context(only_instance(settings.state_dir))
-        keys = keys_of(settings)
-        data_dir = settings.data_dir or default_data_dir(os.environ, os.geteuid())
-        store = await stack.enter_async_context(open_store(settings.database_url, data_dir, clock=clock, rng=rng))
-        me = Claimant(controller_id=settings.controller_id, instance=instance.name, url=settings.advertise_url or "")
+        # Loading may have taken long, and whoever says nothing for a while is taken to be gone.
         await claim_name(store.leases, me, instance.formerly)
         upkeep = store.upkeep(keeping_of(settings), metrics)
         stack.push_async_callback(upkeep.close)
-        authenticator = await stack.enter_async_context(authenticator_of(settings, keys, store, clock, metrics))
+        authenticator = await stack.enter_async_context(authenticator_of(settings, here.keys, store, clock, metrics))
         if not authenticator.users.all():
             log.warning("Nobody may log in yet: make a token with `derms token --role admin`, and users with it")
         fleet, feeders = await restore(store, settings, registrations, clock)
-        broker_url, broker_note = settings.mqtt_url, ""
-        protocol: Literal["auto", 4] = "auto"
-        if broker_url is None:
-            broker = EmbeddedBroker(data_dir / "broker", port=settings.embedded_broker_port)
-            await stack.enter_async_context(broker)
-            broker_url, broker_note, protocol = broker.url, broker.protocol_note, broker.link_protocol
-            log.info("%s", broker_note)
-        mqtt, store_state = LinkState(clock), LinkState(clock)
+        store_state = LinkState(clock)
 
         # What is asked and told before it is made, below, is asked and told only once everything runs.
         leadership = Leadership(
@@ -213,25 +164,26 @@ async def controller(
             poll_s=min(settings.leader_lease_s / 8.0, 1.0),
             clock=clock,
             roots=lambda: loop.roots,
-            able=lambda: commanding and mqtt.connected and mqtt.age_s() >= _SETTLED_S,
+            able=lambda: commanding and settled(),
             take_over=lambda roots: succession.take_over(roots),
             on_change=lambda: duty_changed(),
             spreads=settings.spread_feeders,
         )
         presence = Presence(topics, settings.controller_id, leadership, clock)
+        heard_since_s = float("-inf")
 
-        wires = Wires(
-            settings,
-            broker_url,
-            protocol=protocol,
-            topics=topics,
-            rng=rng,
-            will=presence.will(),
-            state=mqtt,
-            metrics=metrics,
-            on_met=presence.announce,
-        )
-        await stack.enter_async_context(wires)
+        def settled() -> bool:
+            """Whether what the broker had retained has come in."""
+            since_s = min(mqtt.age_s(), clock.monotonic_s() - heard_since_s)
+            return mqtt.connected and since_s >= _SETTLED_S
+
+        def met() -> None:
+            presence.announce()
+            left_s = max(_SETTLED_S - mqtt.age_s(), 0.0)
+            asyncio.get_running_loop().call_later(left_s + _A_MOMENT_S, leadership.pulse)
+
+        wires.on_met = met
+
         limits = Limits(write_s=_STORE_PATIENCE_S, drain_s=_DRAIN_S)
         recorder = Recorder(
             store=store,
@@ -388,8 +340,13 @@ async def controller(
         )
         await succession.begin()
         await leadership.look()
+        if wires.orders.waiting:  # it came in while this was made
+            if wires.orders.inbox_full:
+                heard_since_s = clock.monotonic_s()  # there is more of it than waits here
+            await ingest.overhear_once(wires.orders)
+        met()
         served = await stack.enter_async_context(
-            serve_app(app, host=settings.api_host, port=settings.api_port, tls=tls)
+            serve_app(app, host=settings.api_host, port=settings.api_port, tls=here.tls)
         )
         stack.push_async_callback(leadership.finish)
         await stack.enter_async_context(
@@ -414,8 +371,8 @@ async def controller(
         stack.enter_context(alarms.watchdog)
         yield Controller(
             api_url=served.url,
-            broker_url=broker_url,
-            broker_note=broker_note,
+            broker_url=here.broker_url,
+            broker_note=here.broker_note,
             authenticator=authenticator,
             services=services,
             store=store,

@@ -10,14 +10,6 @@ from derms.view.health import LiveHealth
 _LOOK_S = 0.5
 
 
-async def starting(supervisor: Supervisor) -> None:
-    """Until cancelled: a start that waits for its database goes on as long as its event loop does."""
-    supervisor.status("Starting")
-    while True:
-        supervisor.starting()
-        await asyncio.sleep(_LOOK_S)
-
-
 class Manager:
     """Tells of a daemon whose parts are there; ready is what `/api/ready` says.
 

@@ -1,19 +1,17 @@
 """What the settings say, as the parts of the daemon want it."""
 
 import contextlib
-from dataclasses import replace
 
 from derms.alarms.guard import Alerts
-from derms.auth import Authenticator, Credential, KeyRing, check_seeds, load_or_create_keys
+from derms.auth import Authenticator, KeyRing
 from derms.certificates import ends_at
 from derms.columns import Params
 from derms.enrolment import FirstSight
 from derms.metrics import Metrics
 from derms.model import Enrolment
-from derms.mqtt import BrokerAddress, TlsFiles, parse_broker_url
 from derms.ports import Clock
+from derms.serve.access import seeds_of
 from derms.settings import RETENTIONS, Settings
-from derms.settings_access import revealed
 from derms.store.postgres import PostgresStore
 from derms.store.retention import Retention
 from derms.store.rollup import FEEDERS, LEVELS
@@ -54,35 +52,6 @@ def first_sight(settings: Settings) -> FirstSight:
     )
 
 
-def keys_of(settings: Settings) -> KeyRing:
-    """What signs tokens: the setting, or the file in the state directory, which is made where there is none.
-
-    Raises:
-        ConfigError: It is weak, or the file cannot be read or made.
-    """
-    given = settings.jwt_secret
-    return load_or_create_keys(settings.jwt_secret_file) if given is None else KeyRing(given.get_secret_value())
-
-
-def seeds_of(settings: Settings) -> list[Credential]:
-    """The users of the setting.
-
-    Raises:
-        ConfigError: One stands there twice, or has not one password or hash.
-    """
-    seeds = [
-        Credential(
-            username=user.username,
-            role=user.role,
-            password=revealed(user.password),
-            password_hash=revealed(user.password_hash),
-        )
-        for user in settings.auth_users
-    ]
-    check_seeds(seeds)
-    return seeds
-
-
 def authenticator_of(
     settings: Settings, keys: KeyRing, store: PostgresStore, clock: Clock, metrics: Metrics
 ) -> Authenticator:
@@ -98,31 +67,12 @@ def authenticator_of(
     )
 
 
-def address_of(settings: Settings, url: str) -> BrokerAddress:
-    """The broker, with the login that the settings give beside the URL.
-
-    Raises:
-        ConfigError: The URL is wrong.
-    """
-    address = parse_broker_url(url)
-    if settings.mqtt_username is not None:
-        address = replace(address, username=settings.mqtt_username)
-    if settings.mqtt_password is not None:
-        address = replace(address, password=settings.mqtt_password.get_secret_value())
-    return address
-
-
 def alerts(settings: Settings) -> Alerts | None:
     """Where alarms are posted; None: nowhere."""
     url = settings.alert_webhook_url
     if url is None:
         return None
     return Alerts(url=url.get_secret_value(), source=settings.controller_id, cooldown_s=settings.alert_cooldown_s)
-
-
-def tls_files(settings: Settings) -> TlsFiles:
-    """Certificates for the broker."""
-    return TlsFiles(ca_file=settings.mqtt_ca_file, cert_file=settings.mqtt_cert_file, key_file=settings.mqtt_key_file)
 
 
 def announce(settings: Settings, metrics: Metrics) -> None:

@@ -13,7 +13,7 @@ from derms.contract import Topics
 from derms.kinds import ServeRole
 from derms.metrics import Metrics
 from derms.mqtt import MqttLink, Will
-from derms.serve.parts import address_of, tls_files
+from derms.serve.access import address_of, tls_files
 from derms.settings import Settings
 from derms.view.links import LinkState
 
@@ -33,7 +33,6 @@ class Wires:
         will: What the broker says when we are gone.
         state: Told whether both are there.
         metrics: Counts how often the broker was met.
-        on_met: Told when leases can be sent again.
     """
 
     def __init__(
@@ -47,8 +46,9 @@ class Wires:
         will: Will,
         state: LinkState,
         metrics: Metrics,
-        on_met: Callable[[], None],
     ) -> None:
+        self.on_met: Callable[[], None] = _nobody
+        """Told when leases can be sent again."""
         only_stores = settings.roles == (ServeRole.INGEST,)
         address, tls, name = address_of(settings, broker_url), tls_files(settings), f"derms-{settings.controller_id}"
 
@@ -73,7 +73,7 @@ class Wires:
         def met() -> None:
             metrics.mqtt_connections_total.inc()
             self._look(state)
-            on_met()
+            self.on_met()
 
         measured = topics.storing_subscriptions() if only_stores else topics.telemetry_subscriptions()
         self.telemetry = link(name, measured, None, lambda: self._look(state))
@@ -96,3 +96,7 @@ class Wires:
     async def __aexit__(self, *_: object) -> None:
         """Say goodbye."""
         await self._stack.aclose()
+
+
+def _nobody() -> None:
+    """Nobody is told."""

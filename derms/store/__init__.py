@@ -27,6 +27,7 @@ async def open_store(
     clock: Clock,
     rng: random.Random,
     on_refused: Callable[[Sequence["Refused"]], None] | None = None,
+    on_held: Callable[[], None] = lambda: None,
 ) -> AsyncIterator["PostgresStore"]:
     """Open the store with its schema brought up to date.
 
@@ -36,6 +37,7 @@ async def open_store(
         clock: The machine's clocks.
         rng: For the jitter between attempts.
         on_refused: Told of rows that the database will never take.
+        on_held: Told as soon as nobody else can have a server of theirs in `data_dir`; at once where there is none.
 
     Raises:
         ConfigError: The URL, the credentials, the directory or the schema cannot ever work.
@@ -44,12 +46,16 @@ async def open_store(
     # Imported here: whoever only asks this package for a path need not load the drivers.
     from derms.store.embedded import EmbeddedPostgres
     from derms.store.place import prepare_data_dir, server_account
-    from derms.store.postgres import PostgresStore
 
     async with contextlib.AsyncExitStack() as stack:
         if url is None:
             await asyncio.to_thread(prepare_data_dir, data_dir, server_account(os.geteuid()))
-            url = (await stack.enter_async_context(EmbeddedPostgres(data_dir / "postgres", rng=rng))).url
+            server = EmbeddedPostgres(data_dir / "postgres", rng=rng, on_held=on_held)
+            url = (await stack.enter_async_context(server)).url
+        else:
+            on_held()
+        from derms.store.postgres import PostgresStore  # loaded while the server began, where somebody did
+
         store = PostgresStore(url, clock=clock, rng=rng, on_refused=on_refused)
         stack.push_async_callback(store.close)
         await _reached(store, rng)

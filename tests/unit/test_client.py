@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from derms.api.app import tls_context
+from derms.api.listening import tls_context
 from derms.api.schemas.events import EventIn
 from derms.client import ApiClient
 from derms.errors import (

@@ -10,6 +10,7 @@ import pytest
 from derms.errors import ConfigError
 from derms.model import Role
 from derms.settings import Settings
+from derms.settings_about import about
 from derms.settings_access import revealed
 from derms.settings_docs import ENV_EXAMPLE, SETTINGS_PAGE, render_env_example, render_settings_page
 from derms.settings_load import load_settings
@@ -394,7 +395,8 @@ def test_the_example_lists_every_name_and_is_accepted_when_its_defaults_are_take
 
 
 def test_every_setting_says_what_it_is() -> None:
-    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+    told = about(Settings)
+    assert [name for name in Settings.model_fields if not told.get(name)] == []
 
 
 def test_a_user_may_be_given_by_the_hash_that_the_predecessor_made(monkeypatch: pytest.MonkeyPatch) -> None:
