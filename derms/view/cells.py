@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derms.columns import Bools, Floats, Ints
-from derms.view.pages import blank
+from derms.pages import blank
 
 S = TypeVar("S", bound=np.generic)
 

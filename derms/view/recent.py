@@ -11,7 +11,7 @@ ratio keep the greatest distance from one another, here 2**64 / (sqrt(5) * 2**31
 import numpy as np
 
 from derms.columns import Bools, Ints
-from derms.view.pages import blank
+from derms.pages import blank
 
 KNOWN = 33
 """So many a device: one counts once when no more than 32 others came before it came again."""

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 S = TypeVar("S", bound=np.generic)
+_WORTH_PAGES = 256 * 1024
+"""What is smaller the allocator may have [bytes]."""
 
 
 def blank(shape: tuple[int, ...], dtype: np.dtype[S]) -> NDArray[S]:
@@ -17,7 +19,9 @@ def blank(shape: tuple[int, ...], dtype: np.dtype[S]) -> NDArray[S]:
     What the allocator makes it may keep for others, or round up to pages of 2 MB, and so hold twice what is in use
     while an array grows.
     """
-    size = max(math.prod(shape) * dtype.itemsize, 1)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _WORTH_PAGES:
+        return np.zeros(shape, dtype)
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(AttributeError, OSError):  # not everywhere, and where there are no large pages not needed
         pages.madvise(mmap.MADV_NOHUGEPAGE)
