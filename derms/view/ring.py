@@ -48,7 +48,8 @@ class Sums:
 class ErrorRing:
     """Bounded: 1.15 kB for each device that names a setpoint, none for the others.
 
-    On top come 12 bytes for each slice of ten seconds in which a device was above its setpoint and below it.
+    On top come 12 bytes for each slice of ten seconds in which a device was above its setpoint and below it, and as many
+    where its errors came to more than 2 MW, or its samples to more than 255.
     """
 
     def __init__(self) -> None:
