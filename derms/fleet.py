@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from derms.columns import KIND_CODE, METER, REVERT_S, STATUS_CODE, Bools, DeviceColumns, Floats, Ints, Override
 from derms.model import (
@@ -23,6 +24,7 @@ from derms.model import (
     Setpoint,
     Telemetry,
 )
+from derms.pages import S, blank
 
 _ACKNOWLEDGE_KW = 0.05
 """How close to its lease a device that names no lease must be to count as following it [kW]."""
@@ -428,11 +430,18 @@ class Fleet:
         if rows <= size:
             return
         for name, column in self._floats.items():
-            self._floats[name] = np.concatenate((column, np.full(size, np.nan)))
+            self._floats[name] = _doubled(column)
         for key, whole in self._ints.items():
-            self._ints[key] = np.concatenate((whole, np.full(size, -1, dtype=np.int64)))
+            self._ints[key] = _doubled(whole)
         self._look()
 
     def _look(self) -> None:
         columns: dict[str, Any] = {**self._floats, **self._ints}
         self._cells = {name: memoryview(column) for name, column in columns.items()}
+
+
+def _doubled(column: NDArray[S]) -> NDArray[S]:
+    """A column with as much room again, which takes no memory before it is blanked for a device."""
+    longer = blank((2 * column.size,), column.dtype)
+    longer[: column.size] = column
+    return longer

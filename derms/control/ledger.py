@@ -6,11 +6,12 @@ Full-policy: at most `_MOST_HOURS` hours wait for a store that is away; the olde
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from derms.columns import Floats
 from derms.control.tallies import Tallies
@@ -36,8 +37,9 @@ log = logging.getLogger(__name__)
 class _Hour:
     """The totals of one hour; columns by row of the fleet."""
 
-    feeder: dict[int, str] = field(default_factory=dict)
-    """On which feeder each row was counted last."""
+    feeder: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    """On which feeder each row was counted last: index into `feeder_ids`; -1: it was not."""
+    feeder_ids: list[str] = field(default_factory=list)
     asked_kwh: Floats = field(default_factory=lambda: np.zeros(0))
     drawn_kwh: Floats = field(default_factory=lambda: np.zeros(0))
     moved: dict[_Key, tuple[float, float]] = field(default_factory=dict)
@@ -47,8 +49,16 @@ class _Hour:
         """See that there is room for so many rows."""
         missing = rows - self.asked_kwh.size
         if missing > 0:
+            self.feeder = np.concatenate((self.feeder, np.full(missing, -1, dtype=np.int32)))
             self.asked_kwh = np.concatenate((self.asked_kwh, np.zeros(missing)))
             self.drawn_kwh = np.concatenate((self.drawn_kwh, np.zeros(missing)))
+
+    def codes(self, feeder_ids: Iterable[str]) -> NDArray[np.int32]:
+        """The index of each feeder in `feeder_ids`; who is not there is put there."""
+        known = {feeder_id: code for code, feeder_id in enumerate(self.feeder_ids)}
+        codes = [known.setdefault(feeder_id, len(known)) for feeder_id in feeder_ids]
+        self.feeder_ids = list(known)
+        return np.array(codes, dtype=np.int32)
 
 
 class Ledger:
@@ -75,19 +85,20 @@ class Ledger:
         hour.reach(len(self._fleet))
         asking = np.flatnonzero(tallies.asked_kw > 0.0)
         rows, hours = tree.rows[asking], picture.dt_s / 3600.0
-        for row, node in zip(rows.tolist(), tree.node[asking].tolist(), strict=True):
-            feeder_id = tree.feeders[node].feeder_id
-            if hour.feeder.setdefault(row, feeder_id) != feeder_id:
-                self._set_apart(hour, row, feeder_id)
+        here = hour.codes(feeder.feeder_id for feeder in tree.feeders)[tree.node[asking]]
+        before = hour.feeder[rows]
+        for at in np.flatnonzero((before >= 0) & (before != here)).tolist():
+            self._set_apart(hour, int(rows[at]), int(here[at]))
+        hour.feeder[rows] = here
         hour.asked_kwh[rows] += tallies.asked_kw[asking] * hours
         hour.drawn_kwh[rows] += tallies.drawn_kw[asking] * hours
 
-    def _set_apart(self, hour: _Hour, row: int, feeder_id: str) -> None:
+    def _set_apart(self, hour: _Hour, row: int, here: int) -> None:
         """Count a device that was moved anew, and keep what it had before; it may come back."""
-        device_id = self._fleet.devices[row].device_id
-        hour.moved[(device_id, hour.feeder[row])] = (float(hour.asked_kwh[row]), float(hour.drawn_kwh[row]))
-        hour.asked_kwh[row], hour.drawn_kwh[row] = hour.moved.pop((device_id, feeder_id), (0.0, 0.0))
-        hour.feeder[row] = feeder_id
+        device_id, left = self._fleet.devices[row].device_id, hour.feeder_ids[hour.feeder[row]]
+        hour.moved[(device_id, left)] = (float(hour.asked_kwh[row]), float(hour.drawn_kwh[row]))
+        came_back = hour.moved.pop((device_id, hour.feeder_ids[here]), (0.0, 0.0))
+        hour.asked_kwh[row], hour.drawn_kwh[row] = came_back
 
     def _bound(self) -> None:
         while len(self._hours) > _MOST_HOURS:
@@ -134,11 +145,15 @@ class Ledger:
     def _totals(self, begun_ms: int) -> Iterator[list[DeviceHour]]:
         """The totals of one hour, a slice at a time; what is added meanwhile is in the next ones."""
         hour, devices = self._hours.get(begun_ms, _Hour()), self._fleet.devices
-        rows = list(hour.feeder)
+        rows = np.flatnonzero(hour.feeder >= 0).tolist()
         for start in range(0, len(rows), _SLICE):
             yield [
                 self._total(
-                    begun_ms, devices[row].device_id, hour.feeder[row], hour.asked_kwh[row], hour.drawn_kwh[row]
+                    begun_ms,
+                    devices[row].device_id,
+                    hour.feeder_ids[hour.feeder[row]],
+                    hour.asked_kwh[row],
+                    hour.drawn_kwh[row],
                 )
                 for row in rows[start : start + _SLICE]
             ]

@@ -1,30 +1,35 @@
 """Sums of tracking errors in slices of ten seconds, for the last twenty minutes. Pure: the clock is an argument.
 
 A sample counts when it names a setpoint, by the device's own instant, and once: it is told from one that came before by
-instant and sequence number, as the store tells them apart. Of a device that sends late or twice the last `_KNOWN`
-samples are remembered for that.
+instant and sequence number, as the store tells them apart. Of a device that sends late or twice the last samples are
+remembered for that.
 
 The sums are whole numbers of a unit of 15 nW, so that they agree with the stored rows to the last digits however many
 there are, and nothing is rounded off on the way.
+
+Samples wait, a thousand or two, and are summed up together: before anything is read, and when a slice is over.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from derms.columns import Floats, Ints
+from derms.view.cells import Cells
+from derms.view.recent import Recent
 
 SLICE_MS = 10_000
 LONGEST_S = 1_200
 _AHEAD = 4
 """Slices that a device's clock may run ahead of ours; the wire contract takes no more."""
 _SLICES = LONGEST_S * 1000 // SLICE_MS + _AHEAD + 1
-_KNOWN = 32
 _UNITS_A_KW = 2.0**36
-_MOST = 2**63 - 1
-"""What a sum of 10 s holds, 134 GW; beyond it stays there."""
-_AT_FIRST, _GROWTH = 64, 8
-"""Columns at first; when they are full an eighth more is made, as doubling could hold half of the memory for nobody."""
+_MOST_UNITS = 2.0**62
+"""No sample is worth more, 67 GW; a sum of 10 s stays at twice that, in either direction."""
+_WAITING = 2_048
+_AT_FIRST = 64
+"""Columns at first; they double when they are full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +46,30 @@ class Sums:
 
 
 class ErrorRing:
-    """Bounded: about 3 kB for each device that names a setpoint, none for the others."""
+    """Bounded: 1.15 kB for each device that names a setpoint, none for the others.
+
+    On top come 12 bytes for each slice of ten seconds in which a device was above its setpoint and below it, and as
+    many where its errors came to more than 2 MW, or its samples to more than 255.
+    """
 
     def __init__(self) -> None:
-        self._seat: dict[int, int] = {}
-        """Row of the fleet -> column here."""
-        self._newest: list[tuple[int, int]] = []
-        """Instant and sequence number of the newest sample, by column."""
+        self._column = np.empty(0, dtype=np.int32)
+        """By row of the fleet: its column here; -1: none."""
+        self._seats = 0
+        self._columns = 0
         self._stamp = np.full(_SLICES, -1, dtype=np.int64)
         """Which slice of time each line holds."""
-        self._count = np.zeros((_SLICES, 0), dtype=np.int32)
-        self._error = np.zeros((_SLICES, 0), dtype=np.int64)
-        self._abs = np.zeros((_SLICES, 0), dtype=np.int64)
-        self._known = np.full((0, _KNOWN, 2), -1, dtype=np.int64)
-        self._next_known: list[int] = []
+        self._cells = Cells(_SLICES)
+        self._recent = Recent()
+        self._now = -1
+        """In which slice of time those that wait have come."""
+        self._waiting = 0
+        self._ints = np.empty((3, _WAITING), dtype=np.int64)
+        self._errors = np.empty(_WAITING)
+        # A memoryview takes half as long as numpy to write one number.
+        columns: list[Any] = [*self._ints, self._errors]
+        cells: list[Any] = [memoryview(column) for column in columns]
+        self._rows_in, self._ats_in, self._seqs_in, self._errors_in = cells
 
     def add(self, row: int, error_kw: float, *, at_ms: int, seq: int, now_ms: int) -> None:
         """Take a sample in.
@@ -66,76 +81,77 @@ class ErrorRing:
             seq: Its sequence number; -1: it does not count.
             now_ms: The controller's clock [epoch ms].
         """
-        column = self._seat.get(row)
-        if column is None:
-            column = self._sit(row)
-        if not self._is_new(column, at_ms, seq):
-            return
-        line = self._line(at_ms // SLICE_MS, now_ms // SLICE_MS)
-        if line is not None:
-            units = round(error_kw * _UNITS_A_KW)
-            self._count[line, column] += 1
-            _add(self._error, line, column, units)
-            _add(self._abs, line, column, abs(units))
+        now = now_ms // SLICE_MS
+        if now != self._now:
+            self._sum_up()
+            self._now = now
+        at = self._waiting
+        self._rows_in[at] = row
+        self._ats_in[at] = at_ms
+        self._seqs_in[at] = seq
+        self._errors_in[at] = error_kw
+        self._waiting = at + 1
+        if self._waiting == _WAITING:
+            self._sum_up()
 
     def sums(self, since_ms: int, until_ms: int) -> Sums:
         """Sum up [since, until), both whole slices."""
+        self._sum_up()
         lines = np.flatnonzero((self._stamp >= since_ms // SLICE_MS) & (self._stamp < until_ms // SLICE_MS))
-        seats = len(self._seat)
-        return Sums(
-            rows=np.fromiter(self._seat, dtype=np.int64, count=seats),
-            samples=self._count[lines, :seats].sum(axis=0, dtype=np.int64),
-            error_kw=_summed(self._error[lines, :seats]),
-            abs_kw=_summed(self._abs[lines, :seats]),
-        )
+        totals = self._cells.totals(lines)
+        seated = np.flatnonzero(self._column >= 0)
+        rows = np.empty(self._seats, dtype=np.int64)
+        rows[self._column[seated]] = seated
+        return Sums(rows, totals.count, totals.sum / _UNITS_A_KW, totals.size / _UNITS_A_KW)
 
-    def _sit(self, row: int) -> int:
-        column = len(self._seat)
-        if column == self._count.shape[1]:
-            more = max(_AT_FIRST, column // _GROWTH)
-            for name in ("_count", "_error", "_abs"):
-                old = getattr(self, name)
-                setattr(self, name, np.concatenate((old, np.zeros((_SLICES, more), dtype=old.dtype)), axis=1))
-            self._known = np.concatenate((self._known, np.full((more, _KNOWN, 2), -1, dtype=np.int64)))
-        self._seat[row] = column
-        self._newest.append((-1, -1))
-        self._next_known.append(0)
-        return column
+    def _sum_up(self) -> None:
+        """Add those that wait to their cells."""
+        count, self._waiting = self._waiting, 0
+        if not count:
+            return
+        rows, at_ms, seq = self._ints[:, :count]
+        columns = self._seated(rows)
+        lines = self._lines(at_ms // SLICE_MS)
+        counts = self._recent.take(columns, at_ms, seq) & (lines >= 0)
+        errors = np.clip(np.rint(self._errors[:count] * _UNITS_A_KW), -_MOST_UNITS, _MOST_UNITS)
+        self._cells.add(lines[counts], columns[counts], errors[counts].astype(np.int64))
 
-    def _is_new(self, column: int, at_ms: int, seq: int) -> bool:
-        """Whether it was not there before; it is remembered from now on."""
-        if (at_ms, seq) > self._newest[column]:
-            self._newest[column] = (at_ms, seq)
-        else:
-            known = self._known[column]
-            if bool(np.any((known[:, 0] == at_ms) & (known[:, 1] == seq))):
-                return False
-        self._known[column, self._next_known[column]] = (at_ms, seq)
-        self._next_known[column] = (self._next_known[column] + 1) % _KNOWN
-        return True
+    def _seated(self, rows: Ints) -> Ints:
+        """The columns of some rows, shape (n,); who has none gets one."""
+        most = int(rows.max()) + 1
+        if most > self._column.size:
+            more = max(most, 2 * self._column.size) - self._column.size
+            self._column = np.append(self._column, np.full(more, -1, dtype=np.int32))
+        new = np.unique(rows[self._column[rows] < 0])
+        if new.size:
+            taken = slice(self._seats, self._seats + new.size)
+            self._column[new] = np.arange(taken.start, taken.stop)
+            self._seats = taken.stop
+            if self._seats > self._columns:
+                self._columns = max(self._seats, 2 * self._columns, _AT_FIRST)
+                self._cells.widen(self._columns)
+                self._recent.widen(self._columns)
+            self._cells.begin(taken)
+            self._recent.begin(taken)
+        return self._column[rows].astype(np.int64)
 
-    def _line(self, number: int, now: int) -> int | None:
-        """The line of a slice of time, emptied where it held an older one; None: the slice is over and gone."""
+    def _lines(self, numbers: Ints) -> Ints:
+        """The lines of slices of time, shape (n,); -1: the slice is over and gone."""
+        found, which = np.unique(numbers, return_inverse=True)
+        # The latest first: of two that share a line it is the one that has it.
+        lines = [self._line(number) for number in found[::-1].tolist()]
+        return np.array(lines[::-1], dtype=np.int64)[which]
+
+    def _line(self, number: int) -> int:
+        """The line of a slice of time, emptied where it held an older one; -1: the slice is over and gone."""
         line = number % _SLICES
         held = int(self._stamp[line])
         if held == number:
             return line
         # One beyond what may be ahead is of a time before our own clock was set back.
-        if not now - _SLICES < number <= now + _AHEAD or number < held <= now + _AHEAD:
-            return None
-        for sums in (self._count, self._error, self._abs):
-            sums[line] = 0
+        latest = self._now + _AHEAD
+        if not self._now - _SLICES < number <= latest or number < held <= latest:
+            return -1
+        self._cells.empty(line)
         self._stamp[line] = number
         return line
-
-
-def _add(sums: Ints, line: int, column: int, units: int) -> None:
-    sums[line, column] = max(-_MOST, min(int(sums[line, column]) + units, _MOST))
-
-
-def _summed(sums: Ints) -> Floats:
-    """The sum over the lines [kW], shape (k,), rounded once; by halves, as all may be more than one number holds."""
-    high = (sums >> 32).sum(axis=0, dtype=np.int64)
-    low = (sums & 0xFFFF_FFFF).sum(axis=0, dtype=np.int64)
-    total: Floats = (high * 2.0**32 + low) / _UNITS_A_KW
-    return total
