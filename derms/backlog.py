@@ -24,6 +24,10 @@ from derms.spool import Spool
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_USUALLY, _LEARNS = 4.0, 0.3
+"""A write that takes so many times what writes have lately taken is a slow one; each new one counts for this share."""
+_SLOWEST_S = 3.0
+"""However slow the store is, one that has not answered for so long may hang [s]."""
 _LITTLE_BYTES = 256 * 1024
 """So much on disk is replayed in about the time that new rows may stand aside for it."""
 
@@ -63,6 +67,8 @@ class Backlog:
         self._retry_at_s = float("-inf")
         self._pause_s = self._first_retry_s
         self._away_since_s = 0.0
+        self._usual_s = 0.0
+        """How long writes have lately taken [s]."""
         self._straight: asyncio.Task[bool] | None = None
         """A write that did not come from disk."""
         self._straight_rows = 0
@@ -100,7 +106,8 @@ class Backlog:
         Args:
             batch: The rows.
             write_s: After so long it has failed [s].
-            patience_s: After so long it is not waited for any more, and goes on beside [s]; None: until its end.
+            patience_s: After so long it is not waited for any more, and goes on beside [s]; None: until its end. Longer
+                where all writes are slow: rows that went to disk for that would only make more work.
 
         Returns:
             Whether they are stored by now.
@@ -113,6 +120,8 @@ class Backlog:
             self._straight_rows = len(batch)
         elif self._oldest is not None:
             return False
+        if patience_s:
+            patience_s = max(patience_s, min(_USUALLY * self._usual_s, _SLOWEST_S))
         await asyncio.wait({self._straight}, timeout=patience_s)
         if not self._straight.done():
             return False
@@ -223,6 +232,7 @@ class Backlog:
             self._relief.set()
 
     async def _written(self, batch: RecordBatch, write_s: float) -> bool:
+        began_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(write_s):
                 await self._store.write(batch)
@@ -238,6 +248,8 @@ class Backlog:
             away_s = round(self._clock.monotonic_s() - self._away_since_s, 1)
             _log.info("the store is back", extra={"away_s": away_s, "spool_bytes": self.bytes_used})
         self.store_away = False
+        took_s = min(self._clock.monotonic_s() - began_s, _SLOWEST_S / _USUALLY)
+        self._usual_s += _LEARNS * (took_s - self._usual_s)
         self._pause_s = self._first_retry_s
         self._retry_at_s = float("-inf")
         return True

@@ -436,6 +436,21 @@ async def test_what_a_slow_store_does_not_take_soon_goes_to_the_spool_and_is_sto
         assert bench.safe == [1, 2, 3]
 
 
+async def test_a_store_that_is_always_slow_is_waited_for_once_that_is_known(bench: Bench) -> None:
+    async def slow() -> None:
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.2, over.set)
+        await over.wait()
+
+    bench.store.before_write = slow
+    async with bench.recorder(patience_s=0.08) as recorder:
+        for seq in range(6):
+            put(recorder, seq)
+            await until(lambda known=seq: recorder.stored == known + 1)  # type: ignore[misc]
+        assert recorder.spooled <= 2
+    assert bench.store.order == list(range(6))
+
+
 async def test_what_a_store_did_not_take_in_the_end_is_replayed_from_the_spool_in_order(bench: Bench) -> None:
     gate = bench.store.before_write = Gate()
     async with bench.recorder(patience_s=0.01, write_s=0.1) as recorder:
