@@ -52,8 +52,22 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: int
     """Samples in messages that the broker has acknowledged."""
     seconds: float
-    leases: list[tuple[int, int, float, float]]
-    """By the instant of the tick that sent them [epoch ms]: how many, when the first and the last came [epoch ms]."""
+    ticks: list["Tick"]
+    """Of the leases that came."""
+
+
+class Tick(msgspec.Struct, array_like=True, kw_only=True):
+    """What came of one tick."""
+
+    issued_ms: int
+    """Its instant, as its leases say it [epoch ms]."""
+    leases: int = 0
+    last_ms: float = 0.0
+    """When the last of them came [epoch ms]."""
+    cut_kw: float = 0.0
+    """What all those take away that are lower than the lease before."""
+    cut_ms: float = 0.0
+    """When the first of those came [epoch ms]."""
 
 
 class _Applied(msgspec.Struct, gc=False):
@@ -83,12 +97,13 @@ class Device:
         """What it draws: what it wants, as far as it may [kW]."""
         return 1.4 if self._lease is None else min(self.wants_kw, self._lease)
 
-    def obey(self, lease: _Applied) -> None:
-        """Follow a lease from now on."""
-        self._lease = lease.p_setpoint_kw
+    def obey(self, lease: _Applied) -> float:
+        """Follow a lease from now on; by how much it is higher than the one before [kW]."""
+        before, self._lease = self._lease, lease.p_setpoint_kw
         self._tail = b',"p_setpoint_kw":%.6f,"applied":{"epoch":%d,"seq":%d}' % (
             lease.p_setpoint_kw, lease.epoch, lease.seq,
         )  # fmt: skip
+        return 0.0 if before is None else lease.p_setpoint_kw - before
 
     def says(self, now_ms: int, seq: int) -> bytes:
         """A measurement."""
@@ -101,20 +116,22 @@ class Noted:
     """When the leases of each tick came."""
 
     def __init__(self) -> None:
-        self._ticks: dict[int, list[float]] = {}
+        self._ticks: dict[int, Tick] = {}
 
-    def note(self, issued_at_ms: int, at_ms: float) -> None:
-        """One more lease of that tick."""
-        tick = self._ticks.get(issued_at_ms)
+    def note(self, issued_ms: int, at_ms: float, rise_kw: float) -> None:
+        """One more lease of that tick, by so much higher than the one before."""
+        tick = self._ticks.get(issued_ms)
         if tick is None:
-            self._ticks[issued_at_ms] = [1, at_ms, at_ms]
-        else:
-            tick[0] += 1
-            tick[2] = at_ms
+            tick = self._ticks[issued_ms] = Tick(issued_ms=issued_ms)
+        tick.leases += 1
+        tick.last_ms = at_ms
+        if rise_kw < 0.0:
+            tick.cut_ms = tick.cut_ms or at_ms
+            tick.cut_kw -= rise_kw
 
-    def told(self) -> list[tuple[int, int, float, float]]:
-        """All of it, as `Heard.leases`."""
-        return [(key, int(count), first_ms, last_ms) for key, (count, first_ms, last_ms) in self._ticks.items()]
+    def told(self) -> list[Tick]:
+        """All of it, as `Heard.ticks`."""
+        return list(self._ticks.values())
 
 
 class Line(asyncio.BufferedProtocol):
@@ -162,8 +179,7 @@ class Line(asyncio.BufferedProtocol):
                 if message.qos:
                     got.append(message.packet_id)
                 lease = LEASE.decode(message.payload)
-                self._devices[message.topic].obey(lease)
-                self._noted.note(lease.issued_at, at_ms)
+                self._noted.note(lease.issued_at, at_ms, self._devices[message.topic].obey(lease))
             elif kind == _SUBACK:
                 self._asked -= 1
                 if not self._asked:
@@ -308,7 +324,7 @@ async def run(stdin: asyncio.StreamReader) -> Heard:
         samples=speakers.samples,
         acknowledged=sum(line.acknowledged for line in speakers.lines),
         seconds=time.monotonic() - began_s,
-        leases=speakers.noted.told(),
+        ticks=speakers.noted.told(),
     )
 
 

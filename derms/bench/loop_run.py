@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from derms.api.schemas.events import EventIn
-from derms.bench.breach import Breaches, breaches
+from derms.bench.breach import answers_ms, breaches
 from derms.bench.daemon import Daemon, daemon
 from derms.bench.fleet import fleet, until_known
-from derms.bench.fleet_load import BASE_KW, Crowd, Heard
+from derms.bench.fleet_load import BASE_KW, Crowd, Heard, Tick
 from derms.bench.loop_parts import ECHO_TOPIC, echoes_ms, paho_publishes_s
 from derms.bench.served import local_broker, scratch_directory
 from derms.client import ApiClient
@@ -22,9 +22,11 @@ LIMIT_KW = 4.5
 """The feeder's import limit for each device [kW]; they want more."""
 TIGHTER = 0.82
 """Each event leaves so much of what the devices had before it, as the limit is slow to rise again after one."""
-_FULL, _FULL_S = 0.97, 120.0
+_FULL, _FULL_S = 0.92, 60.0
 """Devices are let come up to this share of the limit, for so long at the most [s]: what rises is not steady."""
 _EVENT_S = 3.0
+_CUT_KW = 0.1
+"""A tick that takes away so much of each device, in the mean, is an event's [kW]: leases move a little at any time."""
 _BETWEEN_S = 6.0
 """From an event's end until the next one [s]."""
 _CONNECTIONS = 100
@@ -68,7 +70,8 @@ class Seen:
     late_ms: list[float]
     """Of each tick in the steady part."""
     changes: list[Change]
-    breaches: Breaches
+    breaches_ms: list[float]
+    """From the meter's message leaving until the first lease that is lower; inf: it was not answered."""
     echo_ms: list[float]
     health_ms: list[float]
     """`GET /api/health` in the same run."""
@@ -119,17 +122,17 @@ async def look(case: Case, say: Callable[[str], None]) -> Seen:
                     await until_known(client, case.devices, lambda text: say(f"{case.name}: {text}"))
                     await _full(case, client, say)
                     await _steady(case, running, client, url, marks, steady, say)
-                    found = await breaches(
-                        url, times=case.breaches, limit_kw=LIMIT_KW * case.devices, devices=case.devices,
-                        tick_s=case.tick_s, level=speaking.level, say=lambda text: say(f"{case.name}: {text}"),
+                    left_ms = await breaches(
+                        url, times=case.breaches, limit_kw=LIMIT_KW * case.devices, tick_s=case.tick_s,
+                        level=speaking.level, say=lambda text: say(f"{case.name}: {text}"),
                     )  # fmt: skip
                     await _events(case, client, marks, say)
                 heard = await speaking.end()
     return Seen(
         case=case,
-        late_ms=lateness_ms(heard.leases, marks.steady_from, marks.steady_to, 1000.0 * case.tick_s),
-        changes=[change for asked in marks.asked if (change := changed(heard, asked)) is not None],
-        breaches=found,
+        late_ms=lateness_ms(heard.ticks, marks.steady_from, marks.steady_to, 1000.0 * case.tick_s),
+        changes=[change for asked in marks.asked if (change := changed(heard, asked, case.devices)) is not None],
+        breaches_ms=answers_ms(heard.ticks, left_ms, LIMIT_KW * case.devices),
         echo_ms=steady.echo_ms,
         health_ms=steady.health_ms,
         paho_s=paho_s,
@@ -185,26 +188,32 @@ async def _events(case: Case, client: ApiClient, marks: _Marks, say: Callable[[s
         await asyncio.sleep(_EVENT_S + max(_BETWEEN_S, 4.0 * case.tick_s))
 
 
-def lateness_ms(
-    leases: Sequence[tuple[int, int, float, float]], since_ms: float, until_ms: float, interval_ms: float
-) -> list[float]:
+def lateness_ms(ticks: Sequence[Tick], since_ms: float, until_ms: float, interval_ms: float) -> list[float]:
     """How much later than an interval after the last tick each tick was, by what its leases say [ms].
 
     Ticks that came before their time were asked for, and count as on time; one that sent nothing is not seen, and
     what it was late counts for the next.
     """
-    ticks = sorted(issued_ms for issued_ms, *_ in leases if since_ms <= issued_ms <= until_ms)
+    instants = sorted(tick.issued_ms for tick in ticks if since_ms <= tick.issued_ms <= until_ms)
     late = []
-    for before, after in itertools.pairwise(ticks):
+    for before, after in itertools.pairwise(instants):
         gap_ms = after - before
         late.append(max(gap_ms - max(int(gap_ms / interval_ms), 1) * interval_ms, 0.0))
     return late
 
 
-def changed(heard: Heard, asked_ms: float) -> Change | None:
-    """What came of a request: the leases of the tick that it brought about; None: none came."""
-    after = [tick for tick in heard.leases if asked_ms <= tick[0] <= asked_ms + 1000.0 * _EVENT_S]
-    if not after:
+def changed(heard: Heard, asked_ms: float, devices: int) -> Change | None:
+    """What came of a request: the leases of the first tick that took away as much as it asks for; None: none did."""
+    least_kw = _CUT_KW * devices
+    after = [
+        tick for tick in heard.ticks
+        if asked_ms <= tick.issued_ms <= asked_ms + 1000.0 * _EVENT_S and tick.cut_kw >= least_kw
+    ]  # fmt: skip
+    first = min(after, key=lambda tick: tick.issued_ms, default=None)
+    if first is None:
         return None
-    issued_ms, count, _, last_ms = max(after, key=lambda tick: tick[1])
-    return Change(leases=count, tick_to_last_ms=last_ms - issued_ms, asked_to_last_ms=last_ms - asked_ms)
+    return Change(
+        leases=first.leases,
+        tick_to_last_ms=first.last_ms - first.issued_ms,
+        asked_to_last_ms=first.last_ms - asked_ms,
+    )

@@ -111,7 +111,7 @@ async def _held(seconds: float, say: Callable[[str], None]) -> Held:
                     await until_known(client, DEVICES, say)
                 seen = await _watched(running, seconds, say)
                 heard = await speaking.end()
-    return Held(empty_mb=empty_mb, seen=seen, rate=heard.acknowledged / heard.seconds, ticks=len(heard.leases))
+    return Held(empty_mb=empty_mb, seen=seen, rate=heard.acknowledged / heard.seconds, ticks=len(heard.ticks))
 
 
 async def _watched(running: Daemon, seconds: float, say: Callable[[str], None]) -> list[tuple[float, float]]:

@@ -36,5 +36,5 @@ async def test_a_device_of_the_fleet_obeys_its_lease_and_the_meter_shows_it(mosq
             for message in await link.receive():
                 drawn[message.topic] = msgspec.json.decode(message.payload)["p_actual_kw"]
         heard = await speaking.end()
-    assert [(issued_ms, count) for issued_ms, count, *_ in heard.leases] == [(now_ms, 1)]
+    assert [(tick.issued_ms, tick.leases) for tick in heard.ticks] == [(now_ms, 1)]
     assert heard.samples >= heard.acknowledged > 2

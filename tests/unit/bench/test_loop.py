@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from derms.bench.breach import Breaches, Watch
-from derms.bench.fleet_load import LEASE, Device, Heard, Noted, device_id, meter_says
+from derms.bench.breach import answers_ms
+from derms.bench.fleet_load import LEASE, Device, Heard, Noted, Tick, device_id, meter_says
 from derms.bench.loop import figures_of
 from derms.bench.loop_run import Case, Seen, changed, lateness_ms
 from derms.contract import Decoded, Topics, decode_telemetry, encode_setpoint
@@ -43,9 +43,13 @@ def test_the_meter_is_understood_as_one() -> None:
 
 def test_leases_are_gathered_by_their_tick() -> None:
     noted = Noted()
-    for issued_ms, at_ms in ((1_000, 1_004.0), (1_000, 1_009.0), (2_000, 2_003.0)):
-        noted.note(issued_ms, at_ms)
-    assert noted.told() == [(1_000, 2, 1_004.0, 1_009.0), (2_000, 1, 2_003.0, 2_003.0)]
+    for issued_ms, at_ms, rise_kw in ((1_000, 1_004.0, 0.5), (1_000, 1_009.0, -2.0), (1_000, 1_011.0, -1.0)):
+        noted.note(issued_ms, at_ms, rise_kw)
+    noted.note(2_000, 2_003.0, 0.0)
+    assert noted.told() == [
+        Tick(issued_ms=1_000, leases=3, last_ms=1_011.0, cut_kw=3.0, cut_ms=1_009.0),
+        Tick(issued_ms=2_000, leases=1, last_ms=2_003.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,50 +62,47 @@ def test_leases_are_gathered_by_their_tick() -> None:
     ],
 )
 def test_a_tick_is_late_by_what_is_over_the_interval(ticks: list[int], late: list[float]) -> None:
-    leases = [(at_ms, 1, float(at_ms), float(at_ms)) for at_ms in ticks]
-    assert lateness_ms(leases, 0.0, 4_000.0, 1_000.0) == late
+    seen = [Tick(issued_ms=at_ms, leases=1) for at_ms in ticks]
+    assert lateness_ms(seen, 0.0, 4_000.0, 1_000.0) == late
 
 
-def test_an_event_is_answered_by_the_tick_after_it_that_sent_most() -> None:
-    leases = [(900, 500, 910.0, 950.0), (1_020, 400, 1_050.0, 1_100.0), (2_020, 30, 2_030.0, 2_040.0)]
-    change = changed(Heard(samples=0, acknowledged=0, seconds=1.0, leases=leases), 1_000.0)
+def test_an_event_is_answered_by_the_first_tick_after_it_that_takes_as_much_away() -> None:
+    before = Tick(issued_ms=900, leases=500, last_ms=950.0, cut_kw=90.0, cut_ms=910.0)
+    wobble = Tick(issued_ms=1_010, leases=80, last_ms=1_030.0, cut_kw=2.0, cut_ms=1_020.0)
+    answer = Tick(issued_ms=1_020, leases=400, last_ms=1_100.0, cut_kw=80.0, cut_ms=1_050.0)
+    renewal = Tick(issued_ms=2_020, leases=900, last_ms=2_400.0, cut_kw=40.0, cut_ms=2_040.0)
+    heard = Heard(samples=0, acknowledged=0, seconds=1.0, ticks=[renewal, before, wobble, answer])
+    change = changed(heard, 1_000.0, 100)
     assert change is not None
     assert (change.leases, change.tick_to_last_ms, change.asked_to_last_ms) == (400, 80.0, 100.0)
-    assert changed(Heard(samples=0, acknowledged=0, seconds=1.0, leases=leases[:1]), 1_000.0) is None
+    assert changed(Heard(samples=0, acknowledged=0, seconds=1.0, ticks=[before, wobble]), 1_000.0, 100) is None
 
 
-@pytest.mark.parametrize(
-    ("p_kw", "issued_ms", "answers"),
-    [
-        (4.0, 1_500, True),
-        (5.0, 1_500, False),  # the same again
-        (6.0, 1_500, False),  # more
-        (4.0, 1_400, False),  # decided before the breach
-    ],
-)
-def test_only_a_lower_lease_decided_afterwards_answers_a_breach(p_kw: float, issued_ms: int, answers: bool) -> None:
-    watch = Watch()
-    watch.take(*_lease(5.0), at_s=1.0)
-    watch.wait_for(1_500.0)
-    watch.take(*_lease(p_kw, issued_ms), at_s=2.0)
-    assert watch.fell.is_set() is answers
-    assert watch.cut_s == (2.0 if answers else None)
+def test_a_breach_is_answered_by_the_first_tick_after_it_that_takes_half_of_it_away() -> None:
+    # the limit is 100 kW, the first breach 5 kW above it
+    early = Tick(issued_ms=1_400, leases=9, last_ms=1_450.0, cut_kw=9.0, cut_ms=1_410.0)
+    wobble = Tick(issued_ms=1_510, leases=9, last_ms=1_550.0, cut_kw=2.4, cut_ms=1_515.0)
+    answer = Tick(issued_ms=1_520, leases=9, last_ms=1_590.0, cut_kw=2.6, cut_ms=1_530.0)
+    assert answers_ms([early, wobble, answer], [1_500.0], 100.0) == [30.0]
+    assert answers_ms([early, wobble], [1_500.0], 100.0) == [float("inf")]
+    late = Tick(issued_ms=6_501, leases=9, last_ms=6_590.0, cut_kw=9.0, cut_ms=6_530.0)
+    assert answers_ms([late], [1_500.0], 100.0) == [float("inf")]
 
 
-def _seen(breaches: Breaches, late_ms: list[float]) -> Seen:
+def _seen(breaches_ms: list[float], late_ms: list[float]) -> Seen:
     case = Case(devices=1_000, every_s=1.0, tick_s=1.0, gateways=0, steady_s=1.0, events=0, breaches=2)
     return Seen(
-        case=case, late_ms=late_ms, changes=[], breaches=breaches, echo_ms=[1.0], health_ms=[2.0], paho_s=0.1,
+        case=case, late_ms=late_ms, changes=[], breaches_ms=breaches_ms, echo_ms=[1.0], health_ms=[2.0], paho_s=0.1,
         rate=1_000.0, processors=0.5, machine=1.0,
     )  # fmt: skip
 
 
 def test_what_was_never_seen_passes_no_target() -> None:
-    figures = figures_of(_seen(Breaches(), []))
+    figures = figures_of(_seen([], []))
     assert [figure.passed for figure in figures] == [False] * len(figures)
 
 
 def test_a_breach_that_nobody_answered_stands_at_the_far_end() -> None:
-    *_, p50, p99 = figures_of(_seen(Breaches(ms=[5.0, 6.0, 7.0], unanswered=1), [1.0]))
+    *_, p50, p99 = figures_of(_seen([5.0, 6.0, float("inf"), 7.0], [1.0]))
     assert (p50.value, p50.passed) == (7.0, True)
     assert (p99.value, p99.passed) == (float("inf"), False)
