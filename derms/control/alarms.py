@@ -13,7 +13,7 @@ Source: ANSI/ISA-18.2, Management of Alarm Systems for the Process Industries (s
 every alarm has a cause, a consequence and a response).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,6 +31,8 @@ _OVER_SHARE, _OVER_KW = 0.005, 0.1
 _SHORT_KW = 0.05
 """A shortfall above this raises an alarm [kW]; it ends when there is none."""
 _SLIGHT_KW = 1e-6
+_MOST_DEVICES = 1_000
+"""Alarms of single devices of a tree: more are no help to anybody, and would hold up the tick."""
 _SAYS_MS = 10_000
 """What stands for a device is put into words again this long after: thousands may, and a tick is not to wait."""
 
@@ -73,7 +75,8 @@ def alarms_of(
     """
     before = {(alarm.kind, alarm.subject): alarm for alarm in previous}
     after = []
-    for finding in _findings(picture, decision, params, node_ids, device_ids):
+    known_devices = {subject for kind, subject in before if kind is AlarmKind.DISOBEDIENT}
+    for finding in _findings(picture, decision, params, node_ids, device_ids, known_devices):
         known = before.pop((finding.kind, finding.subject), None)
         alarm = _held(finding, known, now_ms)
         if alarm is not None:
@@ -121,13 +124,18 @@ def _released(alarm: Alarm) -> Alarm | None:
 
 
 def _findings(
-    picture: Picture, decision: Decision, params: Params, node_ids: Sequence[str], device_ids: Sequence[str]
+    picture: Picture,
+    decision: Decision,
+    params: Params,
+    node_ids: Sequence[str],
+    device_ids: Sequence[str],
+    known_devices: Set[str],
 ) -> Iterator[_Finding]:
     tree = Tree.of(picture.nodes.parent)
     on = ~tree.down_any(picture.nodes.mode == OFF)
     yield from _over(picture, decision, on, node_ids)
     yield from _short(decision, on, node_ids)
-    for row in np.flatnonzero(decision.disobedient).tolist():
+    for row in _rogues(decision.disobedient, device_ids, known_devices):
         words = partial(rogue_text, picture.devices, row)
         yield _Finding(kind=AlarmKind.DISOBEDIENT, subject=device_ids[row], raises=True, cause=words)
     yield from _dead_man(picture, decision, on, tree, node_ids, device_ids)
@@ -144,6 +152,15 @@ def _findings(
     lost = (decision.freshness >= Freshness.LOST) & on[picture.devices.node]
     for row, cause in silent_texts(lost, picture.devices, device_ids, params):
         yield _Finding(kind=AlarmKind.DEVICES_SILENT, subject=node_ids[row], raises=True, cause=cause)
+
+
+def _rogues(disobedient: Bools, device_ids: Sequence[str], known: Set[str]) -> list[int]:
+    """Those that do not follow; of very many those that were told of before, and the first of the others."""
+    rows: list[int] = np.flatnonzero(disobedient).tolist()
+    if len(rows) <= _MOST_DEVICES:
+        return rows
+    rows.sort(key=lambda row: device_ids[row] not in known)
+    return sorted(rows[:_MOST_DEVICES])
 
 
 def import_limit_kw(picture: Picture, decision: Decision) -> Floats:

@@ -129,6 +129,24 @@ def test_what_stands_for_a_device_is_said_anew_every_ten_seconds_and_is_the_same
     assert course == [(first, False), (first, True), (first, True), (newer, False), (newer, True)]
 
 
+def test_of_very_many_that_do_not_follow_a_thousand_are_told_and_those_that_were_told_stay() -> None:
+    count = 1_200
+    rows = [Row(p_actual_kw=7.0, lease_kw=3.0, may_kw=3.0, lease_left_s=15.0, told_s=60.0)] * count
+
+    def found(rogues: slice, previous: Sequence[Alarm]) -> list[Alarm]:
+        memory = Memory.empty(count)
+        memory.devices.strikes[rogues] = -1.0
+        told = alarms(*seen(rows, feeder(50.0), memory), previous)
+        return [alarm for alarm in told if alarm.kind is AlarmKind.DISOBEDIENT]
+
+    late = found(slice(700, 1_200), ())
+    assert len(late) == 500
+    both = found(slice(0, 1_200), late)
+    assert len(both) == 1_000
+    assert {alarm.subject for alarm in late} <= {alarm.subject for alarm in both}
+    assert {alarm.subject for alarm in found(slice(0, 1_200), both)} == {alarm.subject for alarm in both}
+
+
 def test_default_controls_that_pass_the_limit_together_say_which_to_lower_and_by_how_much() -> None:
     # defaults 7 + 4 + 3 = 14 of 6 kW: 8 over; largest first: 7 of the first, 1 of the second
     rows = [Row(node=1, default_power_kw=kw) for kw in (7.0, 4.0, 3.0)]
