@@ -63,7 +63,7 @@ class Bounds:
     waiting: Bools
     """Of those, the merely stale or disobedient ones that hold a lease: it is renewed as it is, never raised."""
     reserve_kw: Floats
-    """What is kept for each held device [kW]; 0 for the others."""
+    """What is kept for each held device, and for one with a first strike beside its lease [kW]; 0 for the others."""
     backfeed_kw: Floats
     """What each held device may be pushing out [kW], a magnitude; 0 for the others."""
     capability_kw: Floats
@@ -140,7 +140,7 @@ def device_bounds(
         curtailable=curtailable,
         held=held,
         waiting=waiting,
-        reserve_kw=_reserve_kw(held, devices, fresh, obedience),
+        reserve_kw=_reserve_kw(held, devices, fresh, obedience) + keep(flexible, obedience.beyond_kw),
         backfeed_kw=_backfeed_kw(held, devices, fresh, obedience),
         capability_kw=capability,
         cap_kw=cap,

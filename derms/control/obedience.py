@@ -1,8 +1,9 @@
 """Who does what its lease says. Pure.
 
-A reading taken a moment after a lease was sent should show it followed. One that does not is a strike; two in a row,
-on readings of their own, and the device counts as disobedient: what it really draws is reserved, others make room,
-and an alarm names it. Three readings in a row that follow, and it takes part again.
+A reading taken a moment after a lease was sent should show it followed. One that does not is a strike: what the device
+draws beyond its lease is reserved at once, as its next reading may be long in coming. Two in a row, on readings of
+their own, and the device counts as disobedient: what it really draws is reserved, others make room, and an alarm names
+it. Three readings in a row that follow, and it takes part again.
 """
 
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ class Obedience:
     disobedient: Bools
     draw_kw: Floats
     """Measured power, with a sign that its kind can have [kW]; NaN: unknown."""
+    beyond_kw: Floats
+    """What one with a first strike draws beyond its lease [kW]; 0 for the others."""
 
 
 def plausible_kw(devices: DeviceColumns) -> Floats:
@@ -66,7 +69,11 @@ def judge(
     strikes = _counted(memory.strikes, judged, over | under)
     read = np.isfinite(draw)
     last = draw if read.all() else np.where(read, draw, memory.last_kw)
-    return Obedience(disobedient=strikes < 0.0, draw_kw=draw), replace(memory, strikes=strikes, last_kw=last)
+    struck = (strikes > 0.0).nonzero()[0]
+    beyond = np.zeros(draw.size)
+    beyond[struck] = np.fmax(draw[struck] - lease[struck], 0.0)
+    found = Obedience(disobedient=strikes < 0.0, draw_kw=draw, beyond_kw=beyond)
+    return found, replace(memory, strikes=strikes, last_kw=last)
 
 
 def _counted(before: Floats, judged: Bools, astray: Bools) -> Floats:

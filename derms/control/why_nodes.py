@@ -169,6 +169,8 @@ def _reserved_remedy(case: Case, node: int) -> tuple[str, ...]:
     if reserved <= _SLIGHT_KW:
         return ()
     count = int(np.sum(case.storage & ~case.flexible & case.below(node)))
+    if count == 0:
+        return (f"of the {kw_text(reserved)} drawn beyond what leases allow, what ends is given again",)
     who = "1 device that is" if count == 1 else f"{count} devices that are"
     return (f"of the {kw_text(reserved)} kept for {who} silent, faulty or astray, what they leave is given again",)
 

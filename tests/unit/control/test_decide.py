@@ -242,6 +242,16 @@ def test_what_an_operator_says_reaches_a_silent_and_a_disobedient_device_that_ho
     assert decision.nodes.reserved_kw[0] == pytest.approx(3.0)  # it may not listen
 
 
+def test_what_a_charger_draws_beyond_its_lease_is_made_room_for_at_its_first_reading() -> None:
+    rogue = Row(p_actual_kw=6.5, lease_kw=2.0, may_kw=2.0, lease_left_s=15.0, told_s=60.0)
+    quiet = replace(rogue, p_actual_kw=2.0)
+    for row, beyond_kw in ((rogue, 4.5), (quiet, 0.0)):
+        decision, _ = tick([row, quiet], feeder(10.0))
+        assert not decision.disobedient.any()
+        assert decision.nodes.reserved_kw[0] == pytest.approx(beyond_kw)
+        assert decision.nodes.headroom_kw[0] == pytest.approx(10.0 - beyond_kw)
+
+
 def _fleet() -> st.SearchStrategy[list[Row]]:
     maybe = st.floats(0.0, 1.0) | st.just(float("nan"))
     row = st.builds(
