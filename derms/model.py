@@ -67,8 +67,7 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who says so, where the dialect tells (`pi-agent`, `simulator`)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setpoint:
+class Setpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A lease: the device follows it until `valid_until_ms`, then falls to its default control."""
 
     device_id: str

@@ -4,7 +4,7 @@ Implementations: `derms.mqtt.MqttLink` (feed and sink), `derms.store.postgres.Po
 `derms.runtime.SystemClock`. Fakes live in `tests/fakes_*.py`, and conformance suites in `tests/conformance`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -70,15 +70,15 @@ class TelemetryFeed(Protocol):
 class SetpointSink(Protocol):
     """Where leases go."""
 
-    async def publish_many(
+    def publish_many(
         self,
         messages: Iterable[tuple[str, bytes]],
         *,
         retain: bool = False,
         expires_s: int | None = None,
         still: Callable[[], bool] | None = None,
-    ) -> Sequence[BrokerError | None]:
-        """Hand messages to the broker at QoS 1 and wait until each is acknowledged or given up.
+    ) -> Awaitable[Sequence[BrokerError | None]]:
+        """Hand messages to the broker at QoS 1, the first of them before this returns where it can.
 
         Args:
             messages: Topic and payload of each.
@@ -88,7 +88,8 @@ class SetpointSink(Protocol):
                 of them goes out.
 
         Returns:
-            For every message None, or why it failed, in the order given.
+            What waits until each is acknowledged or given up: for every message None, or why it failed, in the order
+            given.
         """
         ...
 

@@ -1,5 +1,8 @@
 """Leases on their way to the broker: the newest one a device, in slices, never waited for by the tick.
 
+The first slice leaves as it is put; a few are under way at once, so that the broker has the next one when it has
+answered the last.
+
 Full-policy: there is at most one pending lease a device, so the outbox is as large as the fleet and no larger; a
 newer lease replaces the one still waiting, which nobody needs any more.
 
@@ -9,7 +12,7 @@ the link right before the bytes are written.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 
 from derms.contract import Topics, encode_setpoint
@@ -17,8 +20,10 @@ from derms.errors import BrokerError
 from derms.model import Dialect, Setpoint
 from derms.ports import SetpointSink
 
-_SLICE = 1_000
+_SLICE = 500
 """Leases handed to the broker together; between slices ingest gets its turn."""
+_AT_ONCE = 4
+"""Slices that wait for the broker's answer together."""
 
 Still = Callable[[], bool]
 """Whether who decided something may still say it."""
@@ -57,7 +62,10 @@ class Outbox:
         self._on_sent = on_sent
         self._on_failed = on_failed
         self._pending: Batch = {}
-        self._filled = asyncio.Event()
+        self._under_way: dict[asyncio.Future[Sequence[BrokerError | None]], Batch] = {}
+        self._changed = asyncio.Event()
+        """There is something to do for `run`."""
+        self._runs = False
         self._failing = False
         self.sent = 0
         """Leases the broker has acknowledged."""
@@ -68,19 +76,36 @@ class Outbox:
         """Queue leases (row, lease, the device's dialect) to go out while `still` says so; never waits."""
         for row, lease, dialect in leases:
             self._pending[row] = (lease, dialect, still)
-        if self._pending:
-            self._filled.set()
+        if self._runs and not self._under_way:
+            self._begin()
+        self._changed.set()
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        while True:
-            await self._filled.wait()
-            batch = {row: self._pending.pop(row) for row in tuple(islice(self._pending, _SLICE))}
-            if not self._pending:
-                self._filled.clear()
-            batch = self._allowed(batch)
-            if batch:
-                self._settle(batch, await self._publish(batch))
+        self._runs = True
+        try:
+            while True:
+                self._changed.clear()
+                for answers in [each for each in self._under_way if each.done()]:
+                    self._settle(self._under_way.pop(answers), answers.result())
+                if self._pending and len(self._under_way) < _AT_ONCE:
+                    self._begin()
+                    await asyncio.sleep(0)
+                else:
+                    await self._changed.wait()
+        finally:
+            self._runs = False
+            for each in self._under_way:
+                each.cancel()
+
+    def _begin(self) -> None:
+        """Hand the next slice to the broker."""
+        rows = tuple(islice(self._pending, _SLICE))
+        batch = self._allowed({row: self._pending.pop(row) for row in rows})
+        if batch:
+            answers = asyncio.ensure_future(self._published(batch))
+            answers.add_done_callback(lambda _: self._changed.set())
+            self._under_way[answers] = batch
 
     def _allowed(self, batch: Batch) -> Batch:
         """Those that may still go out; the others are held back."""
@@ -91,12 +116,12 @@ class Outbox:
                 self._on_failed(row, lease)
         return {row: entry for row, entry in batch.items() if may[entry[2]]}
 
-    async def _publish(self, batch: Batch) -> Sequence[BrokerError | None]:
+    def _published(self, batch: Batch) -> Awaitable[Sequence[BrokerError | None]]:
         # The broker forgets a retained lease when it ends, so that a device which comes back finds none that is over.
         lives_s = [-(-(lease.valid_until_ms - lease.issued_at_ms) // 1000) for lease, _, _ in batch.values()]
         messages = [encode_setpoint(self._topics, lease, dialect) for lease, dialect, _ in batch.values()]
         stills = {still for _, _, still in batch.values()}
-        return await self._sink.publish_many(
+        return self._sink.publish_many(
             messages, retain=True, expires_s=max(1, *lives_s), still=lambda: all(still() for still in stills)
         )
 

@@ -11,13 +11,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from derms.columns import (
-    Decision,
-    Ints,
-    Memory,
-    Params,
-    Picture,
-)
+from derms.columns import Memory, Params, Picture
 from derms.control.alarms import alarms_of
 from derms.control.caretaking import only_safe
 from derms.control.decide import decide
@@ -26,21 +20,19 @@ from derms.control.dispatch import Outbox
 from derms.control.forest import parents_of, trees_of
 from derms.control.keepsake import from_json, to_json
 from derms.control.layout import Layout
+from derms.control.leasing import Leasing
 from derms.control.ledger import Ledger
 from derms.control.record import TickRecord
 from derms.control.trees import FeederTick, TreeState, nodes_of
-from derms.control.words import reason_text
 from derms.errors import NotFoundError
 from derms.fleet import Fleet
 from derms.metrics import Metrics
 from derms.model import (
     DeviceOverride,
-    Dialect,
     DrEvent,
     DrProgram,
     Feeder,
     FeederMode,
-    Setpoint,
 )
 from derms.ports import Authority, Clock, Duty, MemoryRecord
 from derms.recorder import Recorder
@@ -97,14 +89,13 @@ class ControlLoop:
         self.on_tick: Callable[[], None] = _nobody
         """Told after every tick of `run`; it must neither wait nor fail."""
         self._fleet = fleet
-        self._outbox = outbox
+        self._leasing = Leasing(fleet=fleet, outbox=outbox, recorder=recorder)
         self._recorder = recorder
         self._clock = clock
         self._metrics = metrics
         self._params = params
         self._authority = authority
         self._notes = TickRecord(fleet=fleet, recorder=recorder, metrics=metrics, ledger=ledger)
-        self._seq = 0
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         """Set with `_wake` where the tick that is asked for cannot wait."""
@@ -395,50 +386,22 @@ class ControlLoop:
             # Decided all the same, so that those who look here see what there is, and a takeover begins with it.
             decision = only_safe(decision, picture.devices, self._params, keeps=tree.duty is Duty.KEEPS)
         tree.picture, tree.decision = picture, decision
-        device_ids, node_ids = self._ids(tree)
-        raised = alarms_of(picture, decision, self._params, node_ids, device_ids, tree.alarms, now_ms)
         tree.last_s, tree.decided_ms = now_s, now_ms
         tree.ticks += 1
-        if tree.duty is Duty.STANDS_BY:
+        leads = tree.duty is not Duty.STANDS_BY
+        if leads:
+            sent = self._leasing.send(tree, self._still(tree, epoch), epoch=epoch, now_s=now_s, now_ms=now_ms)
+        device_ids, node_ids = self._ids(tree)
+        raised = alarms_of(picture, decision, self._params, node_ids, device_ids, tree.alarms, now_ms)
+        if not leads:
             tree.alarms = raised
             return
-        sent = self._send(tree, decision, epoch=epoch, now_s=now_s, now_ms=now_ms)
         self._notes.note_alarms(tree, raised)
         self._notes.note(tree, epoch=epoch, sent=sent, duration_s=self._clock.monotonic_s() - started_s)
         if now_s - tree.remembered_s >= _REMEMBER_S:
             tree.remembered_s = now_s
             payload = to_json(tree.memory, device_ids, node_ids)
             self._recorder.put_memory(MemoryRecord(tree.feeders[0].feeder_id, now_ms, epoch, payload))
-
-    def _send(self, tree: TreeState, decision: Decision, *, epoch: int, now_s: float, now_ms: int) -> Ints:
-        """Lease what is to be sent; how many for each node."""
-        leases: list[tuple[int, Setpoint, Dialect]] = []
-        names = [feeder.feeder_id for feeder in tree.feeders]
-        due = np.flatnonzero(decision.send)
-        texts: dict[tuple[int, int], str] = {}
-        columns = (due, tree.rows[due], decision.target_kw[due], decision.life_s[due], decision.reason[due],
-                   decision.reason_node[due])  # fmt: skip
-        for index, row, target_kw, life_s, *why in zip(*(column.tolist() for column in columns), strict=True):
-            device = self._fleet.devices[row]
-            self._seq += 1
-            cause = tuple(why)
-            if cause not in texts:
-                texts[cause] = reason_text(decision, index, names)
-            lease = Setpoint(
-                device_id=device.device_id,
-                kind=device.kind,
-                p_setpoint_kw=round(target_kw, 6) + 0.0,
-                issued_at_ms=now_ms,
-                valid_until_ms=now_ms + round(life_s * 1000),
-                epoch=epoch,
-                seq=self._seq,
-                reason=texts[cause],
-            )
-            self._fleet.commanded(row, lease, now_s=now_s)
-            leases.append((row, lease, device.dialect))
-        self._outbox.put(leases, self._still(tree, epoch))
-        self._recorder.put_setpoints([lease for _, lease, _ in leases])
-        return np.bincount(tree.node[due], minlength=len(tree.feeders))
 
     def _still(self, tree: TreeState, epoch: int) -> Callable[[], bool]:
         """Whether what is decided now may be said later: what was decided as the leader, as long as it leads."""

@@ -316,10 +316,10 @@ class Connection(asyncio.Protocol):
     def _write_soon(self, *_: object) -> None:
         if not self._writing:
             self._writing = True
-            self._loop.call_soon(self._write)
+            self._loop.call_soon(self.write)
 
-    def _write(self) -> None:
-        """Hand over everything that was queued in this turn."""
+    def write(self) -> None:
+        """Hand over everything that was queued, at the end of the turn at the latest."""
         self._writing = False
         if self.lost.done() or self._wire is None:
             return

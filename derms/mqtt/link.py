@@ -1,10 +1,12 @@
 """The link itself: one client of a broker that stays up. Its rules are in `derms.mqtt`."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Literal, Self
 
@@ -256,40 +258,60 @@ class MqttLink:
         except TimeoutError as error:
             raise self._timed_out(connection) from error
 
-    async def publish_many(
+    def publish_many(
         self,
         messages: Iterable[tuple[str, bytes]],
         *,
         retain: bool = False,
         expires_s: int | None = None,
         still: Callable[[], bool] | None = None,
-    ) -> list[BrokerError | None]:
+    ) -> Awaitable[list[BrokerError | None]]:
         """Publish many messages at QoS 1, letting the event loop breathe in between; cheaper than a task each.
 
-        Returns:
-            For every message None, or why it failed, in the order given.
-        """
-        connection = self._connection
-        if connection is None or still is None:
-            return await self._publish_all(messages, retain=retain, expires_s=expires_s)
-        with connection.guarded(still):
-            return await self._publish_all(messages, retain=retain, expires_s=expires_s)
+        The first of them are written before this returns.
 
-    async def _publish_all(
-        self, messages: Iterable[tuple[str, bytes]], *, retain: bool, expires_s: int | None
-    ) -> list[BrokerError | None]:
-        answers: list[asyncio.Future[None] | BrokerError] = []
-        for topic, payload in messages:
-            try:
-                answer = self._usable().send(topic, payload, qos=1, retain=retain, expires_s=expires_s)
-                assert answer is not None
-                answers.append(answer)
-            except BrokerError as error:
-                answers.append(error)
-            if len(answers) % _SLICE == 0:
+        Returns:
+            What waits for the broker: for every message None, or why it failed, in the order given.
+        """
+        left, connection = iter(messages), self._connection
+        guard = contextlib.ExitStack()
+        if connection is not None and still is not None:
+            guard.enter_context(connection.guarded(still))
+
+        def some() -> list[asyncio.Future[None] | BrokerError]:
+            return [self._sent(*each, retain=retain, expires_s=expires_s) for each in islice(left, _SLICE)]
+
+        try:
+            first = some()
+            if connection is not None:
+                connection.write()
+        except BaseException:
+            guard.close()
+            raise
+        return asyncio.ensure_future(self._rest(first, some, guard))
+
+    async def _rest(
+        self, answers: list[asyncio.Future[None] | BrokerError],
+        some: Callable[[], list[asyncio.Future[None] | BrokerError]], guard: contextlib.ExitStack,
+    ) -> list[BrokerError | None]:  # fmt: skip
+        """Publish what is left, and wait for all answers."""
+        with guard:
+            more = answers
+            while len(more) == _SLICE:
                 await asyncio.sleep(0)
-        await self._settle([answer for answer in answers if isinstance(answer, asyncio.Future)])
-        return [answer if isinstance(answer, BrokerError) else _outcome(answer) for answer in answers]
+                answers += (more := some())
+            await self._settle([answer for answer in answers if isinstance(answer, asyncio.Future)])
+            return [answer if isinstance(answer, BrokerError) else _outcome(answer) for answer in answers]
+
+    def _sent(
+        self, topic: str, payload: bytes, *, retain: bool, expires_s: int | None
+    ) -> asyncio.Future[None] | BrokerError:
+        try:
+            answer = self._usable().send(topic, payload, qos=1, retain=retain, expires_s=expires_s)
+        except BrokerError as error:
+            return error
+        assert answer is not None
+        return answer
 
     async def _settle(self, answers: Sequence[asyncio.Future[None]]) -> None:
         """Wait until all are done; those on which the broker makes no progress are failed."""

@@ -223,7 +223,7 @@ async def test_a_burst_of_publishes_is_acknowledged_whole(broker: RunningBroker)
     ):
         await reader.wait_connected(10)
         await writer.wait_connected(10)
-        burst = asyncio.create_task(writer.publish_many([(f"t/{number}", b"x") for number in range(count)]))
+        burst = asyncio.ensure_future(writer.publish_many([(f"t/{number}", b"x") for number in range(count)]))
         got = await take(reader, count, timeout_s=60.0)
         assert await burst == [None] * count
         assert {message.topic for message in got} == {f"t/{number}" for number in range(count)}

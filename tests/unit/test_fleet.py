@@ -3,6 +3,8 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from derms.fleet import Fleet
 from derms.model import Device, DeviceKind, Dialect, Enrolment, Outcome, Setpoint, Telemetry
@@ -63,6 +65,55 @@ def test_a_device_that_reacts_more_slowly_than_it_is_told_follows_any_lease_of_t
     assert _may_kw(fleet, 102.0) == 5.0
     fleet.observe(0, _reading(at_ms=NOW_MS + 1, applied_epoch=7, applied_seq=2), now_s=103.0)
     assert _may_kw(fleet, 103.0) == 2.0
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.tuples(st.sampled_from([0.0, 2.0, -3.0]), st.integers(7, 8)), min_size=3, max_size=3),
+            st.sampled_from([1.0, 40.0, 150.0]),
+            st.lists(st.booleans(), min_size=3, max_size=3),
+        ),
+        max_size=5,
+    )
+)
+def test_leases_noted_together_come_to_the_same_as_one_after_the_other(
+    rounds: list[tuple[list[tuple[float, int]], float, list[bool]]],
+) -> None:
+    fleets = (Fleet(), Fleet())
+    kinds = (DeviceKind.EV, DeviceKind.BATTERY, DeviceKind.PV)
+    for fleet in fleets:
+        for kind in kinds:
+            fleet.register(
+                Device(
+                    device_id=kind.value, kind=kind, feeder_id="f", p_import_max_kw=7.0, p_export_max_kw=5.0,
+                    default_power_kw=1.4,
+                )
+            )  # fmt: skip
+    now_s, seq = 100.0, 0
+    for told, later_s, speaks in rounds:
+        now_s += later_s
+        leases = [
+            lease(device_id=kind.value, kind=kind, p_setpoint_kw=p_kw, epoch=epoch, seq=seq + row)
+            for row, (kind, (p_kw, epoch)) in enumerate(zip(kinds, told, strict=True))
+        ]
+        seq += 3
+        fleets[0].all_commanded(np.arange(3), leases, now_s=now_s)
+        for row, each in enumerate(leases):
+            fleets[1].commanded(row, each, now_s=now_s)
+        for row, each in enumerate(leases):
+            if speaks[row]:
+                said = Telemetry(
+                    device_id=each.device_id, kind=each.kind, at_ms=NOW_MS + seq, p_actual_kw=each.p_setpoint_kw,
+                    applied_epoch=each.epoch, applied_seq=each.seq,
+                )  # fmt: skip
+                for fleet in fleets:
+                    fleet.observe(row, said, now_s=now_s + 1.0)
+    assert fleets[0].leases == fleets[1].leases
+    for name in ("_floats", "_ints"):
+        for key, column in getattr(fleets[0], name).items():
+            np.testing.assert_array_equal(column, getattr(fleets[1], name)[key], err_msg=key)
 
 
 @pytest.mark.parametrize(

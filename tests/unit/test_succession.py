@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from derms.contract import Topics
@@ -144,7 +144,7 @@ async def test_a_lease_whose_sender_may_not_command_any_more_does_not_go_out() -
         device_id="ev-1", kind=DeviceKind.EV, p_setpoint_kw=1.0, issued_at_ms=0, valid_until_ms=9_000, epoch=1, seq=1
     )
     outbox.put([(0, lease, Dialect.V1)], lambda: False)
-    outbox.put([(1, replace(lease, device_id="ev-2"), Dialect.V1)], lambda: True)
+    outbox.put([(1, msgspec.structs.replace(lease, device_id="ev-2"), Dialect.V1)], lambda: True)
     task = asyncio.create_task(outbox.run())
     await until(lambda: bool(bus.sent))
     task.cancel()

@@ -6,6 +6,7 @@ That control goes on while the store is down is shown on the whole loop: tests/s
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -169,8 +170,8 @@ def test_trap_12_a_restart_resumes_from_the_leases_alive_and_not_from_zero_or_a_
         fleet.register(Device(device_id=name, kind=DeviceKind.EV, feeder_id="f", p_import_max_kw=30.0), spoke=True)
         for name in ("alive", "over", "other")
     ])  # fmt: skip
-    alive = replace(_lease(30.0), device_id="alive", valid_until_ms=NOW_MS + 12_000)
-    over = replace(_lease(30.0), device_id="over", valid_until_ms=NOW_MS - 1)
+    alive = msgspec.structs.replace(_lease(30.0), device_id="alive", valid_until_ms=NOW_MS + 12_000)
+    over = msgspec.structs.replace(_lease(30.0), device_id="over", valid_until_ms=NOW_MS - 1)
     assert fleet.resume([alive, over], now_s=100.0, now_ms=NOW_MS) == 1
     params = Params()
     seen = fleet.columns(rows, np.zeros(3, dtype=np.int64), now_s=100.0, now_ms=NOW_MS)
@@ -208,7 +209,7 @@ def test_trap_14_a_device_reverts_by_itself_when_the_broker_is_gone_and_a_late_l
     assert device.offer(_lease(5.0), now_ms=NOW_MS, monotonic_s=0.0) is Verdict.ACCEPTED
     assert device.target(31.0) == 0.0
     # what the broker kept and hands out afterwards is over
-    late = replace(_lease(7.0), seq=2)
+    late = msgspec.structs.replace(_lease(7.0), seq=2)
     assert device.offer(late, now_ms=NOW_MS + 31_000, monotonic_s=31.0) is Verdict.EXPIRED
     assert device.target(31.0) == 0.0
 
