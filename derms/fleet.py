@@ -364,6 +364,11 @@ class Fleet:
             self._rows_version = self.registry_version
         return self._rows_of.get(feeder_id, np.empty(0, dtype=np.int64))
 
+    def head_meters(self) -> list[Device]:
+        """The registrations of all meters, whatever their enrolment."""
+        rows = np.flatnonzero(self._ints["kind"][: len(self)] == METER)
+        return [self.devices[row] for row in rows.tolist()]
+
     def meters(self, rows: Ints, node: Ints, nodes: int, *, now_s: float) -> tuple[Floats, Floats]:
         """The newest head meter reading of each node and its age.
 

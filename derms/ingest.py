@@ -106,6 +106,9 @@ class Ingest:
         self._on_sample = on_sample
         self._on_lease = on_lease
         self._stores = stores
+        self._glanced: dict[int, int] = {}
+        """Of head meters that are heard ahead of the feed, by row: the newest that the feed itself has brought
+        [epoch ms]."""
         self._quiet: dict[tuple[str, Outcome], float] = {}
         self._sources: dict[str, TelemetrySource] = {}
         """Who speaks on a telemetry topic: taking one apart costs as much as reading what came on it."""
@@ -143,6 +146,33 @@ class Ingest:
                 done.append(message)
         self._tell_counts()
         return done
+
+    def glance(self, messages: Sequence[Message]) -> None:
+        """Take in what head meters say ahead of the feed, which brings it again to be stored, counted and answered."""
+        for message in messages:
+            source = self._sources.get(message.topic) or self._source(message.topic)
+            if source is None:
+                continue
+            now_ms = self._clock.now_ms()
+            for result in decode_from(source, message.payload, now_ms=now_ms, speaks_percent=self._speaks_percent):
+                row = None if isinstance(result, Refusal) else self._fleet.row(result.telemetry.device_id)
+                if row is not None and not isinstance(result, Refusal):
+                    self._glance(row, result)
+
+    def _glance(self, row: int, decoded: Decoded) -> None:
+        reading, device, before = decoded.telemetry, self._fleet.devices[row], self._fleet.readings[row]
+        its_own = device.gateway_id == decoded.gateway_id and device.enrolment is Enrolment.ACTIVE
+        if not its_own or device.kind is not DeviceKind.METER or reading.kind is not DeviceKind.METER:
+            return
+        if self._fleet.observe(row, reading, now_s=self._clock.monotonic_s()) is not Outcome.ACCEPTED:
+            return
+        newest_ms = -1 if before is None else before.at_ms
+        if reading.at_ms <= newest_ms:  # its clock was set back
+            self._glanced[row] = reading.at_ms - 1
+        self._glanced.setdefault(row, newest_ms)
+        self._tell(reading, before)
+        self._learn(row, decoded, device)
+        self._on_metered(device.feeder_id, reading.p_actual_kw)
 
     def _take_one(self, message: Message) -> bool:
         """Take one message in; whether the recorder now answers for it."""
@@ -238,22 +268,36 @@ class Ingest:
     def _observe(self, row: int, decoded: Decoded) -> Taken:
         reading, device, before = decoded.telemetry, self._fleet.devices[row], self._fleet.readings[row]
         outcome = self._fleet.observe(row, reading, now_s=self._clock.monotonic_s())
-        self._count(outcome)
         if outcome is Outcome.ACCEPTED and (reading.refused or reading.fault):
             self._tell(reading, before)
+        self._learn(row, decoded, device)
+        if device.kind is DeviceKind.METER:
+            if outcome is Outcome.ACCEPTED:
+                self._on_metered(device.feeder_id, reading.p_actual_kw)
+            outcome = self._in_turn(row, reading, outcome)
+        self._count(outcome)
+        # A duplicate too is handed on: it may be the broker's second try at one that is not safe yet, and to answer for
+        # it before the first is written could lose both. Writing twice leaves one row.
+        received_ms = self._clock.now_ms()
+        self._on_sample(row, reading, received_ms)
+        return Taken(outcome, sample=Sample(reading, received_ms, device.feeder_id))
+
+    def _learn(self, row: int, decoded: Decoded, device: Device) -> None:
+        """Note what a reading says of how the device speaks; `device` is what was known before."""
         learnt = self._fleet.devices[row] is not device
         if decoded.spoke_percent and not device.soc_in_percent:
             self._fleet.register(replace(self._fleet.devices[row], soc_in_percent=True))
             learnt = True
         if learnt:
             self._on_registered(self._fleet.devices[row])
-        if device.kind is DeviceKind.METER and outcome is Outcome.ACCEPTED:
-            self._on_metered(device.feeder_id, reading.p_actual_kw)
-        # A duplicate too is handed on: it may be the broker's second try at one that is not safe yet, and to answer for
-        # it before the first is written could lose both. Writing twice leaves one row.
-        received_ms = self._clock.now_ms()
-        self._on_sample(row, reading, received_ms)
-        return Taken(outcome, sample=Sample(reading, received_ms, device.feeder_id))
+
+    def _in_turn(self, row: int, reading: Telemetry, outcome: Outcome) -> Outcome:
+        """What became of a head meter's reading, had it not been glanced at before."""
+        newest_ms = self._glanced.get(row)
+        if newest_ms is None or reading.at_ms <= newest_ms:
+            return outcome
+        self._glanced[row] = reading.at_ms
+        return Outcome.ACCEPTED
 
     def _tell(self, reading: Telemetry, before: Telemetry | None) -> None:
         """Log what a device says is wrong, when it begins to say so."""

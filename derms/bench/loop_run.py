@@ -21,7 +21,7 @@ from derms.mqtt import MqttLink, parse_broker_url
 LIMIT_KW = 4.5
 """The feeder's import limit for each device [kW]; they want more."""
 TIGHTER = 0.82
-"""Each event leaves so much of what the devices had before it, as the limit is slow to rise again after one."""
+"""Each event leaves so much of what the devices draw as it is asked for."""
 _FULL, _FULL_S = 0.92, 60.0
 """Devices are let come up to this share of the limit, for so long at the most [s]: what rises is not steady."""
 _EVENT_S = 3.0
@@ -179,12 +179,13 @@ async def _full(case: Case, client: ApiClient, say: Callable[[str], None]) -> No
 
 
 async def _events(case: Case, client: ApiClient, marks: _Marks, say: Callable[[str], None]) -> None:
-    shared_kw = LIMIT_KW - BASE_KW
+    beside_kw = BASE_KW * case.devices
     for number in range(case.events):
         say(f"{case.name}: event {number + 1} of {case.events}")
-        shared_kw *= TIGHTER
+        load_kw = sum(feeder.load_kw for feeder in await client.feeder_summary())
+        limit_kw = beside_kw + TIGHTER * max(load_kw - beside_kw, beside_kw)
         marks.asked.append(time.time() * 1000.0)
-        await client.create_event(EventIn(duration_s=_EVENT_S, import_limit_kw=(BASE_KW + shared_kw) * case.devices))
+        await client.create_event(EventIn(duration_s=_EVENT_S, import_limit_kw=limit_kw))
         await asyncio.sleep(_EVENT_S + max(_BETWEEN_S, 4.0 * case.tick_s))
 
 

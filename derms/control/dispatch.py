@@ -20,7 +20,7 @@ from derms.errors import BrokerError
 from derms.model import Dialect, Setpoint
 from derms.ports import SetpointSink
 
-_SLICE = 500
+_SLICE = 250
 """Leases handed to the broker together; between slices ingest gets its turn."""
 _AT_ONCE = 4
 """Slices that wait for the broker's answer together."""
@@ -72,12 +72,23 @@ class Outbox:
         self.withheld = 0
         """Leases held back because their sender might not command any more."""
 
-    def put(self, leases: Iterable[tuple[int, Setpoint, Dialect]], still: Still = _always) -> None:
-        """Queue leases (row, lease, the device's dialect) to go out while `still` says so; never waits."""
-        for row, lease, dialect in leases:
-            self._pending[row] = (lease, dialect, still)
-        if self._runs and not self._under_way:
-            self._begin()
+    def put(
+        self, leases: Iterable[tuple[int, Setpoint, Dialect]], still: Still = _always, *, first: bool = False
+    ) -> None:
+        """Queue leases to go out; never waits.
+
+        Args:
+            leases: Row, lease and the device's dialect of each.
+            still: They go out while this says so.
+            first: At once, and before all that wait.
+        """
+        put = {row: (lease, dialect, still) for row, lease, dialect in leases}
+        if first:
+            self._pending = put | {row: entry for row, entry in self._pending.items() if row not in put}
+        else:
+            self._pending |= put
+        if self._runs and (first or not self._under_way):
+            self._begin(len(put) if first else _SLICE)
         self._changed.set()
 
     async def run(self) -> None:
@@ -89,7 +100,7 @@ class Outbox:
                 for answers in [each for each in self._under_way if each.done()]:
                     self._settle(self._under_way.pop(answers), answers.result())
                 if self._pending and len(self._under_way) < _AT_ONCE:
-                    self._begin()
+                    self._begin(_SLICE)
                     await asyncio.sleep(0)
                 else:
                     await self._changed.wait()
@@ -98,9 +109,9 @@ class Outbox:
             for each in self._under_way:
                 each.cancel()
 
-    def _begin(self) -> None:
-        """Hand the next slice to the broker."""
-        rows = tuple(islice(self._pending, _SLICE))
+    def _begin(self, count: int) -> None:
+        """Hand the next so many to the broker."""
+        rows = tuple(islice(self._pending, count))
         batch = self._allowed({row: self._pending.pop(row) for row in rows})
         if batch:
             answers = asyncio.ensure_future(self._published(batch))

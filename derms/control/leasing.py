@@ -48,10 +48,10 @@ class Leasing:
         moves_kw = np.abs(decision.target_kw[due] - np.nan_to_num(picture.devices.lease_kw[due]))
         due = due[np.argsort(-moves_kw, kind="stable")]
         texts: dict[tuple[int, int], str] = {}
-        for part in (due[:_FIRST], due[_FIRST:]):
+        for part, first in ((due[:_FIRST], True), (due[_FIRST:], False)):
             if part.size:
                 leases = self._leases(tree, part, texts, epoch=epoch, now_ms=now_ms)
-                self._hand_over(tree.rows[part], leases, still, now_s=now_s)
+                self._hand_over(tree.rows[part], leases, still, now_s=now_s, first=first)
         return np.bincount(tree.node[due], minlength=len(tree.feeders))
 
     def _leases(
@@ -90,9 +90,9 @@ class Leasing:
             )
         return leases
 
-    def _hand_over(self, rows: Ints, leases: list[Setpoint], still: Still, *, now_s: float) -> None:
+    def _hand_over(self, rows: Ints, leases: list[Setpoint], still: Still, *, now_s: float, first: bool) -> None:
         self._fleet.all_commanded(rows, leases, now_s=now_s)
         devices, numbers = self._fleet.devices, rows.tolist()
         dialects = [devices[row].dialect for row in numbers]
-        self._outbox.put(zip(numbers, leases, dialects, strict=True), still)
+        self._outbox.put(zip(numbers, leases, dialects, strict=True), still, first=first)
         self._recorder.put_setpoints(leases)

@@ -40,6 +40,7 @@ from derms.runtime import running
 from derms.serve.claims import claim_name
 from derms.serve.gauges import Gauges
 from derms.serve.ground import Ground, ground
+from derms.serve.lane import MeterLane
 from derms.serve.manager import Manager
 from derms.serve.parts import (
     alerts,
@@ -265,6 +266,7 @@ async def controller_on(
             on_lease=hearsay.take,
             stores=storing,
         )
+        lane = MeterLane(link=wires.glance, fleet=fleet, topics=topics, ingest=ingest)
         health = LiveHealth(
             loop=loop,
             leadership=leadership,
@@ -354,6 +356,7 @@ async def controller_on(
                 {
                     "ingest": ingest.run,
                     "hearsay": lambda: ingest.overhear(wires.orders),
+                    **({"meters": lane.run} if commanding else {}),
                     "leadership": leadership.run,
                     "succession": lambda: succession.follow(leadership),
                     "outbox": outbox.run,

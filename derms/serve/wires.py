@@ -1,7 +1,8 @@
-"""The controller's two connections to its broker: what devices measure comes on one, what they are told on the other.
+"""The controller's connections to its broker: what devices measure comes on one, what they are told on another.
 
 A broker takes one packet of each connection in turn, so what is told would wait behind the acknowledgements of
-thousands of samples. This way a flood of telemetry delays no lease.
+thousands of samples. This way a flood of telemetry delays no lease; nor does it hide a head meter, which is heard on a
+third one as well (see `derms.serve.lane`).
 """
 
 import random
@@ -22,7 +23,7 @@ _SESSION_EXPIRY_S = 3600
 
 
 class Wires:
-    """Both; an async context manager that begins to connect and ends with a goodbye on both.
+    """All; an async context manager that begins to connect the first two and ends with a goodbye on both.
 
     Args:
         settings: Who we are, and how to log in.
@@ -81,6 +82,15 @@ class Wires:
         self.orders = link(f"{name}-orders", [] if only_stores else topics.order_subscriptions(), will, met)
         """What they are told, by us and by others, and whether they are there."""
         self._stack = AsyncExitStack()
+
+        def glance(heard: Sequence[tuple[str, int]]) -> MqttLink:
+            return MqttLink(
+                address, client_id=f"{name}-meters", subscriptions=heard, may_be_refused=[topic for topic, _ in heard],
+                rng=rng, tls=tls, protocol=protocol, log_changes=False,
+            )  # fmt: skip
+
+        self.glance = glance
+        """Makes a connection on which some of what devices measure comes once more; it can be done without."""
 
     def _look(self, state: LinkState) -> None:
         state.set(self.telemetry.connected and self.orders.connected)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from derms.model import Dialect, Enrolment, Feeder, Origin, Outcome
+from derms.ports import Message
 from derms.recorder import Limits
 from tests.fakes_contract import NOW_MS, run_virtually
 from tests.plant import Rig, Site, running_rig
@@ -279,3 +280,94 @@ def test_what_a_device_refuses_and_its_faults_are_logged_when_they_begin(
         "Device ev-1 has a fault: relay stuck",
         "Device ev-1 has a fault: too hot",
     ]
+
+
+def _meter(p_kw: float, number: int, **said: Any) -> bytes:
+    return _v1("head", type="meter", p_actual_kw=p_kw, ts=NOW_MS + 100 * number, seq=number, p_max_kw=None, **said)
+
+
+def test_a_head_meter_that_is_glanced_at_counts_at_once_and_is_stored_and_counted_when_the_feed_brings_it(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.bus.put("der/telemetry/head", _meter(5.0, 1))
+            await asyncio.sleep(1.0)
+            ticks = rig.loop.trees[0].ticks
+            ahead = [Message("der/telemetry/head", _meter(p_kw, number)) for number, p_kw in ((2, 8.0), (3, 30.0))]
+            rig.ingest.glance(ahead)
+            row = rig.fleet.row("head")
+            assert row is not None
+            reading = rig.fleet.readings[row]
+            assert reading is not None
+            assert reading.p_actual_kw == 30.0
+            await asyncio.sleep(0.5)
+            assert rig.loop.trees[0].ticks > ticks, "a limit is passed: that cannot wait"
+            assert (len(rig.store.samples), rig.outcomes()) == (1, {"accepted": 1.0})
+            for message in ahead:
+                rig.bus.put(message.topic, message.payload)
+            await asyncio.sleep(1.0)
+            assert rig.fleet.readings[row] is reading, "what comes late does not stand for what is known already"
+            assert (len(rig.store.samples), rig.outcomes()) == (3, {"accepted": 3.0})
+            rig.bus.put(ahead[0].topic, ahead[0].payload)
+            rig.bus.put("der/telemetry/head", _meter(9.0, 4))
+            await asyncio.sleep(1.0)
+            assert rig.outcomes() == {"accepted": 4.0, "out_of_order": 1.0}
+
+    run_virtually(main())
+
+
+def test_what_a_glance_does_not_understand_or_believe_changes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.bus.put("der/telemetry/ev-1", _v1())
+            rig.bus.put("der/telemetry/head", _meter(5.0, 1))
+            await asyncio.sleep(1.0)
+            before = list(rig.fleet.readings)
+            rig.ingest.glance(
+                [
+                    Message("der/telemetry/head", b"not json"),
+                    Message("der/telemetry/head", _meter(99.0, 0)),
+                    Message("der/telemetry/head", _v1("head", ts=NOW_MS + 500)),
+                    Message("der/telemetry/ev-1", _v1(ts=NOW_MS + 500)),
+                    Message("der/telemetry/nobody", _v1("nobody", type="meter")),
+                    Message("der/gateway/gw-1/telemetry", b"[" + _meter(99.0, 9) + b"]"),
+                    Message("der/status/head", b"online"),
+                ]
+            )
+            assert rig.fleet.readings == before
+            assert rig.outcomes() == {"accepted": 2.0}
+
+    run_virtually(main())
+
+
+def test_the_fault_of_a_head_meter_is_told_when_it_is_glanced_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.bus.put("der/telemetry/head", _meter(5.0, 1))
+            await asyncio.sleep(1.0)
+            message = Message("der/telemetry/head", _meter(5.0, 2, fault="phase 2 is missing"))
+            rig.ingest.glance([message])
+            rig.bus.put(message.topic, message.payload)
+            await asyncio.sleep(1.0)
+
+    run_virtually(main())
+    told = [record.message for record in caplog.records if "phase 2" in record.message]
+    assert told == ["Device head has a fault: phase 2 is missing"]
+
+
+def test_a_head_meter_whose_clock_was_set_back_is_counted_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.bus.put("der/telemetry/head", _meter(5.0, 50))
+            await asyncio.sleep(1.0)
+            back = [_v1("head", type="meter", ts=NOW_MS + at, seq=seq, p_max_kw=None) for at, seq in ((7, 51), (8, 52))]
+            rig.ingest.glance([Message("der/telemetry/head", payload) for payload in back])
+            for payload in back:
+                rig.bus.put("der/telemetry/head", payload)
+            await asyncio.sleep(1.0)
+            assert rig.outcomes() == {"accepted": 3.0}
+
+    run_virtually(main())
