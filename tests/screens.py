@@ -43,6 +43,10 @@ SCREENS = tuple(
 )  # fmt: skip
 _FONT = re.compile(r"@font-face \{.*?\}\n?", re.DOTALL)
 _NUMBER = re.compile(r"terminal-\d+")
+_CELLS = re.compile(
+    r'<rect fill="([^"]+)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" shape-rendering="crispEdges"/>'
+)
+"""The background of some cells of a row."""
 
 
 @contextmanager
@@ -129,7 +133,34 @@ async def _drawn(app: ControlCenter, pilot: "Pilot[int]", screen: Screen) -> str
     svg = app.export_screenshot(title="derms")
     if screen.keys:
         await pilot.press("n")
-    return without_remote_fonts(_NUMBER.sub("terminal", svg))
+    return in_whole_runs(without_remote_fonts(_NUMBER.sub("terminal", svg)))
+
+
+def in_whole_runs(svg: str) -> str:
+    """The same picture with one background for cells of one colour side by side, however they came to have it.
+
+    A row that was blanked in parts is drawn in parts for as long as nothing else is written there.
+    """
+    kept: list[str] = []
+    end, last = 0, None
+    for found in _CELLS.finditer(svg):
+        fill, x, y, width, height = found.groups()
+        between = svg[end : found.start()]
+        if last is not None and not between and last[0] == (fill, y, height) and abs(last[2] - float(x)) < 0.05:
+            last = (last[0], last[1], float(x) + float(width))
+        else:
+            kept += [_cells(last), between]
+            last = ((fill, y, height), float(x), float(x) + float(width))
+        end = found.end()
+    return "".join([*kept, _cells(last), svg[end:]])
+
+
+def _cells(run: tuple[tuple[str, str, str], float, float] | None) -> str:
+    if run is None:
+        return ""
+    (fill, y, height), begin, end = run
+    at, width = f"{begin:.1f}".removesuffix(".0"), f"{end - begin:.1f}".removesuffix(".0")
+    return f'<rect fill="{fill}" x="{at}" y="{y}" width="{width}" height="{height}" shape-rendering="crispEdges"/>'
 
 
 def without_remote_fonts(svg: str) -> str:
