@@ -150,14 +150,20 @@ class Ingest:
     def glance(self, messages: Sequence[Message]) -> None:
         """Take in what head meters say ahead of the feed, which brings it again to be stored, counted and answered."""
         for message in messages:
-            source = self._sources.get(message.topic) or self._source(message.topic)
-            if source is None:
-                continue
-            now_ms = self._clock.now_ms()
-            for result in decode_from(source, message.payload, now_ms=now_ms, speaks_percent=self._speaks_percent):
-                row = None if isinstance(result, Refusal) else self._fleet.row(result.telemetry.device_id)
-                if row is not None and not isinstance(result, Refusal):
-                    self._glance(row, result)
+            try:
+                self._glance_at(message)
+            except Exception:
+                log.exception("A message on %s could not be glanced at", message.topic[:200])
+
+    def _glance_at(self, message: Message) -> None:
+        source = self._sources.get(message.topic) or self._source(message.topic)
+        if source is None:
+            return
+        now_ms = self._clock.now_ms()
+        for result in decode_from(source, message.payload, now_ms=now_ms, speaks_percent=self._speaks_percent):
+            row = None if isinstance(result, Refusal) else self._fleet.row(result.telemetry.device_id)
+            if row is not None and not isinstance(result, Refusal):
+                self._glance(row, result)
 
     def _glance(self, row: int, decoded: Decoded) -> None:
         reading, device, before = decoded.telemetry, self._fleet.devices[row], self._fleet.readings[row]

@@ -371,3 +371,26 @@ def test_a_head_meter_whose_clock_was_set_back_is_counted_on(tmp_path: Path) -> 
             assert rig.outcomes() == {"accepted": 3.0}
 
     run_virtually(main())
+
+
+def test_a_glance_that_fails_is_logged_and_the_next_one_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(feeder_id: str, p_kw: float) -> None:
+        if p_kw == 6.0:
+            raise RuntimeError(feeder_id)
+
+    async def main() -> None:
+        async with running_rig(tmp_path, FEEDER) as rig:
+            rig.bus.put("der/telemetry/head", _meter(5.0, 1))
+            await asyncio.sleep(1.0)
+            monkeypatch.setattr(rig.ingest, "_on_metered", fails)
+            rig.ingest.glance([Message("der/telemetry/head", _meter(p_kw, n)) for n, p_kw in ((2, 6.0), (3, 7.0))])
+            row = rig.fleet.row("head")
+            assert row is not None
+            reading = rig.fleet.readings[row]
+            assert reading is not None
+            assert reading.p_actual_kw == 7.0
+
+    run_virtually(main())
+    assert "A message on der/telemetry/head could not be glanced at" in caplog.messages
