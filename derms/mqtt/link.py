@@ -288,20 +288,22 @@ class MqttLink:
         except BaseException:
             guard.close()
             raise
-        return asyncio.ensure_future(self._rest(first, some, guard))
+        answers = asyncio.ensure_future(self._rest(first, some))
+        # Also where it is cancelled before its first turn: a guard that is left would end whatever is sent later.
+        answers.add_done_callback(lambda _: guard.close())
+        return answers
 
     async def _rest(
         self, answers: list[asyncio.Future[None] | BrokerError],
-        some: Callable[[], list[asyncio.Future[None] | BrokerError]], guard: contextlib.ExitStack,
+        some: Callable[[], list[asyncio.Future[None] | BrokerError]],
     ) -> list[BrokerError | None]:  # fmt: skip
         """Publish what is left, and wait for all answers."""
-        with guard:
-            more = answers
-            while len(more) == _SLICE:
-                await asyncio.sleep(0)
-                answers += (more := some())
-            await self._settle([answer for answer in answers if isinstance(answer, asyncio.Future)])
-            return [answer if isinstance(answer, BrokerError) else _outcome(answer) for answer in answers]
+        more = answers
+        while len(more) == _SLICE:
+            await asyncio.sleep(0)
+            answers += (more := some())
+        await self._settle([answer for answer in answers if isinstance(answer, asyncio.Future)])
+        return [answer if isinstance(answer, BrokerError) else _outcome(answer) for answer in answers]
 
     def _sent(
         self, topic: str, payload: bytes, *, retain: bool, expires_s: int | None
