@@ -247,7 +247,7 @@ class Fleet:
         self.leases[row] = lease
 
     def all_commanded(self, rows: Ints, leases: Sequence[Setpoint], *, now_s: float) -> None:
-        """Note a lease for each of some rows, as `commanded` does for one; no row stands twice."""
+        """Note a lease for each of some rows, none twice: as `commanded`, but in a fraction of the time for many."""
         f, seqs = self._floats, self._ints["same_seq"]
         p_kw = np.array([lease.p_setpoint_kw for lease in leases])
         until_s = now_s + np.array([lease.valid_until_ms - lease.issued_at_ms for lease in leases]) / 1000.0

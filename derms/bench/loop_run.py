@@ -22,7 +22,7 @@ LIMIT_KW = 4.5
 """The feeder's import limit for each device [kW]; they want more."""
 TIGHTER = 0.6
 """Each event leaves so much of what the devices draw as it is asked for: less than the least of them wants, so that
-the lease of each changes."""
+most leases change."""
 _FULL, _FULL_S = 0.92, 60.0
 """Devices are let come up to this share of the limit, for so long at the most [s]: what rises is not steady."""
 _EVENT_S = 3.0
